@@ -1,0 +1,30 @@
+"""Settings that every test shares: deterministic hypothesis profiles and one torch thread."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "long", max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck)
+)
+settings.load_profile(os.environ.get("TRACEPROP_HYPOTHESIS_PROFILE", "ci"))
+
+torch.set_num_threads(1)
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of published data sets beside the checkout; CI has it, a user's machine may not."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the folder of published data sets is not beside this checkout")
+    return SHARED_DATA

@@ -1,0 +1,55 @@
+"""Every error and warning that Traceprop raises on purpose.
+
+All errors descend from `TracepropError`, so that a caller can catch the family and the command line can
+turn one into one line and exit status 1. A message names the thing that is wrong and the way out.
+"""
+
+from __future__ import annotations
+
+
+class TracepropError(Exception):
+    """Base class of all errors that Traceprop raises on purpose."""
+
+
+class SourceError(TracepropError):
+    """A source can't be read as asked: missing, ragged, empty, not numeric, or changed on disk."""
+
+
+class RowError(TracepropError):
+    """A row was named that the source, or the training data, doesn't have."""
+
+
+class LineageError(TracepropError):
+    """A lineage can't answer: an operation was refused, or a saved lineage is damaged."""
+
+
+class EscapeError(LineageError):
+    """A value left the lineage as a plain array while `traceprop.strict` was on."""
+
+
+class DataError(TracepropError):
+    """Training or test data that can't be used: NaN, wrong width, features and labels out of step."""
+
+
+class CaptureError(TracepropError):
+    """Per-sample gradients can't be taken from this step: unknown samples, loss or layer."""
+
+
+class StoreError(TracepropError):
+    """A gradient store can't be opened, written or matched with this model."""
+
+
+class AttributionError(TracepropError):
+    """An influence query can't be answered as asked."""
+
+
+class UnlearnError(TracepropError):
+    """A removal can't be done as asked; nothing was changed."""
+
+
+class CertificateError(TracepropError):
+    """A certificate can't be made or doesn't verify."""
+
+
+class LineageEscapeWarning(UserWarning):
+    """A tracked value left the lineage as a plain array; warned once per call site."""
