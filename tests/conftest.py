@@ -24,7 +24,7 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of published data sets beside the checkout; CI has it, a user's machine may not."""
+    """The published data sets beside the checkout; CI has them, a user's machine may not."""
     if not SHARED_DATA.is_dir():
         pytest.skip("the folder of published data sets is not beside this checkout")
     return SHARED_DATA

@@ -1,7 +1,7 @@
-"""Traceprop: which rows of which files drove a model's decision, and can they be taken out again?
+"""Traceprop tells which rows of which files drove a model's decision, and takes rows out again.
 
-The names below are imported when first used, so that `import traceprop` costs little more than NumPy:
-torch, numba, pyarrow and scikit-learn are loaded only by the parts that need them.
+The names below are imported when first used, so that `import traceprop` costs little more than
+NumPy: torch, numba, pyarrow and scikit-learn are loaded only by the parts that need them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from traceprop.sources import load_csv as load_csv
     from traceprop.sources import read_csv as read_csv
 
-# Public name -> the module that defines it; a name equal to its module's last part is the module itself.
+# Public name -> its module; a name that equals its module's last part is the module itself.
 _HOMES = {
     "ProvenanceTensor": "traceprop.lineage",
     "array": "traceprop.lineage",
@@ -35,7 +35,7 @@ _HOMES = {
     "torch": "traceprop.interop.torch",
 }
 
-__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
+__all__ = [*_HOMES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

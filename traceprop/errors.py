@@ -1,7 +1,8 @@
 """Every error and warning that Traceprop raises on purpose.
 
-All errors descend from `TracepropError`, so that a caller can catch the family and the command line can
-turn one into one line and exit status 1. A message names the thing that is wrong and the way out.
+All errors descend from `TracepropError`, so that a caller can catch the family and the command
+line can turn one into one line and exit status 1. A message names the thing that is wrong and the
+way out.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class EscapeError(LineageError):
 
 
 class DataError(TracepropError):
-    """Training or test data that can't be used: NaN, wrong width, features and labels out of step."""
+    """Data that can't be used: NaN, wrong width, features and labels out of step."""
 
 
 class CaptureError(TracepropError):
