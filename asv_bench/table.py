@@ -2,8 +2,8 @@
 
     python -m asv_bench.table main
 
-One line per goal: what, measured, goal, `ok` or `SHORT`. Exit status 1 when any goal is short, 2 for
-an unknown table. Each table is a module of `asv_bench/goals/` with a function `goals()`.
+One line per goal: what, measured, goal, `ok` or `SHORT`. Exit status 1 when any goal is short, 2
+for an unknown table. Each table is a module of `asv_bench/goals/` with a function `goals()`.
 """
 
 from __future__ import annotations

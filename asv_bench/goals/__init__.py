@@ -1,7 +1,7 @@
 """One module per table: `goals()` yields the goals of that part, measured as it goes.
 
-A module also states its thread counts in `THREADS`. Figures are never stored: every line is measured
-when it is printed.
+A module also states its thread counts in `THREADS`. Figures are never stored: every line is
+measured when it is printed.
 """
 
 from __future__ import annotations

@@ -1,0 +1,335 @@
+"""The command line: each step of the main job on a store that was saved earlier.
+
+A user's mistake ends with one line and exit status 1, wrong usage with status 2. Every command reads
+files that the library wrote; none of them runs code out of a file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from traceprop import __version__
+from traceprop.errors import TracepropError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+    from traceprop.attribution import GradientStore
+
+
+class _Commands(click.Group):
+    """A group whose commands turn our own errors into one line and exit status 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TracepropError as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _say_warning(message: Warning | str, *_: Any) -> None:
+    click.echo(f"Warning: {message}", err=True)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="traceprop")
+def main() -> None:
+    """Which rows of which files drove a decision, and can they be taken out again?
+
+    \b
+    traceprop demo                                   the whole job on real data
+    traceprop trace grad/ --sample 12                the file, row and line of a sample
+    traceprop influence grad/ --input applicant.csv  the rows that drove a decision
+    traceprop unlearn grad/ --source f.csv --rows 4821,7203
+    traceprop verify certificate.json                check a certificate offline
+    """
+    warnings.showwarning = _say_warning
+
+
+StorePath = click.Path(path_type=Path)
+_store = click.argument("store", type=StorePath)
+_factory = click.option(
+    "--model",
+    "factory",
+    metavar="MODULE:FUNCTION",
+    help="Your function that returns an untrained model; needed only for models that are not "
+    "made of torch's own layers in sequence.",
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+@main.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("traceprop-demo"),
+    show_default=True,
+    help="Folder for the table, the store and the certificate.",
+)
+@click.option(
+    "--csv",
+    "csv_path",
+    type=click.Path(path_type=Path),
+    help="A numeric CSV of your own, with a header, the label in the last column.",
+)
+def demo(out: Path, csv_path: Path | None) -> None:
+    """Train on real data, ask which rows drove a decision, remove them, sign the certificate."""
+    from traceprop.demo import run_demo
+
+    run_demo(out, csv_path, click.echo)
+
+
+@main.command()
+@_store
+@click.option("--sample", "samples", type=int, multiple=True, help="A sample's number.")
+@click.option("--row", "rows", metavar="FILE:ROW", multiple=True, help="A row of a source file.")
+@_as_json
+def trace(store: Path, samples: tuple[int, ...], rows: tuple[str, ...], as_json: bool) -> None:
+    """Tell a sample's file, row, line and steps, or the samples of a file's row.
+
+    \b
+    traceprop trace grad/ --sample 12
+    traceprop trace grad/ --row credit_scores.csv:4821
+    """
+    if not samples and not rows:
+        raise click.UsageError("Name a sample (--sample 12) or a row (--row credit_scores.csv:4821).")
+    opened = _open(store)
+    found = list(samples)
+    for row in rows:
+        name, _, number = row.rpartition(":")
+        if not name or not number.isdecimal():
+            raise click.BadParameter(f"{row!r} is not FILE:ROW, as in credit_scores.csv:4821.")
+        found += [int(sample) for sample in opened.samples_from_source(name, rows=[int(number)])]
+    traces = [(sample, opened.get_provenance(sample)) for sample in found]
+    if as_json:
+        _print_json([{"sample": sample, **trace.to_json()} for sample, trace in traces])
+    else:
+        for sample, trace in traces:
+            click.echo(f"sample {sample}: {trace}")
+
+
+@main.command()
+@_store
+@click.option(
+    "--input",
+    "input_path",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="CSV with a header: one model input a row, prepared as the training inputs were.",
+)
+@click.option("--row", default=0, show_default=True, help="Which row of the CSV to ask about.")
+@click.option("--top", default=5, show_default=True, help="How many rows to name.")
+@click.option("--target", type=int, help="A class to explain instead of the decided one.")
+@click.option(
+    "--order",
+    type=click.Choice(["largest", "abs", "against"]),
+    default="largest",
+    show_default=True,
+    help="The strongest push towards the decision, either way, or against it.",
+)
+@_factory
+@_as_json
+def influence(
+    store: Path,
+    input_path: Path,
+    row: int,
+    top: int,
+    target: int | None,
+    order: str,
+    factory: str | None,
+    as_json: bool,
+) -> None:
+    """Name the source rows that pushed a decision most, with their scores."""
+    from traceprop.attribution import compute_influence_scores
+
+    opened, model = _open_with_model(store, factory)
+    scores = compute_influence_scores(
+        model, opened, _input_row(input_path, row), top_k=top, target=target, order=order
+    )
+    found = [(sample, score, opened.get_provenance(sample)) for sample, score in scores]
+    if as_json:
+        _print_json([{"sample": s, "score": score, **t.to_json()} for s, score, t in found])
+    else:
+        for sample, score, provenance in found:
+            click.echo(f"{score:+.6f}  sample {sample}: {provenance}")
+
+
+@main.command()
+@_store
+@click.option("--source", required=True, help="The source file, as it was loaded, or its name.")
+@click.option("--rows", required=True, metavar="N,N,…", help="Data rows to take out, from 0.")
+@click.option("--method", default="auto", show_default=True, help="How; `auto` says why.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("unlearned.npz"),
+    show_default=True,
+    help="The new weights, one array a parameter.",
+)
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("certificate.json"),
+    show_default=True,
+)
+@click.option("--regulation", default="EU_AI_ACT_ART26", show_default=True)
+@click.option("--key", type=click.Path(path_type=Path), help="Private signing key (PEM).")
+@click.option("--draft", is_flag=True, help="Write an unsigned draft, marked as such.")
+@click.option("--requester", help="Who asked for the removal.")
+@click.option("--approver", help="Who approved it.")
+@_factory
+def unlearn(
+    store: Path,
+    source: str,
+    rows: str,
+    method: str,
+    out: Path,
+    certificate: Path,
+    regulation: str,
+    key: Path | None,
+    draft: bool,
+    requester: str | None,
+    approver: str | None,
+    factory: str | None,
+) -> None:
+    """Take source rows out of the recorded model; write the new weights and a certificate."""
+    from traceprop.attribution.restore import save_weights
+    from traceprop.unlearn import approximate_unlearn, export_compliance, record
+
+    opened, model = _open_with_model(store, factory)
+    forget_set = opened.samples_from_source(source, rows=_row_numbers(rows))
+    unlearned = approximate_unlearn(model, forget_set, method=method)
+    report = export_compliance(
+        model_before=model,
+        model_after=unlearned,
+        forget_set=forget_set,
+        store=opened,
+        regulation=regulation,
+        key=key,
+        draft=draft,
+        requester=requester,
+        approver=approver,
+    )
+    save_weights(unlearned, out)
+    report.save(certificate)
+    done = record(unlearned)
+    click.echo(f"{len(forget_set)} samples removed: {done.removal_class}. {done.reason}")
+    click.echo(f"New weights: {out}\nCertificate: {certificate}")
+
+
+@main.command()
+@click.argument("certificate", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path), help="The signer's public key (PEM).")
+def verify(certificate: Path, key: Path | None) -> None:
+    """Check a certificate offline: signature, form and schema. Exit status 0, 1 or 2."""
+    from traceprop.compliance.verify import verify as check
+
+    verdict = check(certificate, key=key)
+    click.echo(verdict.reason, err=not verdict.ok)
+    if not verdict.ok:
+        sys.exit(1)
+
+
+@main.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Where the private key goes; the public beside it."
+)
+def keygen(out: Path | None) -> None:
+    """Make a signing key (mode 0600) and print its fingerprint."""
+    from traceprop.compliance.keys import default_key_path, generate_key
+
+    path = out or default_key_path()
+    key = generate_key(path)
+    click.echo(f"Private key: {path}\nPublic key: {path}.pub\nFingerprint: {key.fingerprint}")
+
+
+@main.group(name="store", cls=_Commands)
+def store_commands() -> None:
+    """Look into a gradient store."""
+
+
+@store_commands.command()
+@_store
+@_as_json
+def info(store: Path, as_json: bool) -> None:
+    """Tell what a store holds."""
+    facts = _open(store).info()
+    if as_json:
+        _print_json(facts)
+    else:
+        for name, value in facts.items():
+            click.echo(f"{name}: {value}")
+
+
+@store_commands.command(name="verify")
+@_store
+def verify_store(store: Path) -> None:
+    """Read every byte of a store and hold it against its checksums."""
+    report = _open(store).verify()
+    click.echo(str(report), err=not report.ok)
+    if not report.ok:
+        sys.exit(1)
+
+
+def _open(path: Path) -> GradientStore:
+    from traceprop.attribution import GradientStore
+
+    return GradientStore.open(path)
+
+
+def _open_with_model(path: Path, factory: str | None) -> tuple[GradientStore, nn.Module]:
+    from traceprop.attribution.restore import restore_model
+
+    opened = _open(path)
+    return opened, restore_model(opened, _load_factory(factory) if factory else None)
+
+
+def _load_factory(name: str) -> Callable[[], nn.Module]:
+    """Import the user's own function, named `package.module:function`, from their own path."""
+    module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name:
+        raise click.BadParameter(f"{name!r} is not MODULE:FUNCTION, as in bank.models:make_model.")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as missing:
+        raise click.BadParameter(f"There is no module {missing.name!r} to import.") from missing
+    finally:
+        sys.path.pop(0)
+    function: Callable[[], nn.Module] | None = getattr(module, function_name, None)
+    if not callable(function):
+        raise click.BadParameter(f"{module_name} has no function {function_name!r}.")
+    return function
+
+
+def _input_row(path: Path, row: int) -> np.ndarray:
+    from traceprop.lineage import values
+    from traceprop.sources import load_csv
+
+    table = load_csv(path)
+    table.node.source.check_rows([row])
+    return values(table)[row]
+
+
+def _row_numbers(text: str) -> list[int]:
+    """Parse `4821,7203` and `10-19` into row numbers."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise click.BadParameter(f"{text!r} is not a list of rows, as in 4821,7203 or 10-19.")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
