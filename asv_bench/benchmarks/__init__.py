@@ -1,0 +1,1 @@
+"""asv's benchmarks; `asv --config asv_bench/asv.conf.json run` tracks them over time."""
