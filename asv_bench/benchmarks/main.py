@@ -6,11 +6,11 @@ import tempfile
 from pathlib import Path
 
 import torch
-from traceprop.unlearn import approximate_unlearn
 
 from tests.e2e.main_job import prepare, run_main_job
 from traceprop.attribution import compute_influence_scores
 from traceprop.lineage import values
+from traceprop.unlearn import approximate_unlearn
 
 
 class MainJob:
@@ -24,7 +24,7 @@ class MainJob:
         self.job = run_main_job(Path(self.folder.name))
         self.input = values(self.job.X)[0]
         self.forget_set = self.job.store.samples_from_source(
-            "credit_scores.csv", rows=list(self.job.store.get_provenance(0).rows.values())[0]
+            "credit_scores.csv", rows=next(iter(self.job.store.get_provenance(0).rows.values()))
         )
 
     def teardown(self) -> None:

@@ -13,11 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tests.naive.gradients import per_sample_gradients
-from tests.naive.retrain import leave_one_out_margins, retrained_weights
-from traceprop.attribution.capture import flat_gradients
-from traceprop.compliance.verify import verify
-from traceprop.unlearn import approximate_unlearn, export_compliance, record
 
 from asv_bench.goals import Goal, at_most, exactly
 from asv_bench.timing import median_interval
@@ -29,9 +24,14 @@ from tests.e2e.main_job import (
     plain_preparation,
     run_main_job,
 )
+from tests.naive.gradients import per_sample_gradients
+from tests.naive.retrain import leave_one_out_margins, retrained_weights
 from tests.robustness.bad_inputs import BAD_INPUTS, complaint
 from traceprop.attribution import compute_influence_scores
+from traceprop.attribution.capture import flat_gradients
+from traceprop.compliance.verify import verify
 from traceprop.lineage import values
+from traceprop.unlearn import approximate_unlearn, export_compliance, record
 
 THREADS = "torch 1 thread, 2 cores"
 
