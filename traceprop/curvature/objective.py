@@ -1,0 +1,180 @@
+"""The training objective of a linear head, with its exact derivatives, in float64.
+
+    J(θ) = c Σᵢ ℓ(yᵢ, Θ xᵢ) + λ/2 ‖θ‖²
+
+Promises: value, gradient and Hessian are those of the loss that the torch criterion computes and of
+the penalty that an optimizer's `weight_decay` adds (λθ in the gradient, bias included), so for
+λ > 0 J is λ-strongly convex and ‖θ − θ*‖ ≤ ‖∇J(θ)‖ / λ. `distance_bound` is that bound with the
+rounding of its own computation added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from traceprop.curvature import output_terms
+from traceprop.curvature.cg import conjugate_gradient
+from traceprop.curvature.losses import LossSpec
+from traceprop.errors import DataError
+
+Array = NDArray[np.float64]
+
+# Up to this many parameters the Hessian is formed and factorised (4,096² doubles are 134 MB).
+MAX_DENSE = 4096
+
+_EPS = float(np.finfo(np.float64).eps)
+
+
+def data_scale(spec: LossSpec, n: int, batch_size: int | None) -> float:
+    """Return c, the weight of one sample's loss in the objective that the optimizer descends.
+
+    Parameters
+    ----------
+    spec : LossSpec
+        The loss; its reduction decides.
+    n : int
+        Number of training samples.
+    batch_size : int or None
+        Samples per step.
+
+    Returns
+    -------
+    float
+        1/n for a mean loss, whatever the batches. A *summed* loss grows with the batch while
+        `weight_decay` doesn't: a step on B of n samples follows the gradient of
+        (B/n) Σℓ + λ/2‖θ‖² on average, so c = B/n.
+
+    Raises
+    ------
+    DataError
+        A summed loss whose batch size isn't known.
+    """
+    if spec.reduction == "mean":
+        return 1.0 / n
+    if batch_size is None:
+        raise DataError(
+            "the loss is summed over batches of unknown size, so the weight of one sample against "
+            "the penalty isn't known; train with reduction='mean' or with batches of one size"
+        )
+    return min(batch_size, n) / n
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadObjective:
+    """J of a linear head over given features.
+
+    Parameters
+    ----------
+    features : ndarray of float64, shape (n, p)
+        `LinearHead.features` of the inputs.
+    targets : ndarray, shape (n, ...)
+        Labels or values, as the loss takes them.
+    n_outputs : int
+        Rows of Θ.
+    spec : LossSpec
+        The loss.
+    penalty : float
+        λ, not negative.
+    scale : float
+        c, see `data_scale`.
+    """
+
+    features: Array
+    targets: Array
+    n_outputs: int
+    spec: LossSpec
+    penalty: float
+    scale: float
+
+    @property
+    def size(self) -> int:
+        """Number of parameters, o·p."""
+        return self.n_outputs * int(self.features.shape[1])
+
+    def outputs(self, theta: Array) -> Array:
+        """Return the outputs Θ xᵢ, shape `(n, o)`."""
+        return np.asarray(self.features @ theta.reshape(self.n_outputs, -1).T)
+
+    def value(self, theta: Array) -> float:
+        """Return J(θ)."""
+        data = output_terms.losses(self.spec, self.outputs(theta), self.targets).sum()
+        return float(self.scale * data + 0.5 * self.penalty * (theta @ theta))
+
+    def gradient(self, theta: Array) -> Array:
+        """Return ∇J(θ), shape `(o·p,)`."""
+        r = output_terms.residuals(self.spec, self.outputs(theta), self.targets)
+        return np.asarray((self.scale * (r.T @ self.features)).ravel() + self.penalty * theta)
+
+    def hessian(self, theta: Array) -> Array:
+        """Return ∇²J(θ), shape `(o·p, o·p)`; for cross-entropy and λ = 0 it is singular."""
+        o, p = self.n_outputs, self.features.shape[1]
+        second = output_terms.curvature(self.spec, self.outputs(theta))
+        blocks = np.zeros((o, p, o, p))
+        for a in range(o):
+            blocks[a, :, a] = self._block(second.weight(a, a))
+            for b in range(a) if second.rank_one is not None else ():
+                blocks[a, :, b] = blocks[b, :, a] = self._block(second.weight(a, b))
+        hessian = blocks.reshape(o * p, o * p)
+        hessian[np.diag_indices_from(hessian)] += self.penalty
+        return np.asarray(hessian)
+
+    def hessian_product(self, theta: Array, vectors: Array) -> Array:
+        """Return H(θ) v for each row v of `(q, o·p)`, without forming H."""
+        second = output_terms.curvature(self.spec, self.outputs(theta))
+        products = np.empty_like(vectors)
+        for i, vector in enumerate(vectors):
+            turned = second.times(self.features @ vector.reshape(self.n_outputs, -1).T)
+            products[i] = (self.scale * (turned.T @ self.features)).ravel()
+        return np.asarray(products + self.penalty * vectors)
+
+    def solve(self, theta: Array, rhs: Array) -> Array:
+        """Return H(θ)⁻¹ rhs: by Cholesky up to `MAX_DENSE` parameters, else by CG.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            The Hessian isn't positive definite.
+        """
+        if self.size <= MAX_DENSE:
+            return np.asarray(cho_solve(cho_factor(self.hessian(theta)), rhs))
+        result = conjugate_gradient(
+            lambda rows: self.hessian_product(theta, rows), rhs[None], max_iterations=10 * self.size
+        )
+        return np.asarray(result.solution[0])
+
+    def distance_bound(self, theta: Array) -> float:
+        """Return a bound on ‖θ − θ*‖, the distance to the minimum of J; needs λ > 0.
+
+        J is λ-strongly convex, so λ ‖θ − θ*‖ ≤ ‖∇J(θ)‖. What is computed is a rounded gradient, so
+        the norm of `gradient_error` is added: the bound holds for the exact ∇J.
+        """
+        if self.penalty <= 0:
+            raise ValueError("without a penalty J isn't strongly convex and has no such bound")
+        norm = np.linalg.norm(self.gradient(theta)) + np.linalg.norm(self.gradient_error(theta))
+        return float(norm / self.penalty)
+
+    def gradient_error(self, theta: Array) -> Array:
+        """Bound the rounding in each number of `gradient(theta)`, shape `(o·p,)`.
+
+        An inner product of m terms is off by at most γₘ Σ|aᵢbᵢ|, γₘ ≈ m·ε (Higham 2002, section
+        3.1): once for the outputs, which move a residual by at most `curvature` times their error,
+        and once for the sum over the samples.
+        """
+        x = np.abs(self.features)
+        z = self.outputs(theta)
+        n, p = x.shape
+        slope = 2.0 if self.spec.kind == "mse" else 1.0
+        output_error = (p + 2) * _EPS * (x @ np.abs(theta.reshape(self.n_outputs, -1)).T)
+        r = np.abs(output_terms.residuals(self.spec, z, self.targets))
+        # Exponentials and their sum: a few units in the last place of numbers of size at most 1.
+        r_error = slope * output_error.sum(axis=1, keepdims=True)
+        r_error = r_error + (self.n_outputs + 8) * _EPS * (1.0 + r)
+        summed = self.scale * ((n + 2) * _EPS * r + r_error).T @ x
+        return np.asarray(summed.ravel() + 2 * _EPS * self.penalty * np.abs(theta))
+
+    def _block(self, weights: Array) -> Array:
+        return np.asarray(self.scale * (self.features.T @ (weights[:, None] * self.features)))
