@@ -1,0 +1,78 @@
+"""One writer a store: the lock that a second writer is refused by.
+
+Promises: at most one process, and one store object in it, writes at a time; readers need no lock;
+a writer that dies in any way leaves the store unlocked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from traceprop.errors import StoreError
+
+LOCK_NAME = "lock"
+_FIRST_LINE = "traceprop gradient store"
+
+
+class WriterLock:
+    """The right to write into a store's folder, held until `release` or the end of the process.
+
+    Parameters
+    ----------
+    root : Path
+        The store's folder, which must exist.
+
+    Raises
+    ------
+    StoreError
+        Another writer holds it; the message names its process.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._descriptor: int | None = os.open(root / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            # flock, not lockf: it belongs to this opening of the file, so that it also keeps a
+            # second store object of the same process out.
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(os.pread(self._descriptor, 200, 0))
+            os.close(self._descriptor)
+            self._descriptor = None
+            raise StoreError(
+                f"{root} is being written by {holder}. Wait until it is done, close it, or give "
+                f"another path=."
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{_FIRST_LINE}\nwriter {os.getpid()}\n".encode(), 0)
+        self._owner = os.getpid()
+
+    def release(self) -> None:
+        """Let the next writer in; a second call does nothing."""
+        if self._descriptor is None:
+            return
+        # A forked child (a DataLoader's worker) shares the lock but must not give it up.
+        if os.getpid() == self._owner:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        os.close(self._descriptor)
+        self._descriptor = None
+
+    def __del__(self) -> None:
+        # getattr: the constructor may have failed before the attribute was there.
+        if getattr(self, "_descriptor", None) is not None:
+            self.release()
+
+
+def is_lock(path: Path) -> bool:
+    """Tell whether a file is a store's lock; one that is still empty was just being made."""
+    if not path.is_file():
+        return False
+    content = path.read_bytes()[:200]
+    return not content or content.decode(errors="replace").startswith(_FIRST_LINE)
+
+
+def _holder(content: bytes) -> str:
+    _, _, rest = content.decode(errors="replace").partition("writer ")
+    process = rest.strip()
+    return f"process {process}" if process.isdecimal() else "another process"
