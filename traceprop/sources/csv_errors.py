@@ -1,0 +1,173 @@
+"""Why a CSV file can't be read, for people: the line, the column, the value, and the way out.
+
+Runs only once pyarrow has refused a file, so it may read the file again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from traceprop.errors import SourceError
+from traceprop.sources.csv_format import QUOTE
+from traceprop.sources.csv_text import CsvText
+from traceprop.sources.row_index import RowIndex, count_fields, first_ragged
+
+_SHOWN = 40  # characters of a value that a message shows
+_OTHER_DELIMITERS = {",": "','", ";": "';'", "\t": r"'\t'", "|": "'|'"}
+
+
+def explain(
+    error: Exception, text: CsvText, body: npt.NDArray[np.uint8], index: RowIndex
+) -> SourceError:
+    """Find out what is wrong with a file that pyarrow refused, and say it.
+
+    Parameters
+    ----------
+    error : pyarrow.ArrowInvalid
+        What pyarrow said.
+    text : CsvText
+    body : uint8 array
+        The data rows as pyarrow saw them.
+    index : RowIndex
+    """
+    return (
+        _ragged(text, index)
+        or _not_text(text, index)
+        or _not_numeric(text, body, index)
+        or SourceError(f"{text.name} can't be read as CSV: {error}")
+    )
+
+
+def check_encoding(table: Any, text: CsvText, index: RowIndex) -> None:
+    """Refuse a table with a column of bytes: that is what pyarrow makes of a foreign encoding."""
+    import pyarrow.types as kinds
+
+    for column in table.schema:
+        kind = column.type.value_type if kinds.is_dictionary(column.type) else column.type
+        if kinds.is_binary(kind) or kinds.is_large_binary(kind):
+            problem = _not_text(text, index)
+            raise problem or SourceError(f"{text.name}, column {column.name!r} is not text")
+
+
+def encoding_error(text: CsvText, index: RowIndex, error: UnicodeDecodeError) -> SourceError:
+    """Name the first byte of the data rows that isn't in the declared encoding."""
+    offset = text.body + error.start
+    row, start = _row_at(index, offset)
+    column = max(1, count_fields(text.data[start:offset], text.format.grammar)) - 1
+    return SourceError(
+        f"{text.name} line {_line(index, row)}, column {text.columns[column]!r} is not "
+        f"{text.format.encoding} text (byte 0x{int(text.data[offset]):02X}); give its encoding=, "
+        "such as 'latin-1' or 'cp1252'"
+    )
+
+
+def _ragged(text: CsvText, index: RowIndex) -> SourceError | None:
+    """Name the first row that has another number of values than there are columns."""
+    found = first_ragged(text.data, text.body, text.format.grammar, len(text.columns))
+    if found is None:
+        return None
+    row, fields = found
+    origin = "the header has" if text.format.header else "the first row has"
+    return SourceError(
+        f"{text.name} line {_line(index, row)} (row {row}) has {_count(fields, 'value')} where "
+        f"{origin} {len(text.columns)}; mend the line, or check delimiter={text.format.delimiter!r}"
+    )
+
+
+def _not_text(text: CsvText, index: RowIndex) -> SourceError | None:
+    """Name the first byte of the data rows that isn't text in the declared encoding."""
+    try:
+        text.data[text.body :].tobytes().decode(text.format.encoding)
+    except UnicodeDecodeError as error:
+        return encoding_error(text, index, error)
+    return None
+
+
+def _not_numeric(text: CsvText, body: npt.NDArray[np.uint8], index: RowIndex) -> SourceError | None:
+    """Name the first value that isn't a number, in the first chosen column that has one."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    table = arrow_csv.read_csv(
+        pa.BufferReader(pa.py_buffer(body)),
+        read_options=arrow_csv.ReadOptions(
+            column_names=list(text.columns), block_size=max(1 << 20, 4 * index.longest)
+        ),
+        parse_options=arrow_csv.ParseOptions(
+            delimiter=text.format.separator, quote_char=QUOTE, newlines_in_values=True
+        ),
+        convert_options=arrow_csv.ConvertOptions(
+            include_columns=list(text.chosen),
+            column_types=dict.fromkeys(text.chosen, pa.string()),
+            null_values=list(text.format.missing),
+            strings_can_be_null=True,
+        ),
+    )
+    for name in text.chosen:
+        found = _first_not_number(table.column(name))
+        if found is not None:
+            row, value = found
+            return _text_column(text, name, _line(index, row), row, value)
+    return None
+
+
+def _text_column(text: CsvText, column: str, line: int, row: int, value: str) -> SourceError:
+    shown = repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "…")
+    others = [said for mark, said in _OTHER_DELIMITERS.items() if mark in value]
+    if len(text.columns) == 1 and others:
+        way_out = f"is delimiter={others[0]} meant?"
+    else:
+        way_out = (
+            "choose the numeric columns with columns=, or load text with read_csv (missing= names "
+            "marks of missing values)"
+        )
+    return SourceError(
+        f"{text.name} line {line} (row {row}), column {column!r}: {shown} is not a number; "
+        f"{way_out}"
+    )
+
+
+def _first_not_number(column: Any) -> tuple[int, str] | None:
+    """Find row and value of the first text that is no number, by halving the chunk it is in."""
+    row = 0
+    for chunk in column.chunks:
+        if not _all_numbers(chunk):
+            low, high = 0, len(chunk)  # the first one is in chunk[low:high]
+            while high - low > 1:
+                middle = (low + high) // 2
+                if _all_numbers(chunk[low:middle]):
+                    low = middle
+                else:
+                    high = middle
+            return row + low, str(chunk[low].as_py())
+        row += len(chunk)
+    return None
+
+
+def _all_numbers(values: Any) -> bool:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        pc.utf8_trim(values, characters=" \t").cast(pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _row_at(index: RowIndex, offset: int) -> tuple[int, int]:
+    """Find the row that holds a byte offset, and the offset at which it begins."""
+    _, starts = index.locate(np.arange(index.n_rows))
+    row = int(np.searchsorted(starts, offset, side="right")) - 1
+    return row, int(starts[row])
+
+
+def _line(index: RowIndex, row: int) -> int:
+    return int(index.locate([row])[0][0])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

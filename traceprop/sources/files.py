@@ -1,0 +1,124 @@
+"""The bytes of a file: read once, so that the bytes that are hashed are the bytes that are parsed.
+
+`read_file` takes the whole file into memory and refuses one that changes meanwhile; `file_digest`
+hashes a file that is not to be parsed. Every refusal of the operating system becomes a
+`SourceError` that names the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import FileIO
+
+import numpy as np
+import numpy.typing as npt
+
+from traceprop.errors import SourceError
+
+_CHUNK = 1 << 22
+_SETTLED_AFTER_NS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What tells cheaply that a file was probably not touched: its size and times.
+
+    A file written less than two seconds before it was looked at may be written again without its
+    time moving (file systems round), so such a stamp vouches for nothing.
+    """
+
+    size: int
+    modified_ns: int
+    inode: int
+    seen_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileStamp:
+        """Stamp a file whose status was taken just now."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino, time.time_ns())
+
+    def vouches_for(self, later: FileStamp) -> bool:
+        """Whether a file with the stamp `later` still has the bytes it had at this one."""
+        same = (self.size, self.modified_ns, self.inode) == (
+            later.size,
+            later.modified_ns,
+            later.inode,
+        )
+        return same and self.seen_ns - self.modified_ns > _SETTLED_AFTER_NS
+
+
+def stamp_file(path: str, name: str) -> FileStamp:
+    """Return the present stamp of a file; SourceError where it can't be opened."""
+    with _opened(path, name) as file:
+        return FileStamp.of(os.fstat(file.fileno()))
+
+
+def read_file(path: str, name: str) -> tuple[npt.NDArray[np.uint8], FileStamp]:
+    """Read all bytes of a file, and stamp it.
+
+    Parameters
+    ----------
+    path : str
+        Where the file is.
+    name : str
+        How messages call it.
+
+    Raises
+    ------
+    SourceError
+        Where it is missing, no regular file, not readable, or changes while it is read.
+    """
+    with _opened(path, name) as file:
+        before = FileStamp.of(os.fstat(file.fileno()))
+        data = np.empty(before.size, np.uint8)
+        view = data.data
+        filled = 0
+        while filled < data.size:
+            count = file.readinto(view[filled : filled + _CHUNK])
+            if not count:
+                break
+            filled += count
+        after = FileStamp.of(os.fstat(file.fileno()))
+        unchanged = (before.size, before.modified_ns) == (after.size, after.modified_ns)
+        if filled < data.size or not unchanged:
+            raise SourceError(
+                f"{name} changed while it was read; load it again when nothing writes to it"
+            )
+    return data, after
+
+
+def digest(data: npt.NDArray[np.uint8]) -> str:
+    """Return the SHA-256 of bytes, as 64 hexadecimal digits."""
+    return hashlib.sha256(data.data).hexdigest()
+
+
+def file_digest(path: str, name: str) -> tuple[str, FileStamp]:
+    """Return the SHA-256 of a file's present bytes, and the stamp it had before the read."""
+    with _opened(path, name) as file:
+        stamp = FileStamp.of(os.fstat(file.fileno()))
+        return hashlib.file_digest(file, "sha256").hexdigest(), stamp
+
+
+@contextmanager
+def _opened(path: str, name: str) -> Iterator[FileIO]:
+    """Open a file for reading; SourceError where the system or we refuse it."""
+    try:
+        if os.path.isdir(path):
+            raise SourceError(f"{name} is a folder, not a file; name the file inside it")
+        if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+            raise SourceError(
+                f"{name} is not a regular file, so its rows could not be looked up again; "
+                "write it to disk first"
+            )
+        with open(path, "rb", buffering=0) as file:
+            yield file
+    except FileNotFoundError:
+        raise SourceError(f"{name} does not exist (looked for {path}); check the path") from None
+    except OSError as error:
+        raise SourceError(f"{name} can't be read: {error.strerror}; check {path}") from error
