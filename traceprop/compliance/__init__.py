@@ -1,0 +1,42 @@
+"""Evidence about a removal that others can check: certificate, signature, regulations.
+
+The names below are imported when first used: checking a certificate needs neither torch nor NumPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from traceprop.compliance.inclusion import check_proof as check_proof
+    from traceprop.compliance.inclusion import prove_row as prove_row
+    from traceprop.compliance.report import Report as Report
+    from traceprop.compliance.report import export_compliance as export_compliance
+    from traceprop.compliance.verify import Verdict as Verdict
+    from traceprop.compliance.verify import verify_bytes as verify_bytes
+
+# `verify` itself is the module of that name: its function is traceprop.compliance.verify.verify.
+_HOMES = {
+    "Report": "traceprop.compliance.report",
+    "Verdict": "traceprop.compliance.verify",
+    "check_proof": "traceprop.compliance.inclusion",
+    "export_compliance": "traceprop.compliance.report",
+    "prove_row": "traceprop.compliance.inclusion",
+    "verify_bytes": "traceprop.compliance.verify",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'traceprop.compliance' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

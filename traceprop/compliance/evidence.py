@@ -1,0 +1,234 @@
+"""What a certificate says, gathered from the models, the store and the record of the removal.
+
+Promise: everything is read, nothing is assumed, and what does not fit together is refused: a model
+without a record, other weights than the record names, another store, other rows.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import traceprop
+from traceprop.compliance.canonical import jsonable
+from traceprop.errors import CertificateError, UnlearnError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from traceprop.attribution.forget import ForgetSet
+    from traceprop.attribution.store import GradientStore
+    from traceprop.lineage.source import Source
+    from traceprop.unlearning import RemovalRecord
+
+_ENCODING = (
+    "SHA-256 over the parameters and buffers sorted by name: for each a JSON line "
+    "[name, dtype, shape] and its values as little-endian bytes"
+)
+_RERUN_NEEDS = [
+    "the model before the removal, with the digest under models",
+    "the sources, with their digests, or the gradient store's own copy of the training data as it "
+    "was before any purge",
+    "this certificate's key, which shows which rows and samples to leave out",
+    "the recorded loss, penalty and preprocessing steps (training, preprocessing, lineage)",
+    "the software of the versions listed; other versions, processors or numbers of threads give "
+    "the same result within rounding only",
+]
+_PACKAGES = ("numpy", "scipy", "numba", "pyarrow", "torch", "cryptography", "rfc8785")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The parts of a certificate that come from the removal itself.
+
+    Parameters
+    ----------
+    parts : dict
+        Fields of the predicate, by name.
+    uris : dict of Source to str
+        How the certificate names each source of a removed row.
+    """
+
+    parts: dict[str, Any]
+    uris: dict[Source, str]
+
+
+def gather(
+    model_before: nn.Module, model_after: nn.Module, forget_set: ForgetSet, store: GradientStore
+) -> Evidence:
+    """Collect the evidence of one removal, and make sure that it belongs together.
+
+    Raises
+    ------
+    CertificateError
+        `model_after` has no record of a removal, or models, store and forget set are not the ones
+        that its record names.
+    """
+    done = _record_of(model_after)
+    before, after = _check_models(model_before, model_after, done)
+    _check_forget_set(forget_set, store, done)
+    uris = {source: public_uri(source.uri) for source in store.sources}
+    lineage = store.lineage_digest()
+    parts = {
+        "models": {
+            "before": {"sha256": before},
+            "after": {"sha256": after},
+            "encoding": _ENCODING,
+        },
+        "forget_set": {
+            "n_samples": len(forget_set),
+            "n_rows": sum(len(rows) for rows in forget_set.rows.values()),
+        },
+        "sources": [_describe(source, uris[source], forget_set) for source in store.sources],
+        "lineage": None if lineage is None else {"sha256": lineage},
+        "preprocessing": {
+            "steps": [str(step) for step in store.steps],
+            "after_removal": done.preprocessing,
+        },
+        "training": _training(store),
+        "removal": jsonable(done.to_dict()),
+        "left": _left(store),
+        "software": _software(),
+        "rerun": {"needs": _RERUN_NEEDS, "seeds": _seeds(store)},
+    }
+    return Evidence(parts, uris)
+
+
+def public_uri(uri: str) -> str:
+    """Drop from a URL what may be a secret: the user, the password and the query."""
+    parts = urlsplit(uri)
+    if not parts.scheme or not parts.netloc:
+        return uri
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _record_of(model_after: nn.Module) -> RemovalRecord:
+    from traceprop.unlearning import record
+
+    try:
+        return record(model_after)
+    except UnlearnError as missing:
+        raise CertificateError(
+            "model_after carries no record of a removal: call approximate_unlearn first, and give "
+            "the model that it returned."
+        ) from missing
+
+
+def _check_models(
+    model_before: nn.Module, model_after: nn.Module, done: RemovalRecord
+) -> tuple[str, str]:
+    """Return both digests, once they are known to be those of the record."""
+    from traceprop.curvature.digest import model_digest
+
+    before, after = model_digest(model_before), model_digest(model_after)
+    if before != done.digest_before:
+        raise CertificateError(
+            f"model_before ({before[:16]}…) is not the model that the rows were removed from "
+            f"({done.digest_before[:16]}…): give the one that approximate_unlearn was called with."
+        )
+    if after != done.digest_after:
+        raise CertificateError(
+            f"model_after ({after[:16]}…) was changed after the removal, which gave "
+            f"{done.digest_after[:16]}…: call approximate_unlearn again and certify its result."
+        )
+    return before, after
+
+
+def _check_forget_set(forget_set: ForgetSet, store: GradientStore, done: RemovalRecord) -> None:
+    if forget_set.store.path.resolve() != store.path.resolve():
+        raise CertificateError(
+            f"The forget set is from the store {forget_set.store.path}, not from {store.path}: "
+            "give the store whose samples were removed."
+        )
+    if forget_set.samples.tolist() != list(done.samples):
+        raise CertificateError(
+            f"The forget set ({len(forget_set)} samples) is not what was removed from this model "
+            f"({len(done.samples)} samples): give the forget set that approximate_unlearn was "
+            "called with."
+        )
+
+
+def _describe(source: Source, uri: str, forget_set: ForgetSet) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "uri": uri,
+        "kind": source.kind,
+        "sha256": source.sha256,
+        "columns": list(source.columns),
+        "n_rows": source.n_rows,
+        "n_rows_removed": len(forget_set.rows.get(source, ())),
+    }
+
+
+def _training(store: GradientStore) -> dict[str, Any] | None:
+    run = store.record
+    if run is None:
+        return None
+    settings: dict[str, Any] = jsonable(
+        {
+            "n_samples": store.n_samples,
+            "loss": run.loss and run.loss.to_json(),
+            "penalty": run.penalty,
+            "penalty_origin": run.penalty_origin,
+            "optimizer": run.optimizer,
+            "architecture": run.architecture,
+            "epochs": run.epochs,
+            "batch_size": run.batch_size,
+            "input_columns": run.input_columns,
+            "model_digest": run.model_digest,
+        }
+    )
+    return settings
+
+
+def _seeds(store: GradientStore) -> dict[str, Any]:
+    seeds: dict[str, Any] = jsonable(
+        {"training": store.record and store.record.seed, "projection": store.seed}
+    )
+    return seeds
+
+
+def _left(store: GradientStore) -> list[dict[str, str]]:
+    """Name the copies of the rows that a removal from the model's weights does not touch."""
+    return [
+        {
+            "what": "gradient store",
+            "state": "not removed",
+            "note": f"It keeps gradients, inputs and labels of all {store.n_samples} samples, the "
+            "removed ones too.",
+        },
+        {
+            "what": "source files",
+            "state": "not removed",
+            "note": "Traceprop reads them and changes none.",
+        },
+        {
+            "what": "model before",
+            "state": "not removed",
+            "note": "The removal made a new model; the old one is as it was, with all its copies.",
+        },
+        {
+            "what": "backups, exports, other models and recipients of the data",
+            "state": "not known to Traceprop",
+            "note": "The deployer answers for these.",
+        },
+    ]
+
+
+def _software() -> dict[str, Any]:
+    return {
+        "traceprop": traceprop.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: v for name in _PACKAGES if (v := _version(name)) is not None},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,56 @@
+"""Writing small files so that a reader never sees half of one.
+
+Promise: after `write_file` returns, the path holds exactly the new bytes and they are on disk; if
+it raises, or the machine stops in between, the path holds what it held before.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def write_file(path: Path, data: bytes, *, mode: int = 0o666, replace: bool = True) -> None:
+    """Write a file in one step.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder must be there.
+    data : bytes
+        All of its content.
+    mode : int
+        Permissions from the first moment on, less the process's umask.
+    replace : bool
+        Whether a file that is already there may be replaced. If not, FileExistsError is raised and
+        the file stays, even when two processes write at once.
+
+    Raises
+    ------
+    OSError
+        The folder is missing or can't be written, the disk is full, or `path` is a folder.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            os.replace(temporary, path)
+        else:
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a folder's entries on disk, so that a rename in it survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
