@@ -108,6 +108,27 @@ def test_the_default_key_is_made_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert first.fingerprint == second.fingerprint
 
 
+def test_a_lost_public_half_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(keys.KEY_VARIABLE, str(tmp_path / "signing.key"))
+    key = keys.signing_key()
+    public = keys.public_path(key.path)
+    public.unlink()
+    assert keys.signing_key().fingerprint == key.fingerprint
+    assert keys.load_public_key(public) == key.public
+
+
+def test_two_first_uses_at_once_sign_with_one_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "signing.key"
+    monkeypatch.setenv(keys.KEY_VARIABLE, str(path))
+    first = keys.generate_key(path)
+    with monkeypatch.context() as race:
+        # The second process looked before the first one's key had its name.
+        race.setattr(Path, "exists", lambda self: self != path)
+        second = keys.signing_key()
+    assert not second.made
+    assert second.fingerprint == first.fingerprint
+
+
 def test_where_the_default_key_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(keys.KEY_VARIABLE, str(tmp_path / "mine.pem"))
     assert keys.default_key_path() == tmp_path / "mine.pem"
@@ -181,7 +202,7 @@ def test_a_public_key_with_other_line_ends_is_the_same_key(tmp_path: Path):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CertificateError, match=r"signing key .* can't be written"):
+    with pytest.raises(CertificateError, match=r"key .*signing\.key can't be written"):
         keys.generate_key(tmp_path / "file" / "signing.key")
 
 

@@ -98,7 +98,9 @@ def gather(
 
 
 def public_uri(uri: str) -> str:
-    """Drop from a URL what may be a secret: the user, the password and the query."""
+    """Return a source's uri as text, less what may be a secret: user, password and query."""
+    # A file name may hold bytes that are no text; a certificate is text.
+    uri = uri.encode("utf-8", "backslashreplace").decode()
     parts = urlsplit(uri)
     if not parts.scheme or not parts.netloc:
         return uri
@@ -153,7 +155,7 @@ def _check_forget_set(forget_set: ForgetSet, store: GradientStore, done: Removal
 
 def _describe(source: Source, uri: str, forget_set: ForgetSet) -> dict[str, Any]:
     return {
-        "name": source.name,
+        "name": public_uri(source.name),
         "uri": uri,
         "kind": source.kind,
         "sha256": source.sha256,

@@ -128,9 +128,16 @@ def signing_key(path: str | Path | None = None) -> SigningKey:
     if path is not None:
         return load_signing_key(Path(path))
     default = default_key_path()
-    if default.exists():
-        return load_signing_key(default)
-    return generate_key(default)
+    if not default.exists():
+        made = _make_key(default)
+        if made is not None:
+            return made
+        # Another process made it in between: both sign with the one that is there.
+    key = load_signing_key(default)
+    # Whoever made it may have been stopped before its public half was written.
+    if not public_path(default).exists():
+        _write_public(key)
+    return key
 
 
 def generate_key(path: str | Path) -> SigningKey:
@@ -141,32 +148,47 @@ def generate_key(path: str | Path) -> SigningKey:
     CertificateError
         There is a file of that name already (it is left as it is), or the folder can't be written.
     """
+    made = _make_key(Path(path))
+    if made is None:
+        raise CertificateError(
+            f"{path} is there already: name another file, a key is never replaced."
+        )
+    return made
+
+
+def _make_key(path: Path) -> SigningKey | None:
+    """Make a key; None if there is a file of that name already."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    path = Path(path)
     private = Ed25519PrivateKey.generate()
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     key = SigningKey(private, path, made=True)
-    if path.exists():
-        raise _taken(path)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            write_file(path, pem, mode=0o600, replace=False)
-        except FileExistsError as raced:
-            raise _taken(path) from raced
-        write_file(public_path(path), key.public.pem())
+        if not path.parent.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_file(path, pem, mode=0o600, replace=False)
+    except FileExistsError:
+        return None
     except OSError as failed:
-        raise CertificateError(
-            f"The signing key {path} can't be written ({failed.strerror}): name a file in a folder "
-            f"of your own with key= or {KEY_VARIABLE}."
-        ) from failed
+        raise _unwritable(path, failed) from failed
+    _write_public(key)
     return key
 
 
-def _taken(path: Path) -> CertificateError:
-    return CertificateError(f"{path} is there already: name another file, a key is never replaced.")
+def _write_public(key: SigningKey) -> None:
+    path = public_path(key.path)
+    try:
+        write_file(path, key.public.pem())
+    except OSError as failed:
+        raise _unwritable(path, failed) from failed
+
+
+def _unwritable(path: Path, failed: OSError) -> CertificateError:
+    return CertificateError(
+        f"The key {path} can't be written ({failed.strerror}): name a signing key in a folder of "
+        f"your own with {KEY_VARIABLE}, or key= for one that you have."
+    )
 
 
 def load_signing_key(path: Path) -> SigningKey:

@@ -148,27 +148,37 @@ def export_compliance(
     >>> report.save("article26_cert.json")  # doctest: +SKIP
     """
     clauses = load_regulation(regulation)
+    people = {"requester": _name("requester", requester), "approver": _name("approver", approver)}
     evidence = gather(model_before, model_after, forget_set, store)
     signer = None if draft else _signer(key)
     serial, secret = secrets.token_hex(16), secrets.token_bytes(merkle.KEY_BYTES)
-    statement = build_statement(
-        evidence,
-        sealed_entries(secret, forget_set, evidence.uris),
-        clauses,
-        serial=serial,
-        keyid=None if signer is None else signer.fingerprint,
-        requester=requester,
-        approver=approver,
+    payload = canonical(
+        build_statement(
+            evidence,
+            sealed_entries(secret, forget_set, evidence.uris),
+            clauses,
+            serial=serial,
+            keyid=None if signer is None else signer.fingerprint,
+            **people,
+        )
     )
-    check_before_signing(statement)
-    payload = canonical(statement)
     # What is told of a certificate is what its reader gets: the values of its bytes.
     statement = parse(payload)
+    check_before_signing(statement)
     if signer is None:
         return Report(draft_bytes(statement), None, statement)
     key_file = key_path(store.path, serial)
     save_key(key_file, serial, secret)
     return Report(sign(payload, signer).to_bytes(), key_file, statement)
+
+
+def _name(role: str, name: str | None) -> str | None:
+    """Return a person's name, if it can stand in a certificate."""
+    if name is None or (isinstance(name, str) and name.isprintable()):
+        return name
+    raise CertificateError(
+        f"{role}={name!r} is not a name: give one line of text, or leave it out."
+    )
 
 
 def _signer(path: str | Path | None) -> SigningKey:
