@@ -45,7 +45,7 @@ class Report:
         The secret that shows which rows the certificate names; None for a draft.
     """
 
-    content: bytes
+    content: bytes = field(repr=False)
     key_file: Path | None
     _statement: dict[str, Any] = field(repr=False)
 
@@ -172,7 +172,7 @@ def export_compliance(
     return Report(sign(payload, signer).to_bytes(), key_file, statement)
 
 
-def _name(role: str, name: str | None) -> str | None:
+def _name(role: str, name: object) -> str | None:
     """Return a person's name, if it can stand in a certificate."""
     if name is None or (isinstance(name, str) and name.isprintable()):
         return name

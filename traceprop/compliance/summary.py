@@ -27,7 +27,7 @@ def describe(statement: dict[str, Any]) -> str:
         *_clauses(predicate["regulation"]),
         "",
         "What this certificate does not claim",
-        *(f"  - {limit}" for limit in predicate["limits"]),
+        *(f"  - {limit}" for limit in (*predicate["limits"], *predicate["removal"]["limits"])),
     ]
     return "\n".join(lines)
 
@@ -47,15 +47,18 @@ def _removed(predicate: dict[str, Any]) -> list[str]:
     lines = [
         f"Model before  {predicate['models']['before']['sha256']}",
         f"Model after   {predicate['models']['after']['sha256']}",
-        f"Removed       {forgotten['n_samples']} samples ({forgotten['n_rows']} source rows)",
+        f"Removed       samples: {forgotten['n_samples']}, source rows: {forgotten['n_rows']}",
     ]
     for source in predicate["sources"]:
         lines.append(
             f"  {source['name']}: {source['n_rows_removed']} of {source['n_rows']} rows "
             f"(sha256 {source['sha256']})"
         )
-    lines += [f"Method        {removal['method']}: {removal['removal_class']}", *_bound(removal)]
-    lines += [f"  {removal['reason']}"]
+    lines += [
+        f"Method        {removal['method']} (asked for: {removal['asked_method']})",
+        f"Class         {removal['removal_class']}",
+    ]
+    lines += [f"  {removal['reason']}", *_worth(removal)]
     steps = " → ".join(predicate["preprocessing"]["steps"]) or "none recorded"
     lines += [f"Preprocessing {steps}", f"  {predicate['preprocessing']['after_removal']}"]
     responsible = predicate["responsible"]
@@ -64,9 +67,20 @@ def _removed(predicate: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _bound(removal: dict[str, Any]) -> list[str]:
-    bound = removal.get("bound")
-    return [] if bound is None else [f"Bound         {bound}"]
+def _worth(removal: dict[str, Any]) -> list[str]:
+    """Say how good the result is, as far as its record does."""
+    bound, lines = removal["bound"], []
+    if bound is None:
+        lines.append("Bound         none: nothing limits how far this is from retraining")
+    else:
+        lines.append(f"Bound         {bound} on the distance to the retrained weights")
+    called = {"forget": "removed", "retain": "remaining"}
+    for rows, loss in removal["loss"].items():
+        change = f"{loss['before']} before, {loss['after']} after"
+        lines.append(f"  mean loss on the {called[rows]} samples: {change}")
+    if removal["unaudited"]:
+        lines.append("Audit         none: nobody compared it with retrained models")
+    return lines
 
 
 def _clauses(regulation: dict[str, Any]) -> list[str]:

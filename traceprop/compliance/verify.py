@@ -8,7 +8,7 @@ signature is checked. It needs neither torch nor NumPy nor a network, and a few 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ class Verdict:
 
     ok: bool
     reason: str
-    statement: dict[str, Any] | None = None
+    statement: dict[str, Any] | None = field(default=None, repr=False)
 
     def __bool__(self) -> bool:
         return self.ok
