@@ -7,14 +7,14 @@ Gauss-Newton matrix (Schraudolph 2002), positive semidefinite where the Hessian 
 
 Promises: float64 throughout, on a copy in evaluation mode (no dropout, running statistics of
 normalisation layers fixed); the module given is never touched; θ is the concatenation of
-`named_parameters()` in their order, each flattened.
+`named_parameters()` in their order, each flattened; those that weren't trained are constants.
 """
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,17 +45,28 @@ class Network:
     ----------
     model : torch.nn.Module
         Any module that takes one tensor `(n, ...)` and returns outputs `(n,)` or `(n, o)`.
+    trained : collection of str, optional
+        The parameters that θ consists of; the others stay as they are. All, if not given.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self._module = copy.deepcopy(model).to("cpu", torch.float64).eval()
-        self.shapes = {name: p.shape for name, p in self._module.named_parameters()}
+    def __init__(self, model: nn.Module, trained: Collection[str] | None = None) -> None:
+        self._module = copy.deepcopy(model).to("cpu", torch.float64).eval().requires_grad_(False)
+        self._parameters = {
+            name: p
+            for name, p in self._module.named_parameters()
+            if trained is None or name in trained
+        }
+        self.shapes = {name: p.shape for name, p in self._parameters.items()}
         self.size = sum(shape.numel() for shape in self.shapes.values())
 
     @property
     def theta(self) -> Array:
         """The parameters as they are in the module, shape `(d,)`."""
-        return torch.cat([p.detach().reshape(-1) for p in self._module.parameters()]).numpy().copy()
+        return torch.cat([p.reshape(-1) for p in self._parameters.values()]).numpy()
+
+    def weights(self) -> dict[str, Array]:
+        """Return copies of the parameters of θ by name."""
+        return {name: p.numpy().copy() for name, p in self._parameters.items()}
 
     def state(self, theta: Tensor) -> State:
         """Split a flat vector into named parameters, views of it."""

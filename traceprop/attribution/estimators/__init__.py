@@ -1,0 +1,62 @@
+"""Estimators of influence by name, and how each is fitted to a run.
+
+One module each: `head` (exact Hessian), `projected` (`dot`, and the empirical Fisher matrix),
+`gauss_newton`. All share the interface of `base`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from traceprop.attribution.estimators.base import Quality, Queries, Scorer
+from traceprop.attribution.estimators.gauss_newton import GaussNewtonInfluence
+from traceprop.attribution.estimators.head import HeadInfluence
+from traceprop.attribution.estimators.problem import Problem, problem_of
+from traceprop.attribution.estimators.projected import (
+    DotInfluence,
+    FisherInfluence,
+    QueryGradients,
+)
+from traceprop.curvature.ggn import Network
+from traceprop.curvature.objective import MAX_DENSE
+
+if TYPE_CHECKING:
+    from traceprop.attribution.store import GradientStore
+
+__all__ = ["ESTIMATORS", "Problem", "Quality", "Queries", "Scorer", "problem_of"]
+
+
+def _influence(problem: Problem, network: Network, store: GradientStore) -> Scorer:
+    head = problem.head
+    if head is None:
+        return _fisher(problem, network, store, ())
+    if head.n_outputs * head.n_columns > MAX_DENSE:
+        note = (
+            f"The exact Hessian of {head.n_outputs * head.n_columns} parameters is too large "
+            f"({MAX_DENSE} at most); the empirical Fisher matrix of the store stands in for it."
+        )
+        return _fisher(problem, network, store, (note,))
+    return HeadInfluence(problem, head.pack(network.weights()))
+
+
+def _fisher(
+    problem: Problem, network: Network, store: GradientStore, notes: tuple[str, ...]
+) -> Scorer:
+    queries = QueryGradients(network, problem.spec, store.projector)
+    return FisherInfluence(store.gradients, queries, problem, notes)
+
+
+def _dot(problem: Problem, network: Network, store: GradientStore) -> Scorer:
+    return DotInfluence(store.gradients, QueryGradients(network, problem.spec, store.projector))
+
+
+def _gauss_newton(problem: Problem, network: Network, store: GradientStore) -> Scorer:
+    return GaussNewtonInfluence(problem, network)
+
+
+ESTIMATORS: dict[str, Callable[[Problem, Network, GradientStore], Scorer]] = {
+    "influence": _influence,
+    "dot": _dot,
+    "ggn": _gauss_newton,
+}

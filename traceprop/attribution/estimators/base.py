@@ -1,0 +1,67 @@
+"""The one interface of all estimators: fitted once to a run, then asked in batches.
+
+A score is f(trained with the sample) − f(trained without), f the margin of a class: positive
+pushed towards it, and removal changes f by −score.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Unit = Literal["margin", "relative"]
+
+# Of the largest eigenvalue: one rule for every damped estimator. Damping decides more than the
+# choice of the estimator does, so it is not left to the hand.
+RELATIVE_DAMPING = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Queries:
+    """Inputs to explain, each with a class.
+
+    Parameters
+    ----------
+    inputs : ndarray of float64, shape (q, ...)
+        The inputs, as the model takes them.
+    classes : ndarray of int64, shape (q,)
+        The class (for a regression the output) whose margin is f.
+    """
+
+    inputs: Array
+    classes: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What the scores of a fitted estimator are worth.
+
+    Parameters
+    ----------
+    unit : {"margin", "relative"}
+        `"margin"` where a score estimates the change of f itself; `"relative"` where only order
+        and ratio mean something.
+    damping : float
+        What was added to the diagonal of the curvature; 0 where nothing was.
+    notes : tuple of str
+        What a reader of the scores must know, such as a stated fallback.
+    """
+
+    unit: Unit
+    damping: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+class Scorer(Protocol):
+    """An estimator fitted to one run."""
+
+    @property
+    def quality(self) -> Quality:
+        """What the scores are worth."""
+
+    def scores(self, queries: Queries) -> Array:
+        """Return the scores, shape `(q, n)`; column j is row j of the store."""

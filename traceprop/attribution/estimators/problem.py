@@ -1,0 +1,184 @@
+"""The training problem behind a store, put together from the record: what all estimators solve.
+
+Promise: row j of everything here is row j of `store.gradients` (sample `samples[j]`), the model is
+the recorded one (by digest), and what the record doesn't know is an error that names the argument
+of `TrainingContext` which supplies it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceprop.curvature.ggn import Network, NetworkObjective, float64, targets_tensor
+from traceprop.curvature.heads import LinearHead, linear_head
+from traceprop.curvature.losses import LossSpec
+from traceprop.curvature.objective import HeadObjective, data_scale
+from traceprop.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+    from traceprop.attribution.store import GradientStore
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """Data, loss and penalty of one training run.
+
+    Parameters
+    ----------
+    samples : ndarray of int64, shape (n,)
+        The sample of each row.
+    inputs, targets : ndarray, shape (n, ...)
+        What the model was trained on.
+    spec : LossSpec
+        The loss.
+    penalty : float or None
+        λ; None where it isn't known.
+    penalty_origin : str
+        Where it was read.
+    batch_size : int or None
+        Samples per step.
+    head : LinearHead or None
+        The model as one matrix, where it is one and all of it was trained.
+    trained : tuple of str
+        The parameters that training moved; the others are constants.
+    """
+
+    samples: Rows
+    inputs: NDArray[Any]
+    targets: NDArray[Any]
+    spec: LossSpec
+    penalty: float | None
+    penalty_origin: str
+    batch_size: int | None
+    head: LinearHead | None
+    trained: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        """Number of training samples."""
+        return len(self.samples)
+
+    def scale(self, n: int) -> float:
+        """Return the weight of one sample's loss when n samples are trained on."""
+        return data_scale(self.spec, n, self.batch_size)
+
+    def removal_weights(self) -> tuple[float, float]:
+        """Return a and b of a gᵢ − b ḡ, what leaving sample i out does to the gradient of J.
+
+        With weight c of a sample among n and c' among n − 1, the new objective times c/c' is
+        c Σ_{j≠i} ℓⱼ + (c/c') λ/2‖θ‖². At the minimum, where λθ = −c n ḡ, its gradient is
+        −(a gᵢ − b ḡ) with a = c and b = n c (1 − c/c'). For a mean loss a = b = 1/n: when one
+        sample goes the others weigh more. For a loss summed over all samples b = 0.
+        """
+        whole = self.scale(self.n)
+        return whole, self.n * whole * (1.0 - whole / self.scale(self.n - 1))
+
+    def head_objective(self, rows: Rows | None = None) -> HeadObjective:
+        """Return J of the linear head, on some rows or all; an unknown penalty counts as none."""
+        assert self.head is not None
+        inputs, targets = self._data(rows)
+        return HeadObjective(
+            self.head.features(inputs),
+            np.asarray(targets),
+            self.head.n_outputs,
+            self.spec,
+            self.penalty or 0.0,
+            self.scale(len(inputs)),
+        )
+
+    def network_objective(self, network: Network, rows: Rows | None = None) -> NetworkObjective:
+        """Return J of the model as a network; an unknown penalty counts as none."""
+        inputs, targets = self._data(rows)
+        return NetworkObjective(
+            network,
+            float64(inputs),
+            targets_tensor(self.spec, targets),
+            self.spec,
+            self.penalty or 0.0,
+            self.scale(len(inputs)),
+        )
+
+    def _data(self, rows: Rows | None) -> tuple[NDArray[Any], NDArray[Any]]:
+        return (
+            (self.inputs, self.targets) if rows is None else (self.inputs[rows], self.targets[rows])
+        )
+
+
+def problem_of(
+    model: nn.Module,
+    store: GradientStore,
+    data: tuple[NDArray[Any], NDArray[Any]] | None = None,
+) -> Problem:
+    """Put together the problem that a store recorded and a model solves.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model as training ended.
+    store : GradientStore
+        A store that holds a run.
+    data : tuple of ndarray, optional
+        Inputs and targets, row i being sample i, to use in place of the recorded ones.
+
+    Raises
+    ------
+    StoreError
+        The store holds no run, another model's run, or a run whose loss is unknown.
+    """
+    record = store.record
+    if record is None:
+        raise StoreError(f"{store.path} holds no run yet: train inside a TrainingContext first")
+    store.check_model(model)
+    if record.loss is None:
+        raise StoreError(
+            f"{store.path} doesn't know the loss of its run, which was none of cross-entropy, "
+            f"logistic and squared loss as torch computes them: give "
+            f"TrainingContext(criterion=...) and record again"
+        )
+    samples = np.asarray(store.sample_ids)
+    inputs, targets = (record.inputs, record.targets) if data is None else data
+    return Problem(
+        samples,
+        _chosen(inputs, samples),
+        _chosen(targets, samples),
+        record.loss,
+        record.penalty,
+        record.penalty_origin,
+        record.batch_size,
+        *_trained_part(model, record.initial_weights),
+    )
+
+
+def _trained_part(
+    model: nn.Module, initial: Mapping[str, NDArray[Any]]
+) -> tuple[LinearHead | None, tuple[str, ...]]:
+    """Return the head, unless part of it was frozen, and the names of the trained parameters.
+
+    A parameter was frozen if it ended with the very bits that it began with, while others moved.
+    (Whether it requires a gradient says little: a model restored from a store has forgotten.)
+    """
+    parameters = {name: p.detach().cpu().numpy() for name, p in model.named_parameters()}
+    moved = tuple(
+        name for name, p in parameters.items() if not np.array_equal(p, initial.get(name, np.nan))
+    )
+    if not moved or len(moved) == len(parameters):
+        return linear_head(model), tuple(parameters)
+    return None, moved
+
+
+def _chosen(array: NDArray[Any], samples: Rows) -> NDArray[Any]:
+    """Return the samples' rows; without a copy where they are all rows in order."""
+    if len(samples) == len(array) and np.array_equal(samples, np.arange(len(array))):
+        return array
+    return np.asarray(array[samples])

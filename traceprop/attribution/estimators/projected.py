@@ -1,0 +1,158 @@
+"""Estimators that work on the store's rows: projected per-sample gradients, k numbers a sample.
+
+`dot` is the inner product of a query's gradient with each row: what one gradient step on the sample
+does to f. `influence` of a network turns the query by the inverse of the empirical Fisher matrix
+F = ΦᵀΦ/n + δI of the rows Φ (Martens 2020, section 11, on what the empirical Fisher is and isn't),
+with δ = 0.01 of the largest eigenvalue.
+
+Promise: the rows are read in blocks, in the order they lie on disk, and never copied whole; of the
+two ways to solve, with a k × k or an n × n matrix, the smaller is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from traceprop.attribution.estimators.base import RELATIVE_DAMPING, Quality, Queries
+from traceprop.attribution.estimators.problem import Problem
+from traceprop.attribution.projection import Projector
+from traceprop.curvature.ggn import Network, largest_eigenvalue
+from traceprop.curvature.losses import LossSpec
+from traceprop.errors import StoreError
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.float32]
+
+# Rows per block: at k = 4096 and float32, 64 MB.
+_BLOCK = 4096
+
+
+class QueryGradients:
+    """Turns queries into rows like those of the store.
+
+    Parameters
+    ----------
+    network : Network
+        The model as training ended.
+    spec : LossSpec
+        The loss, which gives the margin its meaning.
+    projector : Projector
+        The store's map.
+    """
+
+    def __init__(self, network: Network, spec: LossSpec, projector: Projector) -> None:
+        places, start = {}, 0
+        for name, shape in network.shapes.items():
+            places[name] = np.arange(start, start + shape.numel())
+            start += shape.numel()
+        missing = [block.name for block in projector.blocks if block.name not in places]
+        if missing:
+            raise StoreError(f"the store's rows are of parameters that the model lacks: {missing}")
+        self._network = network
+        self._spec = spec
+        self._projector = projector
+        self._places = np.concatenate([places[block.name] for block in projector.blocks])
+
+    def rows(self, queries: Queries) -> Array:
+        """Return the projected gradients of the queries' margins, shape `(q, width)`."""
+        gradients = self._network.margin_gradients(
+            torch.from_numpy(queries.inputs), self._spec, torch.from_numpy(queries.classes)
+        )
+        projected = self._projector.project(gradients[:, self._places].astype(np.float32))
+        return projected.astype(np.float64)
+
+
+class DotInfluence:
+    """The inner product −∇f · gᵢ, for comparison.
+
+    Parameters
+    ----------
+    rows : ndarray of float32, shape (n, width)
+        The store's rows.
+    queries : QueryGradients
+        What makes queries alike.
+    """
+
+    quality = Quality("relative")
+
+    def __init__(self, rows: Floats, queries: QueryGradients) -> None:
+        self._rows = rows
+        self._queries = queries
+
+    def scores(self, queries: Queries) -> Array:
+        """Return the scores `(q, n)`, see `base.Scorer`."""
+        return -_products(self._rows, self._queries.rows(queries))
+
+
+class FisherInfluence:
+    """Influence through the empirical Fisher matrix of the store's rows.
+
+    Parameters
+    ----------
+    rows : ndarray of float32, shape (n, width)
+        The store's rows.
+    queries : QueryGradients
+        What makes queries alike.
+    problem : Problem
+        The run, for the weight of one sample.
+    notes : tuple of str
+        What to tell about the choice of this estimator.
+    """
+
+    def __init__(
+        self, rows: Floats, queries: QueryGradients, problem: Problem, notes: tuple[str, ...] = ()
+    ) -> None:
+        n, width = rows.shape
+        self._rows = rows
+        self._queries = queries
+        self._own, self._shared = problem.removal_weights()
+        self._mean = sum(block.sum(axis=0, dtype=np.float64) for block in _blocks(rows)) / n
+        self._in_samples = n < width
+        matrix = (_gram(rows) if self._in_samples else _second_moment(rows)) / n
+        top = largest_eigenvalue(lambda vectors: vectors @ matrix, len(matrix))
+        if top == 0.0:
+            raise StoreError("all gradients in the store are zero, so no sample has any influence")
+        damping = RELATIVE_DAMPING * top
+        matrix[np.diag_indices_from(matrix)] += damping
+        self._factor = cho_factor(matrix, overwrite_a=True)
+        self.quality = Quality("relative", damping, notes)
+
+    def scores(self, queries: Queries) -> Array:
+        """Return the scores `(q, n)`, see `base.Scorer`."""
+        gradients = self._queries.rows(queries)
+        if self._in_samples:
+            # Φ (ΦᵀΦ/n + δ)⁻¹ = (ΦΦᵀ/n + δ)⁻¹ Φ, and the mean row is a mean of rows.
+            own = cho_solve(self._factor, _products(self._rows, gradients).T).T
+            mean = own.mean(axis=1)
+        else:
+            solved = cho_solve(self._factor, gradients.T).T
+            own = _products(self._rows, solved)
+            mean = solved @ self._mean
+        return np.asarray(self._shared * mean[:, None] - self._own * own)
+
+
+def _blocks(rows: Floats) -> Iterator[Floats]:
+    return (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
+
+
+def _products(rows: Floats, vectors: Array) -> Array:
+    """Return the inner product of every vector `(q, width)` with every row, shape `(q, n)`."""
+    return np.concatenate([vectors @ block.T for block in _blocks(rows)], axis=1)
+
+
+def _gram(rows: Floats) -> Array:
+    """Return ΦΦᵀ, shape `(n, n)`."""
+    return np.concatenate([_products(rows, block.astype(np.float64)) for block in _blocks(rows)])
+
+
+def _second_moment(rows: Floats) -> Array:
+    """Return ΦᵀΦ, shape `(width, width)`: blocks multiplied in float32, summed in float64."""
+    total = np.zeros((rows.shape[1], rows.shape[1]))
+    for block in _blocks(rows):
+        total += block.T @ block
+    return total

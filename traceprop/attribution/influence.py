@@ -1,0 +1,284 @@
+"""Which training samples drove a decision: `compute_influence_scores`, and its batched form.
+
+Promises: a score is f(trained with the sample) − f(trained without), f the margin of the decided
+class; equal questions get equal answers in any process; reading a tracked test input records no
+escape; an estimator is fitted once per model and store and then reused.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from traceprop.attribution.estimators import ESTIMATORS, Quality, Queries, Scorer, problem_of
+from traceprop.attribution.estimators.problem import Problem
+from traceprop.curvature import losses
+from traceprop.curvature.digest import model_digest
+from traceprop.curvature.ggn import Network
+from traceprop.errors import AttributionError, DataError
+from traceprop.lineage import ProvenanceTensor, values
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from traceprop.attribution.store import GradientStore
+
+Order = Literal["largest", "abs", "against"]
+
+
+class InfluenceScores(list[tuple[int, float]]):
+    """Scores of one test input: a list of `(sample, score)` in the order asked for.
+
+    Attributes
+    ----------
+    target : int
+        The class (for a regression the output) whose margin is f.
+    margin : float
+        f of the model as it is.
+    quality : Quality
+        Unit, damping and notes of the estimator.
+    """
+
+    def __init__(
+        self, pairs: list[tuple[int, float]], target: int, margin: float, quality: Quality
+    ) -> None:
+        super().__init__(pairs)
+        self.target = target
+        self.margin = margin
+        self.quality = quality
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InfluenceMatrix:
+    """Scores of several test inputs.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (q, n)
+        Row per test input, column per sample.
+    samples : ndarray of int64, shape (n,)
+        The sample of each column.
+    targets : ndarray of int64, shape (q,)
+        The class of each test input whose margin is f.
+    margins : ndarray of float64, shape (q,)
+        f of the model as it is.
+    quality : Quality
+        Unit, damping and notes of the estimator.
+    """
+
+    scores: NDArray[np.float64]
+    samples: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    margins: NDArray[np.float64]
+    quality: Quality
+
+
+def compute_influence_scores(
+    model: nn.Module,
+    store: GradientStore,
+    test_input: ArrayLike | torch.Tensor | ProvenanceTensor,
+    top_k: int = 20,
+    target: int | None = None,
+    method: str = "influence",
+    *,
+    order: Order = "largest",
+) -> InfluenceScores:
+    """Rank the training samples by what they did to a decision.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model as training ended.
+    store : GradientStore
+        The store that recorded the training.
+    test_input : array-like, torch.Tensor or ProvenanceTensor, shape (d,) or (1, d)
+        The input that was decided about, prepared as the training inputs were.
+    top_k : int
+        How many samples to return; all of them if there are fewer.
+    target : int, optional
+        The class to explain; the decided one if not given. For a regression the output.
+    method : {"influence", "ggn", "dot"}
+        `influence`: the exact Hessian for a linear or softmax model, for networks the empirical
+        Fisher matrix of the store. `ggn`: the damped Gauss-Newton matrix. `dot`: the inner product
+        of gradients, for comparison.
+    order : {"largest", "abs", "against"}
+        The strongest pushes towards the class first, in either direction, or against it.
+
+    Returns
+    -------
+    InfluenceScores
+        A list of `(sample, score)`; `.quality.unit` says whether a score is a change of the
+        margin (`"margin"`) or only comparable with others (`"relative"`).
+
+    Raises
+    ------
+    AttributionError
+        An unknown method or order, a class that doesn't exist, or `top_k` below 1.
+    DataError
+        The test input has the wrong shape, or holds a NaN, an infinity or no numbers.
+    StoreError
+        The store holds no run, another model's run, or one whose loss is unknown.
+
+    Notes
+    -----
+    The margin of class c is its logit minus the log-sum-exp of the others (Park et al. 2023): for
+    two classes the difference of the logits, for one logit z (`BCEWithLogitsLoss`) z for class 1
+    and −z for class 0, for a regression the prediction. A positive score pushed the model towards
+    the class; removing the sample is expected to change the margin by −score.
+
+    Examples
+    --------
+    >>> scores = compute_influence_scores(model, store, X_test[0], top_k=5)  # doctest: +SKIP
+    >>> for sample, score in scores:  # doctest: +SKIP
+    ...     print(store.get_provenance(sample), score)
+    """
+    if order not in get_args(Order):
+        raise AttributionError(f"no order is called {order!r}; use one of {get_args(Order)}")
+    if top_k < 1:
+        raise AttributionError(f"top_k is {top_k}; ask for 1 sample or more")
+    single = _single(test_input, store)
+    result = influence_matrix(model, store, single, target=target, method=method)
+    row = result.scores[0]
+    key = {"largest": -row, "abs": -np.abs(row), "against": row}[order]
+    chosen = np.argsort(key, kind="stable")[:top_k]
+    pairs = list(zip(result.samples[chosen].tolist(), row[chosen].tolist(), strict=True))
+    return InfluenceScores(pairs, int(result.targets[0]), float(result.margins[0]), result.quality)
+
+
+def influence_matrix(
+    model: nn.Module,
+    store: GradientStore,
+    test_inputs: ArrayLike | torch.Tensor | ProvenanceTensor,
+    *,
+    target: int | None = None,
+    method: str = "influence",
+) -> InfluenceMatrix:
+    """Score every training sample for several test inputs at once.
+
+    Parameters
+    ----------
+    model, store, target, method
+        As in `compute_influence_scores`.
+    test_inputs : array-like, torch.Tensor or ProvenanceTensor, shape (q, ...)
+        The inputs, one per row.
+
+    Returns
+    -------
+    InfluenceMatrix
+        All scores, with what they are worth.
+
+    Raises
+    ------
+    AttributionError, DataError, StoreError
+        As in `compute_influence_scores`.
+    """
+    if method not in ESTIMATORS:
+        raise AttributionError(
+            f"no estimator is called {method!r}; use one of {', '.join(sorted(ESTIMATORS))}"
+        )
+    fitted = _fitted(model, store, method)
+    problem, network = fitted.problem, fitted.network
+    inputs = _checked(_plain(test_inputs), problem.inputs.shape[1:])
+    with torch.no_grad():
+        outputs = network.outputs(torch.from_numpy(network.theta), torch.from_numpy(inputs))
+    classes = _classes(problem, outputs, target)
+    margins = losses.margins(problem.spec, outputs, classes).numpy()
+    scores = fitted.scorer.scores(Queries(inputs, classes.numpy()))
+    quality = fitted.scorer.quality
+    return InfluenceMatrix(scores, problem.samples, classes.numpy(), margins, quality)
+
+
+def _plain(given: ArrayLike | torch.Tensor | ProvenanceTensor) -> NDArray[np.float64]:
+    """Return the values as float64, without recording an escape."""
+    raw: Any = given
+    if isinstance(given, ProvenanceTensor):
+        raw = values(given)
+    elif isinstance(given, torch.Tensor):
+        raw = given.detach().cpu().numpy()
+    try:
+        return np.asarray(raw, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the test input isn't numeric: {error}") from error
+
+
+def _single(
+    test_input: ArrayLike | torch.Tensor | ProvenanceTensor, store: GradientStore
+) -> NDArray[np.float64]:
+    """Return one test input with a leading axis of length 1."""
+    array = _plain(test_input)
+    if store.record is not None and array.shape == store.record.inputs.shape[1:]:
+        return array[None]
+    if array.ndim > 1 and len(array) != 1:
+        raise DataError(
+            f"the test input has shape {array.shape}; give one input, or several to "
+            f"influence_matrix"
+        )
+    return array
+
+
+def _checked(inputs: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    if inputs.shape[1:] != shape or inputs.ndim == 0:
+        given = inputs.shape[1:] if inputs.ndim > 1 else inputs.shape
+        raise DataError(
+            f"the test input has shape {given}, the model was trained on inputs of shape {shape}; "
+            f"prepare it as the training inputs were"
+        )
+    if not np.isfinite(inputs).all():
+        where = ", ".join(map(str, np.argwhere(~np.isfinite(inputs))[0][1:]))
+        raise DataError(
+            f"the test input is NaN or infinite at column {where}; fill it as the training inputs "
+            f"were"
+        )
+    return inputs
+
+
+def _classes(problem: Problem, outputs: torch.Tensor, target: int | None) -> torch.Tensor:
+    """Return the class of each query: the one asked for, or the decided one."""
+    spec, n_outputs = problem.spec, outputs.shape[1]
+    count = losses.n_decisions(spec, n_outputs)
+    if target is None:
+        if spec.kind == "mse" and n_outputs > 1:
+            raise AttributionError(
+                f"the model predicts {n_outputs} values; say which one to explain with target="
+            )
+        return losses.decided(spec, outputs)
+    if not 0 <= target < count:
+        what = "outputs" if spec.kind == "mse" else "classes"
+        raise AttributionError(
+            f"there is no class {target}: the model has {count} {what}, 0 to {count - 1}"
+        )
+    return torch.full((len(outputs),), int(target), dtype=torch.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fitted:
+    digest: str
+    problem: Problem
+    network: Network
+    scorer: Scorer
+
+
+# Fitted estimators live as long as both the model and the store that they belong to.
+_FITTED: weakref.WeakKeyDictionary[Any, weakref.WeakKeyDictionary[Any, dict[str, _Fitted]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _fitted(model: nn.Module, store: GradientStore, method: str) -> _Fitted:
+    """Return the fitted estimator, from memory where nothing changed."""
+    by_method = _FITTED.setdefault(model, weakref.WeakKeyDictionary()).setdefault(store, {})
+    known = by_method.get(method)
+    if known is not None and store.record is not None:
+        store.check_model(model)
+        if known.digest == store.record.model_digest:
+            return known
+    problem = problem_of(model, store)
+    network = Network(model, problem.trained)
+    scorer = ESTIMATORS[method](problem, network, store)
+    by_method[method] = _Fitted(model_digest(model), problem, network, scorer)
+    return by_method[method]

@@ -1,0 +1,61 @@
+"""Losses and margins of a model on rows of its training problem, before and after a removal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from traceprop.curvature import losses
+from traceprop.curvature.ggn import CHUNK, Network, float64, targets_tensor
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from traceprop.attribution.estimators.problem import Problem
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """Per-sample figures of one model.
+
+    Parameters
+    ----------
+    losses : ndarray, shape (n,)
+        The training loss of each row, without the penalty.
+    margins : ndarray, shape (n,)
+        The margin of each row's own label; for a regression the prediction (the first output).
+    """
+
+    losses: Array
+    margins: Array
+
+
+def measure(model: nn.Module, problem: Problem) -> Measured:
+    """Evaluate a model, in float64 and evaluation mode, on every row of its problem."""
+    network, spec = Network(model), problem.spec
+    theta = torch.from_numpy(network.theta)
+    loss_parts, margin_parts = [], []
+    with torch.no_grad():
+        for start in range(0, problem.n, CHUNK):
+            outputs = network.outputs(theta, float64(problem.inputs[start : start + CHUNK]))
+            targets = targets_tensor(spec, problem.targets[start : start + CHUNK])
+            loss_parts.append(losses.sample_losses(spec, outputs, targets))
+            margin_parts.append(_own_margins(spec, outputs, targets))
+    return Measured(torch.cat(loss_parts).numpy(), torch.cat(margin_parts).numpy())
+
+
+def _own_margins(
+    spec: losses.LossSpec, outputs: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
+    if spec.kind == "mse":
+        return outputs[:, 0]
+    if outputs.shape[1] > 1 and spec.kind == "bce_with_logits":
+        # Several yes/no outputs have no one class; the mean of their own margins stands for it.
+        return (outputs * (2 * targets.reshape(outputs.shape) - 1)).mean(1)
+    return losses.margins(spec, outputs, targets.reshape(-1).long())
