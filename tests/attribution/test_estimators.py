@@ -136,6 +136,34 @@ def test_fisher_and_dot_scores_equal_their_formulas(kind, n):
     np.testing.assert_allclose(dots, -slopes @ store.gradients.T, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["cross_entropy", "bce_with_logits"])
+@pytest.mark.parametrize("n", [9, 90], ids=["fewer samples than numbers", "more"])
+def test_trak_scores_equal_its_formula(kind, n):
+    model = mlp(kind)
+    x, y = data(kind, n=n)
+    store = recorded(model, x, y, LossSpec(kind, "mean"), 0.0)
+    queries, labels = _queries(model, kind, data(kind, n=3, seed=5)[0])
+
+    def features(points, classes):
+        pairs = zip(points, classes, strict=True)
+        return np.array([naive.margin_gradient(model, kind, q, c) for q, c in pairs])
+
+    phi = features(x, y.long().tolist())
+    slopes = [
+        torch.sigmoid(-naive.margin(kind, model(q[None]), c)).item()
+        for q, c in zip(x, y.long().tolist(), strict=True)
+    ]
+    scorer = _fit("trak", model, store)
+    # Softmax gradients sum to zero over the classes, so ΦᵀΦ is singular and needs its jitter.
+    small = phi @ phi.T if n < phi.shape[1] else phi.T @ phi
+    assert (scorer.quality.damping > 0) == (np.linalg.cond(small) > 1e10)
+    kernel = phi.T @ phi + scorer.quality.damping * np.eye(phi.shape[1])
+    of_queries = features(torch.from_numpy(queries.inputs), labels)
+    want = of_queries @ np.linalg.pinv(kernel, rcond=1e-11) @ phi.T * np.array(slopes)
+    got = scorer.scores(queries)
+    assert np.linalg.norm(got - want) < 0.01 * np.linalg.norm(want)  # the rows are float32
+
+
 def test_a_projection_keeps_the_order_of_the_scores():
     kind = "cross_entropy"
     torch.manual_seed(0)

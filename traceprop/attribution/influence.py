@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from traceprop.attribution.store import GradientStore
 
-Order = Literal["largest", "abs", "against"]
+ORDERS = ("largest", "abs", "against")
 
 
 class InfluenceScores(list[tuple[int, float]]):
@@ -86,7 +86,7 @@ def compute_influence_scores(
     target: int | None = None,
     method: str = "influence",
     *,
-    order: Order = "largest",
+    order: str = "largest",
 ) -> InfluenceScores:
     """Rank the training samples by what they did to a decision.
 
@@ -102,10 +102,10 @@ def compute_influence_scores(
         How many samples to return; all of them if there are fewer.
     target : int, optional
         The class to explain; the decided one if not given. For a regression the output.
-    method : {"influence", "ggn", "dot"}
+    method : {"influence", "ggn", "trak", "dot"}
         `influence`: the exact Hessian for a linear or softmax model, for networks the empirical
-        Fisher matrix of the store. `ggn`: the damped Gauss-Newton matrix. `dot`: the inner product
-        of gradients, for comparison.
+        Fisher matrix of the store. `ggn`: the damped Gauss-Newton matrix. `trak`: the
+        formula of that method. `dot`: the inner product of gradients, for comparison.
     order : {"largest", "abs", "against"}
         The strongest pushes towards the class first, in either direction, or against it.
 
@@ -137,8 +137,8 @@ def compute_influence_scores(
     >>> for sample, score in scores:  # doctest: +SKIP
     ...     print(store.get_provenance(sample), score)
     """
-    if order not in get_args(Order):
-        raise AttributionError(f"no order is called {order!r}; use one of {get_args(Order)}")
+    if order not in ORDERS:
+        raise AttributionError(f"no order is called {order!r}; use one of {', '.join(ORDERS)}")
     if top_k < 1:
         raise AttributionError(f"top_k is {top_k}; ask for 1 sample or more")
     single = _single(test_input, store)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from traceprop.curvature import output_terms
 from traceprop.curvature.cg import conjugate_gradient
+from traceprop.curvature.cholesky import factorise
 from traceprop.curvature.losses import LossSpec
 from traceprop.errors import DataError
 
@@ -140,7 +140,10 @@ class HeadObjective:
             The Hessian isn't positive definite.
         """
         if self.size <= MAX_DENSE:
-            return np.asarray(cho_solve(cho_factor(self.hessian(theta)), rhs))
+            factor = factorise(self.hessian(theta))
+            if factor is None:
+                raise np.linalg.LinAlgError("the Hessian isn't positive definite")
+            return factor.solve(rhs)
         result = conjugate_gradient(
             lambda rows: self.hessian_product(theta, rows), rhs[None], max_iterations=10 * self.size
         )

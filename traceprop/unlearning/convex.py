@@ -56,14 +56,21 @@ def remove(case: Case, tol: float) -> Outcome:
     Raises
     ------
     UnlearnError
-        Newton's method stopped early.
+        The penalty is so weak that the Hessian is singular within rounding, or Newton's method
+        stopped early.
     """
     head, penalty = case.problem.head, case.problem.penalty
     assert head is not None
     assert penalty is not None
     start = head.pack(case.model.state_dict())
     objective = case.problem.head_objective(case.retain)
-    result = newton(objective, start, gradient_tolerance=tol * penalty)
+    try:
+        result = newton(objective, start, gradient_tolerance=tol * penalty)
+    except np.linalg.LinAlgError as error:
+        raise UnlearnError(
+            f"the penalty {penalty:g} is too weak for this data ({error}); use "
+            f"method='approximate-unguaranteed'"
+        ) from error
     rounding = float(np.linalg.norm(objective.gradient_error(result.theta)))
     if not result.converged and result.gradient_norm > rounding:
         raise UnlearnError(

@@ -1,7 +1,7 @@
 """Estimators of influence by name, and how each is fitted to a run.
 
 One module each: `head` (exact Hessian), `projected` (`dot`, and the empirical Fisher matrix),
-`gauss_newton`. All share the interface of `base`.
+`gauss_newton`, `trak`. All share the interface of `base`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from traceprop.attribution.estimators.projected import (
     FisherInfluence,
     QueryGradients,
 )
+from traceprop.attribution.estimators.trak import TrakInfluence
 from traceprop.curvature.ggn import Network
 from traceprop.curvature.objective import MAX_DENSE
 
@@ -55,8 +56,13 @@ def _gauss_newton(problem: Problem, network: Network, store: GradientStore) -> S
     return GaussNewtonInfluence(problem, network)
 
 
+def _trak(problem: Problem, network: Network, store: GradientStore) -> Scorer:
+    return TrakInfluence(problem, network, QueryGradients(network, problem.spec, store.projector))
+
+
 ESTIMATORS: dict[str, Callable[[Problem, Network, GradientStore], Scorer]] = {
     "influence": _influence,
     "dot": _dot,
     "ggn": _gauss_newton,
+    "trak": _trak,
 }

@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
-from scipy.linalg.lapack import dpocon
 
 from traceprop.attribution.estimators.base import RELATIVE_DAMPING, Quality, Queries
 from traceprop.attribution.estimators.problem import Problem
 from traceprop.curvature import output_terms
+from traceprop.curvature.cholesky import factorise
 from traceprop.curvature.ggn import largest_eigenvalue
 from traceprop.curvature.heads import LinearHead
+from traceprop.errors import AttributionError
 
 Array = NDArray[np.float64]
 
@@ -56,10 +56,11 @@ class HeadInfluence:
             objective.spec, objective.outputs(theta), objective.targets
         )
         hessian = objective.hessian(theta)
+        self._factor = factorise(hessian, least=_SINGULAR)
         self.quality = self._choose_damping(hessian, problem.penalty)
         if self.quality.damping:
             hessian[np.diag_indices_from(hessian)] += self.quality.damping
-            self._factor = cho_factor(hessian)
+            self._factor = factorise(hessian)
         self._corrected = self._without_own_curvature()
 
     def scores(self, queries: Queries) -> Array:
@@ -79,14 +80,16 @@ class HeadInfluence:
         return self._head.n_outputs, self._objective.features.shape[1]
 
     def _solve(self, rows: Array) -> Array:
-        return np.asarray(cho_solve(self._factor, rows.T).T)
+        if self._factor is None:
+            raise AttributionError("no sample has any influence: the model's Hessian is zero")
+        return self._factor.solve(rows)
 
     def _choose_damping(self, hessian: Array, penalty: float | None) -> Quality:
-        """Factorise the Hessian as it is, or say by how much and why it must be damped."""
+        """Leave the Hessian as it is, or say by how much and why it must be damped."""
         why = None
         if penalty is None:
             why = "the penalty of the run is unknown"
-        elif not self._factorised(hessian):
+        elif self._factor is None:
             why = "it is singular, so the model has no unique minimum"
         elif self._distance() > self._mean_effect():
             why = "training stopped further from its objective's minimum than one sample moves it"
@@ -95,15 +98,6 @@ class HeadInfluence:
         top = largest_eigenvalue(lambda rows: rows @ hessian, len(hessian))
         note = f"The Hessian was damped by {RELATIVE_DAMPING} of its largest eigenvalue: {why}."
         return Quality("relative", RELATIVE_DAMPING * top, (note,))
-
-    def _factorised(self, hessian: Array) -> bool:
-        """Keep the Cholesky factor; False if the Hessian is singular within rounding."""
-        try:
-            self._factor = cho_factor(hessian)
-        except np.linalg.LinAlgError:
-            return False
-        rcond, _ = dpocon(self._factor[0], np.linalg.norm(hessian, 1), uplo="U")
-        return bool(rcond > _SINGULAR)
 
     def _distance(self) -> float:
         """Return ∇Jᵀ H⁻¹ ∇J, twice what a Newton step says J is above its minimum."""

@@ -16,11 +16,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from traceprop.attribution.estimators.base import RELATIVE_DAMPING, Quality, Queries
 from traceprop.attribution.estimators.problem import Problem
 from traceprop.attribution.projection import Projector
+from traceprop.curvature.cholesky import factorise
 from traceprop.curvature.ggn import Network, largest_eigenvalue
 from traceprop.curvature.losses import LossSpec
 from traceprop.errors import StoreError
@@ -86,7 +86,7 @@ class DotInfluence:
 
     def scores(self, queries: Queries) -> Array:
         """Return the scores `(q, n)`, see `base.Scorer`."""
-        return -_products(self._rows, self._queries.rows(queries))
+        return -products(self._rows, self._queries.rows(queries))
 
 
 class FisherInfluence:
@@ -113,13 +113,14 @@ class FisherInfluence:
         self._own, self._shared = problem.removal_weights()
         self._mean = sum(block.sum(axis=0, dtype=np.float64) for block in _blocks(rows)) / n
         self._in_samples = n < width
-        matrix = (_gram(rows) if self._in_samples else _second_moment(rows)) / n
+        matrix = (gram(rows) if self._in_samples else second_moment(rows)) / n
         top = largest_eigenvalue(lambda vectors: vectors @ matrix, len(matrix))
-        if top == 0.0:
-            raise StoreError("all gradients in the store are zero, so no sample has any influence")
         damping = RELATIVE_DAMPING * top
         matrix[np.diag_indices_from(matrix)] += damping
-        self._factor = cho_factor(matrix, overwrite_a=True)
+        factor = factorise(matrix)
+        if factor is None:
+            raise StoreError("all gradients in the store are zero, so no sample has any influence")
+        self._factor = factor
         self.quality = Quality("relative", damping, notes)
 
     def scores(self, queries: Queries) -> Array:
@@ -127,11 +128,11 @@ class FisherInfluence:
         gradients = self._queries.rows(queries)
         if self._in_samples:
             # Φ (ΦᵀΦ/n + δ)⁻¹ = (ΦΦᵀ/n + δ)⁻¹ Φ, and the mean row is a mean of rows.
-            own = cho_solve(self._factor, _products(self._rows, gradients).T).T
+            own = self._factor.solve(products(self._rows, gradients))
             mean = own.mean(axis=1)
         else:
-            solved = cho_solve(self._factor, gradients.T).T
-            own = _products(self._rows, solved)
+            solved = self._factor.solve(gradients)
+            own = products(self._rows, solved)
             mean = solved @ self._mean
         return np.asarray(self._shared * mean[:, None] - self._own * own)
 
@@ -140,17 +141,17 @@ def _blocks(rows: Floats) -> Iterator[Floats]:
     return (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
 
 
-def _products(rows: Floats, vectors: Array) -> Array:
+def products(rows: Floats, vectors: Array) -> Array:
     """Return the inner product of every vector `(q, width)` with every row, shape `(q, n)`."""
     return np.concatenate([vectors @ block.T for block in _blocks(rows)], axis=1)
 
 
-def _gram(rows: Floats) -> Array:
+def gram(rows: Floats) -> Array:
     """Return ΦΦᵀ, shape `(n, n)`."""
-    return np.concatenate([_products(rows, block.astype(np.float64)) for block in _blocks(rows)])
+    return np.concatenate([products(rows, block.astype(np.float64)) for block in _blocks(rows)])
 
 
-def _second_moment(rows: Floats) -> Array:
+def second_moment(rows: Floats) -> Array:
     """Return ΦᵀΦ, shape `(width, width)`: blocks multiplied in float32, summed in float64."""
     total = np.zeros((rows.shape[1], rows.shape[1]))
     for block in _blocks(rows):

@@ -1,0 +1,102 @@
+"""TRAK, by its own formula, from one checkpoint (Park et al. 2023, eq. 16 with M = 1).
+
+    τ(z)ᵢ = φ(z)ᵀ (ΦᵀΦ)⁻¹ φ(zᵢ) Qᵢ
+
+with φ the projected gradient of the margin (of a training sample: of its own label's) and
+Qᵢ = 1 − pᵢ, minus the derivative of the sample's loss in its margin. No damping: where ΦᵀΦ is
+singular within rounding, 1e-6 of its largest eigenvalue is added, and the notes say so.
+
+Promise: nothing is taken from the store's rows, which may be sums over epochs: the gradients of the
+training samples are made again at the final weights.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from traceprop.attribution.estimators.base import Quality, Queries
+from traceprop.attribution.estimators.problem import Problem
+from traceprop.attribution.estimators.projected import (
+    QueryGradients,
+    gram,
+    products,
+    second_moment,
+)
+from traceprop.curvature import losses
+from traceprop.curvature.cholesky import factorise
+from traceprop.curvature.ggn import Network, float64, largest_eigenvalue, targets_tensor
+from traceprop.errors import AttributionError
+
+Array = NDArray[np.float64]
+
+_SINGULAR = 1e-10
+_JITTER = 1e-6
+# Training samples whose gradients are held in full at once.
+_CHUNK = 64
+
+
+class TrakInfluence:
+    """The fitted estimator.
+
+    Parameters
+    ----------
+    problem : Problem
+        The run.
+    network : Network
+        The model as training ended.
+    queries : QueryGradients
+        What turns inputs into projected margin gradients.
+
+    Raises
+    ------
+    AttributionError
+        The loss has no labels (a regression), or all gradients are zero.
+    """
+
+    def __init__(self, problem: Problem, network: Network, queries: QueryGradients) -> None:
+        self._queries = queries
+        self._rows, self._slopes = _own_margins(problem, network, queries)
+        n, width = self._rows.shape
+        self._in_samples = n < width
+        matrix = gram(self._rows) if self._in_samples else second_moment(self._rows)
+        top = largest_eigenvalue(lambda vectors: vectors @ matrix, len(matrix))
+        factor = factorise(matrix, least=_SINGULAR)
+        self.quality = Quality("relative")
+        if factor is None:
+            note = f"The features are dependent; {_JITTER} of the largest eigenvalue was added."
+            self.quality = Quality("relative", _JITTER * top, (note,))
+            matrix[np.diag_indices_from(matrix)] += self.quality.damping
+            factor = factorise(matrix)
+        if factor is None:
+            raise AttributionError("the features have no influence at all: all gradients are zero")
+        self._factor = factor
+
+    def scores(self, queries: Queries) -> Array:
+        """Return the scores `(q, n)`, see `base.Scorer`."""
+        gradients = self._queries.rows(queries)
+        if self._in_samples:
+            met = self._factor.solve(products(self._rows, gradients))
+        else:
+            met = products(self._rows, self._factor.solve(gradients))
+        return np.asarray(met * self._slopes)
+
+
+def _own_margins(
+    problem: Problem, network: Network, queries: QueryGradients
+) -> tuple[NDArray[np.float32], Array]:
+    """Return Φ, the projected gradients of the samples' own margins, and Q."""
+    if problem.spec.kind == "mse":
+        raise AttributionError("trak is defined for classifiers; use 'influence' or 'ggn'")
+    theta = torch.from_numpy(network.theta)
+    rows, slopes = [], []
+    for start in range(0, problem.n, _CHUNK):
+        x = float64(problem.inputs[start : start + _CHUNK])
+        y = targets_tensor(problem.spec, problem.targets[start : start + _CHUNK])
+        labels = y.reshape(-1).long()
+        rows.append(queries.rows(Queries(x.numpy(), labels.numpy())).astype(np.float32))
+        with torch.no_grad():
+            margins = losses.margins(problem.spec, network.outputs(theta, x), labels)
+        slopes.append(torch.sigmoid(-margins).numpy())
+    return np.concatenate(rows), np.concatenate(slopes)
