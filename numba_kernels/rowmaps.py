@@ -1,0 +1,155 @@
+"""Composing and merging row maps: which input rows each output row came from.
+
+A *functional* map has at most one input row per output row and is an integer array, −1 where an
+output row came from nowhere. Any other map is in compressed form: `indptr` (n + 1 offsets) and
+`indices`, the sorted distinct input rows of output row i in `indices[indptr[i]:indptr[i + 1]]`.
+All arrays are C-contiguous; indices are int32 or int64. Twins: `tests/naive/rowmaps.py`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def compose_takes(outer, inner):  # type: ignore[no-untyped-def]
+    """Return `inner[outer]`, −1 where either says −1."""
+    n = outer.shape[0]
+    result = np.empty(n, inner.dtype)
+    for i in range(n):
+        middle = outer[i]
+        result[i] = inner[middle] if middle >= 0 else -1
+    return result
+
+
+@njit(cache=True, nogil=True)
+def take_groups(outer, indptr, indices):  # type: ignore[no-untyped-def]
+    """Return the groups `outer` picks, empty where it says −1, as (indptr, indices)."""
+    n = outer.shape[0]
+    offsets = np.zeros(n + 1, np.int64)
+    for i in range(n):
+        middle = outer[i]
+        size = indptr[middle + 1] - indptr[middle] if middle >= 0 else 0
+        offsets[i + 1] = offsets[i] + size
+    result = np.empty(offsets[n], indices.dtype)
+    for i in range(n):
+        middle = outer[i]
+        if middle >= 0:
+            result[offsets[i] : offsets[i + 1]] = indices[indptr[middle] : indptr[middle + 1]]
+    return offsets, result
+
+
+@njit(cache=True, nogil=True)
+def count_composed(indptr, indices, inner_indptr):  # type: ignore[no-untyped-def]
+    """Return how many entries `compose_groups` visits: the most that its result can have."""
+    total = 0
+    for k in range(indptr[-1]):
+        middle = indices[k]
+        total += inner_indptr[middle + 1] - inner_indptr[middle]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def compose_groups(indptr, indices, inner_indptr, inner_indices, n_rows):  # type: ignore[no-untyped-def]
+    """Compose two maps in compressed form; `n_rows` counts the rows of the innermost."""
+    n = indptr.shape[0] - 1
+    stamp = np.full(n_rows, -1, np.int64)  # last output row that took this input row
+    offsets = np.zeros(n + 1, np.int64)
+    for i in range(n):
+        size = 0
+        for k in range(indptr[i], indptr[i + 1]):
+            middle = indices[k]
+            for j in range(inner_indptr[middle], inner_indptr[middle + 1]):
+                row = inner_indices[j]
+                if stamp[row] != i:
+                    stamp[row] = i
+                    size += 1
+        offsets[i + 1] = offsets[i] + size
+    stamp[:] = -1
+    result = np.empty(offsets[n], inner_indices.dtype)
+    at = 0
+    for i in range(n):
+        for k in range(indptr[i], indptr[i + 1]):
+            middle = indices[k]
+            for j in range(inner_indptr[middle], inner_indptr[middle + 1]):
+                row = inner_indices[j]
+                if stamp[row] != i:
+                    stamp[row] = i
+                    result[at] = row
+                    at += 1
+        result[offsets[i] : at].sort()
+    return offsets, result
+
+
+@njit(cache=True, nogil=True)
+def merge_groups(indptr, indices, other_indptr, other_indices):  # type: ignore[no-untyped-def]
+    """Return the union of two maps in compressed form, row by row."""
+    n = indptr.shape[0] - 1
+    offsets = np.zeros(n + 1, np.int64)
+    result = np.empty(indptr[n] + other_indptr[n], indices.dtype)
+    at = 0
+    for i in range(n):
+        j, k = indptr[i], other_indptr[i]
+        while j < indptr[i + 1] and k < other_indptr[i + 1]:
+            a, b = indices[j], other_indices[k]
+            result[at] = min(a, b)
+            at += 1
+            j += a <= b
+            k += b <= a
+        while j < indptr[i + 1]:
+            result[at] = indices[j]
+            at += 1
+            j += 1
+        while k < other_indptr[i + 1]:
+            result[at] = other_indices[k]
+            at += 1
+            k += 1
+        offsets[i + 1] = at
+    return offsets, result[:at].copy()
+
+
+@njit(cache=True, nogil=True)
+def group_cells(cells):  # type: ignore[no-untyped-def]
+    """Return the distinct numbers ≥ 0 in each row of a matrix, as (indptr, indices)."""
+    n, width = cells.shape
+    offsets = np.zeros(n + 1, np.int64)
+    result = np.empty(n * width, cells.dtype)
+    at = 0
+    for i in range(n):
+        ordered = np.sort(cells[i])
+        last = ordered.dtype.type(-1)
+        for row in ordered:
+            if row > last:
+                result[at] = row
+                at += 1
+                last = row
+        offsets[i + 1] = at
+    return offsets, result[:at].copy()
+
+
+@njit(cache=True, nogil=True)
+def fill_spans(low, high, like):  # type: ignore[no-untyped-def]
+    """Return groups of consecutive rows, `low[i]` to `high[i]`, as (indptr, indices of like's dtype)."""
+    n = low.shape[0]
+    offsets = np.zeros(n + 1, np.int64)
+    for i in range(n):
+        offsets[i + 1] = offsets[i] + max(0, high[i] - low[i])
+    result = np.empty(offsets[n], like.dtype)
+    for i in range(n):
+        for j in range(offsets[i + 1] - offsets[i]):
+            result[offsets[i] + j] = low[i] + j
+    return offsets, result
+
+
+@njit(cache=True, nogil=True)
+def groups_touching(indptr, indices, wanted):  # type: ignore[no-untyped-def]
+    """Return a mask of the groups that hold a row where `wanted` is True."""
+    n = indptr.shape[0] - 1
+    touched = np.zeros(n, np.bool_)
+    for i in range(n):
+        for k in range(indptr[i], indptr[i + 1]):
+            if wanted[indices[k]]:
+                touched[i] = True
+                break
+    return touched

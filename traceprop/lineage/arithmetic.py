@@ -1,0 +1,185 @@
+"""The operators of a tensor, each straight to its ufunc.
+
+Going through `__array_ufunc__` would cost three times as much. What is here is the hot path of
+all recording: an operator on two tensors, or a tensor and a number, makes the result, a node and
+a tensor, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from traceprop.lineage.core import Tracked, before_write, wrap, write
+from traceprop.lineage.node import FIRST, PAIR, Node, make_node
+from traceprop.lineage.ufuncs import call_ufunc
+
+_new: Final = object.__new__
+_NUMBERS: Final = frozenset({int, float, bool, complex})
+
+Binary = Callable[[Tracked, Any], Any]
+Unary = Callable[[Tracked], Any]
+
+
+def _binary(ufunc: np.ufunc) -> Binary:
+    """Return the method for `tensor <op> other`."""
+
+    def method(self: Tracked, other: Any) -> Any:
+        kind = type(self)
+        node = self._node if self._state is None else self.node
+        if type(other) is kind:
+            array = ufunc(self._array, other._array)
+            second = other._node if other._state is None else other.node
+            inputs: tuple[Node, ...] = (node, second)
+            args: tuple[Any, ...] = PAIR
+        elif type(other) in _NUMBERS:
+            array = ufunc(self._array, other)
+            inputs = (node,)
+            args = (FIRST, other)
+        elif _defers(other):
+            return NotImplemented
+        else:
+            return call_ufunc(ufunc, "__call__", (self, other), {})
+        if type(array) is tuple:  # divmod
+            return tuple(
+                wrap(kind, each, make_node(ufunc, inputs, args, None, each.shape, each.dtype, i))
+                for i, each in enumerate(array)
+            )
+        made = _new(Node)
+        made.op = ufunc
+        made.inputs = inputs
+        made.args = args
+        made.kwargs = None
+        shape = array.shape
+        made.shape = node.shape if shape == node.shape else shape
+        made.dtype = array.dtype
+        made.item = None
+        made.memo = None
+        tensor = _new(kind)
+        tensor._array = array
+        tensor._node = made
+        tensor._state = None
+        return tensor
+
+    return method
+
+
+def _reflected(ufunc: np.ufunc) -> Binary:
+    """Return the method for `other <op> tensor`, `other` no tensor."""
+
+    def method(self: Tracked, other: Any) -> Any:
+        if type(other) in _NUMBERS and ufunc.nout == 1:
+            array = ufunc(other, self._array)
+            node = make_node(ufunc, (self.node,), (other, FIRST), None, array.shape, array.dtype)
+            return wrap(type(self), array, node)
+        if _defers(other):
+            return NotImplemented
+        return call_ufunc(ufunc, "__call__", (other, self), {})
+
+    return method
+
+
+def _unary(ufunc: np.ufunc) -> Unary:
+    """Return the method for `<op> tensor`."""
+
+    def method(self: Tracked) -> Any:
+        return call_ufunc(ufunc, "__call__", (self,), {})
+
+    return method
+
+
+def _inplace(ufunc: np.ufunc) -> Binary:
+    """Return the method for `tensor <op>= other`; a scalar can't be written, so it is made anew."""
+
+    def method(self: Tracked, other: Any) -> Any:
+        if not isinstance(self._array, np.ndarray):
+            return call_ufunc(ufunc, "__call__", (self, other), {})
+        if type(other) is type(self):
+            plain, inputs, args = other._array, (self.node, other.node), PAIR
+        elif type(other) in _NUMBERS:
+            plain, inputs, args = other, (self.node,), (FIRST, other)
+        elif _defers(other):
+            return NotImplemented
+        else:
+            return call_ufunc(ufunc, "__call__", (self, other), {"out": (self,)})
+        before_write(self)
+        array = self._array
+        ufunc(array, plain, out=array)
+        write(self, make_node(ufunc, inputs, args, None, array.shape, array.dtype))
+        return self
+
+    return method
+
+
+def _defers(other: Any) -> bool:
+    """Whether another type wants to do this operation itself, as NumPy would let it."""
+    kind = type(other)
+    return getattr(kind, "__array_ufunc__", False) is None
+
+
+def _imatmul(self: Tracked, other: Any) -> Any:
+    return call_ufunc(np.matmul, "__call__", (self, other), {"out": (self,)})
+
+
+class Arithmetic(Tracked):
+    """Operators."""
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    __add__ = _binary(np.add)
+    __sub__ = _binary(np.subtract)
+    __mul__ = _binary(np.multiply)
+    __truediv__ = _binary(np.true_divide)
+    __floordiv__ = _binary(np.floor_divide)
+    __mod__ = _binary(np.remainder)
+    __pow__ = _binary(np.power)
+    __divmod__ = _binary(np.divmod)
+    __matmul__ = _binary(np.matmul)
+    __and__ = _binary(np.bitwise_and)
+    __or__ = _binary(np.bitwise_or)
+    __xor__ = _binary(np.bitwise_xor)
+    __lshift__ = _binary(np.left_shift)
+    __rshift__ = _binary(np.right_shift)
+    __lt__ = _binary(np.less)
+    __le__ = _binary(np.less_equal)
+    __gt__ = _binary(np.greater)
+    __ge__ = _binary(np.greater_equal)
+    __eq__ = _binary(np.equal)  # type: ignore[assignment]
+    __ne__ = _binary(np.not_equal)  # type: ignore[assignment]
+
+    __radd__ = _reflected(np.add)
+    __rsub__ = _reflected(np.subtract)
+    __rmul__ = _reflected(np.multiply)
+    __rtruediv__ = _reflected(np.true_divide)
+    __rfloordiv__ = _reflected(np.floor_divide)
+    __rmod__ = _reflected(np.remainder)
+    __rpow__ = _reflected(np.power)
+    __rdivmod__ = _reflected(np.divmod)
+    __rmatmul__ = _reflected(np.matmul)
+    __rand__ = _reflected(np.bitwise_and)
+    __ror__ = _reflected(np.bitwise_or)
+    __rxor__ = _reflected(np.bitwise_xor)
+    __rlshift__ = _reflected(np.left_shift)
+    __rrshift__ = _reflected(np.right_shift)
+
+    __iadd__ = _inplace(np.add)
+    __isub__ = _inplace(np.subtract)
+    __imul__ = _inplace(np.multiply)
+    __itruediv__ = _inplace(np.true_divide)
+    __ifloordiv__ = _inplace(np.floor_divide)
+    __imod__ = _inplace(np.remainder)
+    __ipow__ = _inplace(np.power)
+    __iand__ = _inplace(np.bitwise_and)
+    __ior__ = _inplace(np.bitwise_or)
+    __ixor__ = _inplace(np.bitwise_xor)
+    __ilshift__ = _inplace(np.left_shift)
+    __irshift__ = _inplace(np.right_shift)
+    __imatmul__ = _imatmul
+
+    __neg__ = _unary(np.negative)
+    __pos__ = _unary(np.positive)
+    __abs__ = _unary(np.absolute)
+    __invert__ = _unary(np.invert)

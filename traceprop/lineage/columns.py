@@ -1,0 +1,73 @@
+"""Column names, carried along where an operation keeps, picks or reduces columns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from traceprop.lineage.memo import memo
+from traceprop.lineage.node import SOURCE, Held, Node
+from traceprop.lineage.registry import rule_of
+from traceprop.lineage.rules.indexing import GETITEM
+
+Names = tuple[str, ...] | None
+
+
+def columns(node: Node) -> Names:
+    """Names along the last axis, None where they aren't known."""
+    path: list[Node] = []
+    current = node
+    names: Names = None
+    while True:
+        kept = current.memo
+        if kept is not None and kept.columns is not None:
+            names = kept.columns
+            break
+        if current.op is SOURCE:
+            names = current.args[0].columns or None
+            break
+        parent = _named_by(current)
+        if parent is None:
+            return None
+        path.append(current)
+        current = parent
+    for step in reversed(path):
+        if step.op is GETITEM and names is not None:
+            names = _picked(step, names)
+        if names is None or not step.shape or len(names) != step.shape[-1]:
+            return None
+    if names is not None and (not node.shape or len(names) != node.shape[-1]):
+        return None
+    if names is not None:
+        memo(node).columns = names
+    return names
+
+
+def _named_by(node: Node) -> Node | None:
+    """The input whose columns are the node's, if any keeps them."""
+    if not node.inputs:
+        return None
+    if node.op is GETITEM or node.op is np.concatenate:
+        return node.inputs[0]
+    if rule_of(node.op).family in ("elementwise", "reduction", "mutators", "choosing"):
+        for parent in node.inputs:
+            if parent.shape and node.shape and parent.shape[-1] == node.shape[-1]:
+                return parent
+    return None
+
+
+def _picked(node: Node, names: tuple[str, ...]) -> Names:
+    """Names after `X[key]`."""
+    key = node.args[1]
+    parent = node.inputs[0]
+    if len(parent.shape) != 2:
+        return names if len(parent.shape) == 1 and isinstance(key, slice) else None
+    if type(key) is not tuple:
+        return names
+    if len(key) != 2 or not isinstance(key[0], (int, slice, Held)):
+        return names if len(key) < 2 else None
+    chosen = key[1]
+    if isinstance(chosen, slice):
+        return names[chosen]
+    if isinstance(chosen, Held) and chosen.index < 0 and isinstance(key[0], slice):
+        return tuple(np.asarray(names, dtype=object)[chosen.array])
+    return None

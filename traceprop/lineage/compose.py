@@ -1,0 +1,156 @@
+"""Joining row maps: one after the other (`compose`), and side by side (`merge`).
+
+Maps of a few numbers join into maps of a few numbers where a formula says how; `Take` and `Groups`
+go through the kernels of `numba_kernels.rowmaps`. What would need more memory than it saves stays
+a `Chain` or a `Merged`: unevaluated, still able to answer for single rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from traceprop.lineage.rowmap import (
+    All,
+    Groups,
+    Groups_,
+    Identity,
+    Nothing,
+    RowMap,
+    Slice,
+    Take,
+    check_entries,
+)
+from traceprop.lineage.rowset import RowSet, Rows, row_dtype, union
+
+_KERNEL_FROM = 4096  # rows; below, NumPy is done before numba would be imported
+
+
+class Chain(RowMap):
+    """`outer`, then `inner`, not worked out."""
+
+    __slots__ = ("inner", "outer")
+
+    def __init__(self, outer: RowMap, inner: RowMap) -> None:
+        super().__init__(outer.n_out, inner.n_in)
+        self.outer = outer
+        self.inner = inner
+
+    def image(self, rows: RowSet) -> RowSet:
+        return self.inner.image(self.outer.image(rows))
+
+    def preimage(self, rows: RowSet) -> RowSet:
+        return self.outer.preimage(self.inner.preimage(rows))
+
+    def groups(self) -> Groups_:
+        from numba_kernels.rowmaps import compose_groups, count_composed
+
+        indptr, indices = self.outer.groups()
+        inner_indptr, inner_indices = self.inner.groups()
+        check_entries(int(count_composed(indptr, indices, inner_indptr)))
+        composed: Groups_ = compose_groups(indptr, indices, inner_indptr, inner_indices, self.n_in)
+        return composed
+
+    @property
+    def nbytes(self) -> int:
+        return self.outer.nbytes + self.inner.nbytes
+
+
+class Merged(RowMap):
+    """What either of two maps says, not worked out."""
+
+    __slots__ = ("first", "second")
+
+    def __init__(self, first: RowMap, second: RowMap) -> None:
+        super().__init__(first.n_out, first.n_in)
+        self.first = first
+        self.second = second
+
+    def image(self, rows: RowSet) -> RowSet:
+        return union(self.first.image(rows), self.second.image(rows))
+
+    def preimage(self, rows: RowSet) -> RowSet:
+        return union(self.first.preimage(rows), self.second.preimage(rows))
+
+    def groups(self) -> Groups_:
+        from numba_kernels.rowmaps import merge_groups
+
+        indptr, indices = self.first.groups()
+        other_indptr, other_indices = self.second.groups()
+        dtype = row_dtype(self.n_in)
+        merged: Groups_ = merge_groups(
+            indptr, indices.astype(dtype), other_indptr, other_indices.astype(dtype)
+        )
+        return merged
+
+    @property
+    def nbytes(self) -> int:
+        return self.first.nbytes + self.second.nbytes
+
+
+def compose(outer: RowMap, inner: RowMap) -> RowMap:
+    """Return the map of `outer` (output → middle rows) followed by `inner` (middle → input rows)."""
+    if type(inner) is Identity:
+        return outer
+    if type(outer) is Identity:
+        return inner
+    if type(outer) is Nothing or type(inner) is Nothing:
+        return Nothing(outer.n_out, inner.n_in)
+    if type(outer) is All:
+        return All(outer.n_out, inner.n_in, inner.image(outer.rows))
+    if type(outer) is Slice and outer.step == 0:
+        rows = inner.image(RowSet.span(outer.start, outer.start + 1))
+        return All(outer.n_out, inner.n_in, rows)
+    if outer.functional and inner.functional:
+        return _compose_functional(outer, inner)
+    if type(inner) is All and type(outer) is Slice:
+        return All(outer.n_out, inner.n_in, inner.rows)
+    if type(inner) is Groups and outer.functional:
+        from numba_kernels.rowmaps import take_groups
+
+        return Groups(*take_groups(outer.index(), inner.indptr, inner.indices), inner.n_in)
+    return Chain(outer, inner)
+
+
+def _compose_functional(outer: RowMap, inner: RowMap) -> RowMap:
+    if type(outer) is Slice and type(inner) is Slice:
+        start = inner.start + inner.step * outer.start
+        return Slice(start, inner.step * outer.step, outer.n_out, inner.n_in)
+    if type(outer) is Take and type(inner) is Slice:
+        rows = outer.rows.astype(row_dtype(max(inner.n_in, inner.n_out)), copy=False)
+        return Take(np.where(rows >= 0, rows * inner.step + inner.start, -1), inner.n_in)
+    return Take(compose_takes(outer.index(), inner.index()), inner.n_in)
+
+
+def compose_takes(outer: Rows, inner: Rows) -> Rows:
+    """Return `inner[outer]`, −1 where either is; both C-contiguous or of any stride."""
+    if len(outer) < _KERNEL_FROM:
+        if not len(inner):
+            return np.full(len(outer), -1, dtype=inner.dtype)
+        return np.where(outer >= 0, inner[outer], inner.dtype.type(-1))
+    from numba_kernels.rowmaps import compose_takes as kernel
+
+    composed: Rows = kernel(np.ascontiguousarray(outer), np.ascontiguousarray(inner))
+    return composed
+
+
+def merge(a: RowMap, b: RowMap) -> RowMap:
+    """Return the map that says what either of two maps over the same rows says."""
+    if a is b or type(b) is Nothing or (type(a) is Identity and type(b) is Identity):
+        return a
+    if type(a) is Nothing:
+        return b
+    if type(a) is All and _covers_all(a):
+        return a
+    if type(b) is All and _covers_all(b):
+        return b
+    if type(a) is All and type(b) is All:
+        return All(a.n_out, a.n_in, union(a.rows, b.rows))
+    if a.functional and b.functional:
+        first, second = a.index(), b.index()
+        if bool(np.all((first < 0) | (second < 0) | (first == second))):
+            return Take(np.maximum(first, second), a.n_in)
+    return Merged(a, b)
+
+
+def _covers_all(spread: All) -> bool:
+    return len(spread.rows) == spread.n_in

@@ -1,0 +1,199 @@
+"""What every tracked array is made of: an array, its node, and what it shares with others.
+
+A slice of a tensor shares memory with it, so that writing through either changes both. Tensors on
+the same memory therefore share a root `State`, which counts writes. Who writes moves the version
+and passes the news up to the root (`write`); who is behind derives its node from its parent's
+again when it is asked (`Tracked.node`). A tensor that shares nothing has no state at all.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceprop.lineage.node import FIRST, PAIR, SOURCE, Held, Node, Op, Recipe, make_node
+
+if TYPE_CHECKING:
+    from traceprop.lineage.escapes import Escape
+    from traceprop.lineage.source import Source
+
+OVERWRITE: Final = Op("overwrite")
+"""`overwrite(whole, part, recipe)`: `whole` after its view `part`, made by `recipe`, was written."""
+
+
+class State:
+    """What a tensor shares with others on the same memory.
+
+    Attributes
+    ----------
+    root : State
+        The state of the tensor that this one is a view of in the end; itself for a root.
+    version : int
+        On a root: how often the memory was written.
+    holders : list of weakref to Held
+        On a root: who holds this memory as a mask or an index.
+    parent : Tracked or None
+        The tensor that this one is a view of.
+    view : Node or None
+        How the view was made of its parent.
+    seen : int
+        The root's version that the tensor's node belongs to.
+    escapes : list of Escape
+    """
+
+    __slots__ = ("escapes", "holders", "parent", "root", "seen", "version", "view")
+
+    def __init__(self, parent: Tracked | None = None, view: Node | None = None) -> None:
+        self.escapes: list[Escape] = []
+        self.parent = parent
+        self.view = view
+        self.version = 0
+        self.holders: list[weakref.ref[Held]] = []
+        self.root: State = self if parent is None else parent._own_state().root
+        self.seen = self.root.version
+
+
+class Tracked:
+    """An array with its node. `ProvenanceTensor` is the one class made of it."""
+
+    __slots__ = ("__weakref__", "_array", "_node", "_state")
+
+    _array: NDArray[Any]
+    _node: Node
+    _state: State | None
+
+    @property
+    def node(self) -> Node:
+        """The operation that made these values."""
+        state = self._state
+        if state is not None and state.seen != state.root.version:
+            self._catch_up(state.root.version)
+        return self._node
+
+    def _catch_up(self, version: int) -> None:
+        """Derive the node again: the memory was written through another tensor."""
+        behind: list[tuple[Tracked, State]] = []
+        tensor: Tracked | None = self
+        while tensor is not None and tensor._state is not None and tensor._state.seen != version:
+            behind.append((tensor, tensor._state))
+            tensor = tensor._state.parent
+        for view, state in reversed(behind):
+            if state.parent is not None and state.view is not None:
+                made = state.view
+                inputs = (state.parent._node, *made.inputs[1:])
+                view._node = make_node(
+                    made.op, inputs, made.args, made.kwargs, made.shape, made.dtype, made.item
+                )
+            state.seen = version
+
+    def _own_state(self) -> State:
+        """Return the state, made when it is first needed."""
+        state = self._state
+        if state is None:
+            state = self._state = State()
+        return state
+
+
+def wrap(cls: type[Tracked], array: Any, node: Node) -> Any:
+    """Make a tensor of class `cls` from an array or scalar and its node."""
+    tensor = object.__new__(cls)
+    tensor._array = array
+    tensor._node = node
+    tensor._state = None
+    return tensor
+
+
+def leaf(
+    cls: type[Tracked], array: NDArray[Any], source: Source, rows: NDArray[np.integer[Any]] | None
+) -> Any:
+    """Make a tensor whose row i is data row i of `source`, or row `rows[i]`."""
+    node = make_node(SOURCE, (), (source, rows), None, array.shape, array.dtype)
+    return wrap(cls, array, node)
+
+
+def attach_view(tensor: Tracked, parent: Tracked) -> None:
+    """Note that `tensor`, just made, shares the memory of `parent`, its node's first input."""
+    tensor._state = State(parent, tensor._node)
+
+
+def shares_memory(result: NDArray[Any], array: Any) -> bool:
+    """Whether an array that was just made is a view of `array`'s memory."""
+    base = result.base
+    return base is not None and (base is array or base is getattr(array, "base", None))
+
+
+def before_write(target: Tracked) -> None:
+    """Get ready for a write into `target`'s memory: whoever holds it as a mask or index copies it.
+
+    Must be called before a byte moves, and `write` or `touch` after.
+    """
+    state = target._state
+    if state is not None and state.root.holders:
+        for reference in state.root.holders:
+            held = reference()
+            if held is not None:
+                held.protect()
+        state.root.holders.clear()
+
+
+def write(target: Tracked, node: Node) -> None:
+    """Record that `target`'s memory now holds what `node` says, and so do all who share it.
+
+    `node` may rest on `target`'s old node; the tensors above it get an `overwrite` node.
+    """
+    state = target._state
+    if state is None:
+        target._node = node
+        return
+    lineage: list[tuple[Tracked, State, Node]] = []  # each tensor above, with its node until now
+    above, child_state = state.parent, state
+    while above is not None:
+        above_state = above._own_state()
+        lineage.append((above, child_state, above.node))
+        above, child_state = above_state.parent, above_state
+    root = state.root
+    root.version += 1
+    target._node = node
+    state.seen = root.version
+    part = node
+    for tensor, below, before in lineage:
+        part = make_node(
+            OVERWRITE, (before, part), (*PAIR, _recipe(below)), None, before.shape, before.dtype
+        )
+        tensor._node = part
+        tensor._own_state().seen = root.version
+
+
+def _recipe(state: State) -> Recipe:
+    view = state.view
+    if view is None:
+        raise TypeError("only a view has a recipe")
+    return Recipe(view.op, view.args, view.kwargs, view.item)
+
+
+def hold(tensor: Tracked, index: int) -> Held:
+    """Hold a tensor's values as they are now, by reference: they choose rows."""
+    held = Held(index, tensor._array)
+    holders = tensor._own_state().root.holders
+    if len(holders) > 32:
+        holders[:] = [reference for reference in holders if reference() is not None]
+    holders.append(weakref.ref(held))
+    return held
+
+
+__all__ = [
+    "FIRST",
+    "OVERWRITE",
+    "State",
+    "Tracked",
+    "attach_view",
+    "before_write",
+    "hold",
+    "leaf",
+    "shares_memory",
+    "wrap",
+    "write",
+]

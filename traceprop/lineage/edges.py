@@ -1,0 +1,150 @@
+"""The edges of a node: for each input, which of its rows each output row came from, and how.
+
+Row rules (`traceprop.lineage.rules`) say what an operation does to rows. This module asks the rule
+when somebody wants to know, keeps the answer on the node, and decides which of the values that
+flow into a result are *statistics* of it:
+
+- where one input goes in row by row, an input that goes into every row alike is a statistic
+  (`X - mu`, `X @ W`);
+- where one input is made of single rows, an input that is an aggregate of many rows is a statistic
+  (`X - group_means[labels]`, `X[i] - mu`).
+
+A mean by itself is not a statistic but a value: the rows that were averaged flow into it directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from traceprop.lineage.memo import memo
+from traceprop.lineage.node import Node
+from traceprop.lineage.rowmap import All, Identity, RowMap, Slice
+
+DIRECT: Final = 0
+STATISTIC: Final = 1
+CONTROL: Final = 2
+KINDS: Final = ("direct", "statistic", "control")
+
+
+class Edge(NamedTuple):
+    """How one input's rows reach the output's.
+
+    Attributes
+    ----------
+    input : int
+        Position among the node's inputs; a position may occur twice.
+    map : RowMap
+    kind : int
+        DIRECT, STATISTIC or CONTROL. A path is as far from direct as its farthest edge.
+    aggregates : bool
+        An output row mixes many input rows into one value, as a sum does.
+    """
+
+    input: int
+    map: RowMap
+    kind: int = DIRECT
+    aggregates: bool = False
+
+
+Rule = Callable[[Node], Sequence[Edge]]
+
+
+def opaque(node: Node) -> list[Edge]:
+    """The sound answer about an unknown operation: every output row depends on every input row."""
+    return [
+        Edge(i, All(node.n_rows, parent.n_rows), DIRECT, True)
+        for i, parent in enumerate(node.inputs)
+    ]
+
+
+_identity_edges: dict[int, tuple[Edge, ...]] = {}
+
+
+def row_by_row(n: int) -> tuple[Edge, ...]:
+    """The edges of an operation on one input that leaves its `n` rows where they are."""
+    edges = _identity_edges.get(n)
+    if edges is None:
+        if len(_identity_edges) > 256:
+            _identity_edges.clear()
+        edges = _identity_edges[n] = (Edge(0, Identity(n)),)
+    return edges
+
+
+def raw_edges(node: Node) -> tuple[Edge, ...]:
+    """What the operation's row rule says, before statistics are told from values."""
+    kept = memo(node)
+    if kept.raw is None:
+        from traceprop.lineage.registry import rule_of
+
+        kept.raw = tuple(rule_of(node.op).rows(node)) if node.inputs else ()
+    return kept.raw
+
+
+def edges(node: Node) -> tuple[Edge, ...]:
+    """The node's edges, worked out once."""
+    kept = memo(node)
+    if kept.edges is None:
+        raw = raw_edges(node)
+        if len(raw) > 1:
+            from traceprop.lineage.registry import rule_of
+
+            if rule_of(node.op).mixes:
+                raw = _settle(node, raw)
+        kept.edges = raw
+    return kept.edges
+
+
+def _settle(node: Node, raw: tuple[Edge, ...]) -> tuple[Edge, ...]:
+    """Turn the direct edges that carry statistics into STATISTIC ones."""
+    direct = [i for i, edge in enumerate(raw) if edge.kind == DIRECT]
+    if len(direct) < 2:
+        return raw
+    settled = list(raw)
+    alike = [i for i in direct if _is_alike(raw[i].map)]
+    single = [i for i in direct if i not in alike]
+    if single:
+        for i in alike:
+            settled[i] = raw[i]._replace(kind=STATISTIC)
+    else:
+        single = alike
+    if len(single) > 1:
+        made_of_many = [i for i in single if is_aggregate(node.inputs[raw[i].input])]
+        if len(made_of_many) < len(single):
+            for i in made_of_many:
+                settled[i] = raw[i]._replace(kind=STATISTIC)
+    return tuple(settled)
+
+
+def _is_alike(row_map: RowMap) -> bool:
+    return type(row_map) is All or (type(row_map) is Slice and row_map.step == 0)
+
+
+def is_aggregate(node: Node) -> bool:
+    """Whether the node's rows are each made of many rows: a sum, or anything made only of sums."""
+    stack = [node]
+    while stack:
+        current = stack[-1]
+        kept = memo(current)
+        if kept.aggregate is not None:
+            stack.pop()
+            continue
+        direct = [edge for edge in raw_edges(current) if edge.kind == DIRECT]
+        open_inputs = []
+        verdict: bool | None = bool(direct)
+        for edge in direct:
+            if edge.aggregates:
+                continue
+            known = memo(current.inputs[edge.input]).aggregate
+            if known is False:
+                verdict = False
+                break
+            if known is None:
+                open_inputs.append(current.inputs[edge.input])
+                verdict = None
+        if verdict is None:
+            stack.extend(open_inputs)
+        else:
+            kept.aggregate = verdict
+            stack.pop()
+    return bool(memo(node).aggregate)

@@ -1,0 +1,209 @@
+"""Asking a node: which rows it rests on, and what rests on which rows.
+
+Backward, a set of rows is carried from the node to its sources along the edges; at each node the
+sets that arrive are joined, one per kind, before they go on. A path is as far from direct as its
+farthest edge: through a mean it is a statistic, through a mask a control.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from traceprop.lineage.edges import CONTROL, DIRECT, STATISTIC, edges
+from traceprop.lineage.memo import memo
+from traceprop.lineage.node import SOURCE, Node, ancestors
+from traceprop.lineage.rowmap import Take
+from traceprop.lineage.rowset import EMPTY, RowSet, union
+from traceprop.lineage.source import Source
+
+_KINDS: Final = (DIRECT, STATISTIC, CONTROL)
+
+Sets = list[RowSet]  # one per kind
+
+
+class SourceMap(Mapping[Source, RowSet]):
+    """Rows of each source; a source is found by itself, or by its uri, path or name.
+
+    Prints as `{credit_scores.csv: rows 0-5, 8}`.
+    """
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: Mapping[Source, RowSet]) -> None:
+        self._rows = {source: found for source, found in rows.items() if len(found)}
+
+    def __getitem__(self, source: Source | str) -> RowSet:
+        found = self._rows.get(source)  # type: ignore[call-overload]
+        if found is None:
+            for candidate, rows in self._rows.items():
+                if candidate == source:
+                    return rows
+            raise KeyError(source)
+        return found  # type: ignore[no-any-return]
+
+    def __contains__(self, source: object) -> bool:
+        return any(candidate == source for candidate in self._rows)
+
+    def __iter__(self) -> Iterator[Source]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return "{" + ", ".join(f"{source}: {rows!r}" for source, rows in self._rows.items()) + "}"
+
+
+class Dependencies:
+    """What a tensor rests on, apart by kind; a row can be in more than one.
+
+    Attributes
+    ----------
+    direct : SourceMap
+        Rows whose own values flow in.
+    statistic : SourceMap
+        Rows that are part of something computed over many rows, as a mean.
+    control : SourceMap
+        Rows that decided that another was kept, chosen or moved.
+    """
+
+    __slots__ = ("control", "direct", "statistic")
+
+    def __init__(self, direct: SourceMap, statistic: SourceMap, control: SourceMap) -> None:
+        self.direct = direct
+        self.statistic = statistic
+        self.control = control
+
+    def all(self) -> SourceMap:
+        """Rows of any kind: what the tensor can change with."""
+        merged: dict[Source, RowSet] = dict(self.direct)
+        for part in (self.statistic, self.control):
+            for source, rows in part.items():
+                merged[source] = union(merged.get(source, EMPTY), rows)
+        return SourceMap(merged)
+
+    def __repr__(self) -> str:
+        return f"direct {self.direct}, statistic {self.statistic}, control {self.control}"
+
+
+def sources(node: Node) -> SourceMap:
+    """Rows of each source that flow into `node` directly."""
+    kept = memo(node)
+    if kept.sources is None:
+        found = reach(node, RowSet.span(0, node.n_rows), direct_only=True)
+        kept.sources = _by_source(found, DIRECT)
+    return kept.sources  # type: ignore[no-any-return]
+
+
+def dependencies(node: Node, rows: RowSet | None = None) -> Dependencies:
+    """Rows that `node`, or some rows of it, rest on, by kind."""
+    kept = memo(node)
+    if rows is None and kept.dependencies is not None:
+        return kept.dependencies  # type: ignore[no-any-return]
+    found = reach(node, RowSet.span(0, node.n_rows) if rows is None else rows)
+    answer = Dependencies(*(_by_source(found, kind) for kind in _KINDS))
+    if rows is None:
+        kept.dependencies = answer
+    return answer
+
+
+def _by_source(reached: dict[Node, Sets], kind: int) -> SourceMap:
+    merged: dict[Source, RowSet] = {}
+    for node, sets in reached.items():
+        if node.op is SOURCE and len(sets[kind]):
+            source, rows = node.args[0], sets[kind]
+            if node.args[1] is not None:
+                rows = Take(node.args[1], source.n_rows).image(rows)
+            merged[source] = union(merged.get(source, EMPTY), rows)
+    return SourceMap({source: rows.packed() for source, rows in merged.items()})
+
+
+def reach(root: Node, rows: RowSet, direct_only: bool = False) -> dict[Node, Sets]:
+    """Return every node that `rows` of `root` rest on, with the rows of it, by kind.
+
+    Parameters
+    ----------
+    direct_only : bool
+        Follow direct edges alone.
+    """
+    waiting = _consumers(root, direct_only)
+    reached: dict[Node, Sets] = {root: [rows, EMPTY, EMPTY]}
+    ready = [root]
+    while ready:
+        node = ready.pop()
+        sets = reached.get(node)
+        for edge in edges(node):
+            if direct_only and edge.kind:
+                continue
+            parent = node.inputs[edge.input]
+            if sets is not None:
+                _carry(sets, edge.kind, edge.map, reached, parent)
+            waiting[parent] -= 1
+            if not waiting[parent]:
+                ready.append(parent)
+    return reached
+
+
+def _carry(sets: Sets, kind: int, row_map, reached: dict[Node, Sets], parent: Node) -> None:  # type: ignore[no-untyped-def]
+    for from_kind, rows in enumerate(sets):
+        if not rows._length:
+            continue
+        found = row_map.image(rows)
+        if not found._length:
+            continue
+        there = reached.get(parent)
+        if there is None:
+            there = reached[parent] = [EMPTY, EMPTY, EMPTY]
+        to_kind = max(from_kind, kind)
+        there[to_kind] = union(there[to_kind], found)
+
+
+def _consumers(root: Node, direct_only: bool) -> dict[Node, int]:
+    """How many edges lead to each node that `root` rests on."""
+    count: dict[Node, int] = {root: 0}
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        for edge in edges(node):
+            if direct_only and edge.kind:
+                continue
+            parent = node.inputs[edge.input]
+            seen = count.get(parent)
+            if seen is None:
+                count[parent] = 1
+                stack.append(parent)
+            else:
+                count[parent] = seen + 1
+    return count
+
+
+def descendants(node: Node, source: Source, rows: RowSet) -> RowSet:
+    """Rows of `node` that depend on `rows` of `source` in any way."""
+    from traceprop.lineage.node import inputs_first
+
+    touched: dict[Node, RowSet] = {}
+    for each in inputs_first(node):
+        if each.op is SOURCE:
+            if each.args[0] == source:
+                own = each.args[1]
+                touched[each] = rows if own is None else Take(own, source.n_rows).preimage(rows)
+            continue
+        found = EMPTY
+        for edge in edges(each):
+            before = touched.get(each.inputs[edge.input], EMPTY)
+            if len(before):
+                found = union(found, edge.map.preimage(before))
+        touched[each] = found
+    return touched.get(node, EMPTY)
+
+
+__all__ = [
+    "Dependencies",
+    "SourceMap",
+    "ancestors",
+    "dependencies",
+    "descendants",
+    "reach",
+    "sources",
+]

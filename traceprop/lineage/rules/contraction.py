@@ -1,0 +1,206 @@
+"""Sums of products: rows of the first operand stay rows, the second is used whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from traceprop.lineage.edges import Edge, opaque
+from traceprop.lineage.node import Node
+from traceprop.lineage.registry import CONSERVATIVE, implements
+from traceprop.lineage.rowmap import All, Blocks, Identity, RowMap, Take
+from traceprop.lineage.rowset import row_dtype
+from traceprop.lineage.template import named, slots
+
+
+def _spread(node: Node, i: int) -> Edge:
+    return Edge(i, All(node.n_rows, node.inputs[i].n_rows), aggregates=True)
+
+
+def _operands(node: Node, count: int = 2) -> list[tuple[int | None, tuple[int, ...]]]:
+    """Input number (None where plain) and shape of each of the first operands."""
+    operands = []
+    for value in node.args[:count]:
+        place = slots(value)
+        shape = node.inputs[place[0]].shape if place else np.shape(value)
+        operands.append((place[0] if place else None, shape))
+    return operands
+
+
+def _edges(node: Node, kept: dict[int, RowMap]) -> list[Edge]:
+    """Edges that say `kept` where given, and "all of it" for every other input."""
+    return [Edge(i, kept[i]) if i in kept else _spread(node, i) for i in range(len(node.inputs))]
+
+
+@implements(np.matmul, np.linalg.matmul, family="contraction", mixes=True)
+def matmul_rows(node: Node) -> list[Edge]:
+    """(…, n, k) @ (…, k, m): axis 0 is the stack, or the first operand's rows."""
+    (a, a_shape), (b, b_shape) = _operands(node)
+    n = node.n_rows
+    kept: dict[int, RowMap] = {}
+    stack = max(len(a_shape), len(b_shape)) - 2
+    if stack > 0:
+        for i, shape in ((a, a_shape), (b, b_shape)):
+            if i is not None and len(shape) - 2 == stack and shape[0] == n:
+                kept[i] = Identity(n)
+    elif a is not None and len(a_shape) == 2:
+        kept[a] = Identity(n)
+    return _edges(node, kept)
+
+
+@implements(np.dot, family="contraction", mixes=True)
+def dot_rows(node: Node) -> list[Edge]:
+    """A vector on the left is used whole; otherwise its rows are the output's."""
+    (a, a_shape), (b, b_shape) = _operands(node)
+    n = node.n_rows
+    kept: dict[int, RowMap] = {}
+    if a is not None and (len(a_shape) >= 2 or (a_shape and not b_shape)):
+        kept[a] = Identity(n)
+    if b is not None and b_shape and not a_shape:
+        kept[b] = Identity(n)
+    return _edges(node, kept)
+
+
+@implements(np.inner, family="contraction", mixes=True)
+def inner_rows(node: Node) -> list[Edge]:
+    """Rows of the first operand come first; a vector there leaves the second's."""
+    (a, a_shape), (b, b_shape) = _operands(node)
+    n = node.n_rows
+    kept: dict[int, RowMap] = {}
+    if a is not None and (len(a_shape) >= 2 or (a_shape and not b_shape)):
+        kept[a] = Identity(n)
+    if b is not None and len(a_shape) < 2 and (len(b_shape) >= 2 or (b_shape and not a_shape)):
+        kept[b] = Identity(n)
+    return _edges(node, kept)
+
+
+@implements(np.outer, np.linalg.outer, family="contraction", mixes=True)
+def outer_rows(node: Node) -> list[Edge]:
+    """Output row i is cell i of the flattened first operand times all of the second."""
+    (a, a_shape), _ = _operands(node)
+    if a is None:
+        return _edges(node, {})
+    width = int(np.prod(a_shape[1:])) if a_shape else 1
+    return _edges(node, {a: Blocks(1, max(width, 1), node.n_rows, node.inputs[a].n_rows)})
+
+
+@implements(np.kron, family="contraction", mixes=True)
+def kron_rows(node: Node) -> list[Edge]:
+    """Output row r is row r // n of the first times row r % n of the second, n its rows."""
+    (a, a_shape), (b, b_shape) = _operands(node)
+    if len(a_shape) != len(b_shape) or not a_shape:
+        return opaque(node)
+    rows = np.arange(node.n_rows, dtype=row_dtype(node.n_rows))
+    kept: dict[int, RowMap] = {}
+    if a is not None:
+        kept[a] = Take(rows // max(b_shape[0], 1), a_shape[0])
+    if b is not None:
+        kept[b] = Take(rows % max(b_shape[0], 1), b_shape[0])
+    return _edges(node, kept)
+
+
+@implements(np.tensordot, np.linalg.tensordot, family="contraction", mixes=True)
+def tensordot_rows(node: Node) -> list[Edge]:
+    """Axis 0 of the output is the first axis of the first operand that isn't summed over."""
+    (a, a_shape), (b, b_shape) = _operands(node)
+    axes = named(node, "axes", 2)
+    summed_a, summed_b = _summed_axes(axes, len(a_shape), len(b_shape))
+    n = node.n_rows
+    kept: dict[int, RowMap] = {}
+    if a is not None and a_shape and 0 not in summed_a:
+        kept[a] = Identity(n)
+    if b is not None and b_shape and len(summed_a) == len(a_shape) and 0 not in summed_b:
+        kept[b] = Identity(n)
+    return _edges(node, kept)
+
+
+def _summed_axes(axes: Any, a_ndim: int, b_ndim: int) -> tuple[set[int], set[int]]:
+    if isinstance(axes, (int, np.integer)):
+        count = int(axes)
+        return set(range(a_ndim - count, a_ndim)), set(range(count))
+    first, second = (np.atleast_1d(each).tolist() for each in axes)
+    return {each % a_ndim for each in first}, {each % b_ndim for each in second}
+
+
+@implements(np.linalg.multi_dot, family="contraction", mixes=True)
+def multi_dot_rows(node: Node) -> list[Edge]:
+    """Rows of the first matrix are the output's; a vector there is used whole."""
+    first = slots(node.args[0][:1]) if isinstance(node.args[0], (tuple, list)) else []
+    if first and len(node.inputs[first[0]].shape) == 2:
+        return _edges(node, {first[0]: Identity(node.n_rows)})
+    return _edges(node, {})
+
+
+@implements(
+    np.einsum,
+    family="contraction", mixes=True, status=CONSERVATIVE,
+    reason="with an ellipsis, or operands given as lists of axes, every row gets all rows",
+)  # fmt: skip
+def einsum_rows(node: Node) -> list[Edge]:
+    """An operand whose first axis has the output's first label keeps its rows."""
+    subscripts = node.args[0]
+    if not isinstance(subscripts, str) or "." in subscripts:
+        return opaque(node)
+    terms, arrow, out = subscripts.replace(" ", "").partition("->")
+    if not arrow:
+        letters = terms.replace(",", "")
+        out = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
+    kept: dict[int, RowMap] = {}
+    for term, value in zip(terms.split(","), node.args[1:], strict=False):
+        place = slots(value)
+        if place and out and term[:1] == out[0]:
+            parent = node.inputs[place[0]]
+            if parent.n_rows == node.n_rows:
+                kept[place[0]] = Identity(node.n_rows)
+    return _edges(node, kept)
+
+
+@implements(np.vdot, family="contraction", mixes=True)
+def vdot_rows(node: Node) -> list[Edge]:
+    """One number of everything."""
+    return _edges(node, {})
+
+
+@implements(
+    np.cross, np.linalg.cross,
+    family="contraction", mixes=True, status=CONSERVATIVE,
+    reason="with axes other than the last, every row gets all rows",
+)  # fmt: skip
+def cross_rows(node: Node) -> list[Edge]:
+    """Vectors along the last axis: the other axes broadcast."""
+    axes = {named(node, name, -1) for name in ("axis", "axisa", "axisb", "axisc")} - {None}
+    if axes != {-1} or not node.shape:
+        return opaque(node)
+    kept: dict[int, RowMap] = {}
+    for i, parent in enumerate(node.inputs):
+        if len(parent.shape) >= 2 and parent.n_rows == node.n_rows:
+            others = [len(p.shape) for p in node.inputs]
+            if len(parent.shape) == max(others):
+                kept[i] = Identity(node.n_rows)
+    return _edges(node, kept)
+
+
+def gufunc_rows(node: Node) -> list[Edge]:
+    """Any gufunc: leading axes are a stack that broadcasts; core axes mix whole."""
+    signature = getattr(node.op, "signature", None)
+    if signature is None or node.kwargs:
+        return opaque(node)
+    if node.op is np.matmul:
+        return matmul_rows(node)
+    inputs, _, outputs = signature.partition("->")
+    core = [term.count(",") + 1 if term.strip("() ") else 0 for term in inputs.split("),")]
+    core_out = outputs.split("),")[0]
+    stack = len(node.shape) - (core_out.count(",") + 1 if core_out.strip("() ") else 0)
+    kept: dict[int, RowMap] = {}
+    for value, axes in zip(node.args, core, strict=False):
+        for i in slots(value):
+            shape = node.inputs[i].shape
+            if stack > 0 and len(shape) - axes == stack and shape[0] == node.shape[0]:
+                kept[i] = Identity(node.n_rows)
+    return _edges(node, kept)
+
+
+implements(np.vecdot, np.linalg.vecdot, family="contraction", mixes=True)(gufunc_rows)
+if hasattr(np, "matvec"):  # NumPy 2.2
+    implements(np.matvec, np.vecmat, family="contraction", mixes=True)(gufunc_rows)

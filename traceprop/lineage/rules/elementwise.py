@@ -1,0 +1,70 @@
+"""Cell by cell: output row i comes from row i of every input, and from all of what is broadcast."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from traceprop.lineage.edges import CONTROL, Edge, Rule, row_by_row
+from traceprop.lineage.node import Node
+from traceprop.lineage.registry import implements
+from traceprop.lineage.rowmap import All, Identity, RowMap
+from traceprop.lineage.template import slots
+
+
+def aligned(shape: tuple[int, ...], out: tuple[int, ...]) -> RowMap:
+    """Row map of an input of `shape` that broadcasts to `out`."""
+    n_out = out[0] if out else 1
+    n_in = shape[0] if shape else 1
+    if len(shape) == len(out) and n_in == n_out:
+        return Identity(n_out)
+    return All(n_out, n_in)
+
+
+def elementwise_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+    """All inputs broadcast together; `where=` decides which cells are written."""
+    shape = node.shape
+    if node.kwargs is None:
+        if len(node.inputs) == 1 and node.inputs[0].shape == shape and shape:
+            return row_by_row(shape[0])
+        return [Edge(i, aligned(parent.shape, shape)) for i, parent in enumerate(node.inputs)]
+    deciding = set(slots(node.kwargs.get("where")))
+    return [
+        Edge(i, aligned(parent.shape, shape), CONTROL if i in deciding else 0)
+        for i, parent in enumerate(node.inputs)
+    ]
+
+
+def first_broadcast(count: int) -> Rule:
+    """Rule of a function whose first `count` arguments broadcast; it looks the others up."""
+
+    def rows(node: Node) -> list[Edge]:
+        together = set(slots(node.args[:count]))
+        return [
+            Edge(i, aligned(parent.shape, node.shape))
+            if i in together
+            else Edge(i, All(node.n_rows, parent.n_rows))
+            for i, parent in enumerate(node.inputs)
+        ]
+
+    return rows
+
+
+implements(
+    np.angle, np.around, np.round, np.fix, np.nan_to_num, np.real, np.imag, np.real_if_close,
+    np.iscomplex, np.isreal, np.isneginf, np.isposinf, np.isclose, np.sinc, np.i0, np.clip,
+    np.copy,
+    family="elementwise", mixes=True,
+)(elementwise_rows)  # fmt: skip
+
+if hasattr(np, "astype"):  # NumPy 2.1
+    implements(np.astype, family="elementwise")(first_broadcast(1))
+
+implements(
+    np.emath.sqrt, np.emath.log, np.emath.log2, np.emath.log10, np.emath.logn, np.emath.power,
+    np.emath.arccos, np.emath.arcsin, np.emath.arctanh,
+    family="elementwise", mixes=True,
+)(elementwise_rows)  # fmt: skip
+
+implements(np.is_busday, np.datetime_as_string, family="elementwise")(first_broadcast(1))
+implements(np.busday_offset, np.busday_count, family="elementwise", mixes=True)(first_broadcast(2))
+implements(np.interp, np.isin, np.digitize, family="searching", mixes=True)(first_broadcast(1))

@@ -1,0 +1,106 @@
+"""Indexing: `X[key]` and `X[key] = value`, with keys of every kind."""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from typing import Any, Final
+
+import numpy as np
+
+from traceprop.lineage.edges import CONTROL, Edge, opaque, row_by_row
+from traceprop.lineage.held import is_unchanged
+from traceprop.lineage.node import Held, Node, Op, Slot
+from traceprop.lineage.registry import implements
+from traceprop.lineage.rowmap import All, Prefix, RowMap, Slice, Take
+from traceprop.lineage.rowset import Rows, row_dtype
+from traceprop.lineage.rules.rowids import moved, simplify
+from traceprop.lineage.template import places
+
+GETITEM: Final = Op("getitem", operator.getitem)
+
+
+@implements(GETITEM, family="indexing")
+def getitem_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+    """Rows by slice, number, mask or index; a tracked key is in control of what is where."""
+    key = node.args[1]
+    if type(key) is str or (isinstance(key, list) and key and type(key[0]) is str):
+        return row_by_row(node.n_rows)  # fields of a structured array
+    if any(not is_unchanged(place) for place in places(key) if isinstance(place, Held)):
+        warnings.warn(
+            "A plain array that chose rows was changed afterwards, so that every row is given as "
+            "a source. Pass a copy as the index, or make it with traceprop.array.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return opaque(node)
+    row_map = _along_axis_0(node, key)
+    if row_map is None:
+        try:
+            row_map = moved(node, (0,))[0]
+        except LookupError:
+            return opaque(node)
+    return [Edge(0, row_map), *_key_edges(node, key, row_map)]
+
+
+def _along_axis_0(node: Node, key: Any) -> RowMap | None:
+    """The row map where only the key's first part says which rows; None where it takes more."""
+    parent = node.inputs[0]
+    first = key
+    if type(key) is tuple:
+        if not key:
+            return Slice(0, 1, node.n_rows, parent.n_rows)
+        first = key[0]
+        if any(not isinstance(part, (int, slice)) for part in key[1:]):
+            if not isinstance(first, int) or any(part is None for part in key):
+                return None
+    if not parent.shape:
+        return None
+    n = parent.shape[0]
+    if isinstance(first, slice):
+        start, stop, step = first.indices(n)
+        return Slice(start, step, len(range(start, stop, step)), n)
+    if isinstance(first, (int, np.integer)) and not isinstance(first, (bool, np.bool_)):
+        return Slice(int(first) % n, 0, node.n_rows, n)
+    if isinstance(first, Held):
+        rows = chosen_rows(first, n)
+        if rows is not None and len(rows) == node.n_rows:
+            return Take(rows, n)
+    return None
+
+
+def chosen_rows(held: Held, n: int) -> Rows | None:
+    """Row numbers that a one-dimensional mask or index over `n` rows chose, kept from then on."""
+    array = np.asarray(held.array)
+    if array.ndim != 1:
+        return None
+    if array.dtype == bool:
+        rows: Rows = np.flatnonzero(array)
+    elif array.dtype.kind in "iu":
+        rows = np.where(array < 0, array + n, array) if array.dtype.kind == "i" else array
+    else:
+        return None
+    held.array = rows = rows.astype(row_dtype(n), copy=array is rows)
+    held.mark = None
+    return rows
+
+
+def _key_edges(node: Node, key: Any, row_map: RowMap) -> list[Edge]:
+    """Tracked parts of the key: they decided which row is where."""
+    edges = []
+    for place in places(key):
+        if place.index < 0:
+            continue
+        parent = node.inputs[place.index]
+        edges.append(Edge(place.index, _key_map(node, key, place, parent, row_map), CONTROL))
+    return edges
+
+
+def _key_map(node: Node, key: Any, place: Held | Slot, parent: Node, row_map: RowMap) -> RowMap:
+    alone = key is place or (type(key) is tuple and key[0] is place)
+    if alone and parent.dtype == bool and parent.shape and row_map.functional:
+        # The k-th row kept is where it is because of all the mask up to it.
+        return Prefix(node.n_rows, parent.n_rows, row_map.index())
+    if alone and len(parent.shape) == 1 and parent.n_rows == node.n_rows:
+        return simplify(np.arange(node.n_rows), node.n_rows)
+    return All(node.n_rows, parent.n_rows)

@@ -1,0 +1,33 @@
+"""Functions that tell shapes, types and text: no value leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from traceprop.lineage.core import Tracked
+from traceprop.lineage.registry import EXACT, handles
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tracked):
+        return value._array
+    if isinstance(value, (tuple, list)):
+        return type(value)(_plain(each) for each in value)
+    return value
+
+
+@handles(
+    np.shape, np.size, np.ndim, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj,
+    np.min_scalar_type, np.common_type, np.may_share_memory, np.shares_memory, np.array_repr,
+    np.array_str, np.array2string, np.einsum_path, np.diag_indices_from, np.tril_indices_from,
+    np.triu_indices_from,
+    family="metadata", status=EXACT,
+)  # fmt: skip
+def tell(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Ask the plain array."""
+    return function(
+        *(_plain(each) for each in args), **{name: _plain(v) for name, v in kwargs.items()}
+    )

@@ -1,0 +1,189 @@
+"""Functions that only move cells: one rule for all of them, `rowids.moved`.
+
+What follows says which arguments are data, and finds the cases in which a formula gives the answer
+without running anything: rows left in place, plain reshapes, work along one axis other than 0.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from traceprop.lineage.edges import CONTROL, Edge, Rule, opaque, row_by_row
+from traceprop.lineage.node import Node, Op
+from traceprop.lineage.registry import CONSERVATIVE, implements
+from traceprop.lineage.rowmap import All, Blocks, Identity, RowMap
+from traceprop.lineage.rules.rowids import moved
+from traceprop.lineage.template import named, parameter_names, slots
+
+FLATTEN: Final = Op("flatten", lambda a, order="C": a.flatten(order))
+VIEW: Final = Op("view", lambda a, dtype: a.view(dtype))
+
+_EVERY: Final = tuple(range(32))
+
+
+def movement(*data: int, along: str | None = None) -> Rule:
+    """Rule of a function whose arguments at `data` are moved.
+
+    With `along`, the function works along the axis that this parameter names, and only there: rows
+    stay rows along another axis, and along axis 0 one cell stands for the whole row.
+    """
+
+    def rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+        names = parameter_names(node.op)
+        places: tuple[int | str, ...] = data + tuple(names[i] for i in data if i < len(names))
+        moving = sorted(_data_slots(node, places))
+        if not moving:
+            return opaque(node)
+        axis = _axis(node, along, len(node.inputs[moving[0]].shape)) if along else None
+        if axis and all(node.inputs[i].n_rows == node.n_rows for i in moving):
+            maps: dict[int, RowMap] = {i: Identity(node.n_rows) for i in moving}
+        else:
+            try:
+                maps = dict(enumerate(moved(node, places, flat=axis == 0)))
+            except LookupError:
+                return opaque(node)
+        return [
+            Edge(i, maps[i]) if i in moving else Edge(i, All(node.n_rows, parent.n_rows), CONTROL)
+            for i, parent in enumerate(node.inputs)
+        ]
+
+    return rows
+
+
+def _axis(node: Node, name: str, ndim: int) -> int | None:
+    """The one axis that the function works along, from 0; None for the flattened cells."""
+    axis = named(node, name, 0)
+    if not isinstance(axis, (int, np.integer)) or not ndim:
+        return None
+    return int(axis) % ndim
+
+
+def _data_slots(node: Node, places: tuple[int | str, ...]) -> set[int]:
+    found = {i for place in places if isinstance(place, int) and place < len(node.args)
+             for i in slots(node.args[place])}  # fmt: skip
+    for name, value in (node.kwargs or {}).items():
+        if name in places:
+            found.update(slots(value))
+    return found
+
+
+implements(
+    np.broadcast_to, np.squeeze, np.expand_dims, np.fliplr, np.flipud, np.flip, np.rot90, np.tile,
+    np.diagonal, np.linalg.diagonal, np.diag, np.diagflat, np.tril, np.triu, np.fft.fftshift,
+    np.fft.ifftshift, np.rollaxis, np.hsplit, np.vsplit, np.dsplit, np.resize,
+    *[getattr(np, name) for name in ("unstack",) if hasattr(np, name)],
+    sliding_window_view,
+    family="movement",
+)(movement(0))  # fmt: skip
+
+implements(np.roll, np.split, np.array_split, family="movement")(movement(0, along="axis"))
+implements(np.repeat, family="movement", values=(1, "repeats"))(movement(0, along="axis"))
+implements(np.take, family="movement", values=(1, "indices"))(movement(0, along="axis"))
+implements(np.delete, family="movement", values=(1, "obj"))(movement(0, along="axis"))
+implements(np.insert, family="movement", values=(1, "obj"))(movement(0, 2))
+implements(np.append, family="movement")(movement(0, 1, along="axis"))
+implements(np.take_along_axis, family="movement", values=(1, "indices"))(movement(0))
+implements(np.compress, family="movement", values=(0, "condition"))(movement(1, along="axis"))
+implements(np.extract, family="movement", values=(0, "condition"))(movement(1))
+implements(np.concatenate, family="movement")(movement(0, along="axis"))
+implements(np.stack, np.hstack, np.vstack, np.dstack, np.column_stack, np.block, family="movement")(
+    movement(0)
+)
+implements(
+    np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays, np.meshgrid,
+    family="movement",
+)(movement(*_EVERY))  # fmt: skip
+
+
+@implements(np.transpose, np.swapaxes, np.moveaxis, np.matrix_transpose, family="movement")
+def transpose_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+    """Axis 0 that stays axis 0 keeps its rows; a row across it holds a cell of every row."""
+    parent = node.inputs[0]
+    if len(node.inputs) > 1:
+        return opaque(node)
+    axes = np.empty((0, *range(1, len(parent.shape))))  # an array whose axes tell their number
+    moved_axes = node.op(axes, *node.args[1:], **(node.kwargs or {})).shape
+    if not moved_axes or moved_axes[0] == 0:
+        return row_by_row(node.n_rows)
+    return [Edge(0, All(node.n_rows, parent.n_rows))]
+
+
+implements(np.linalg.matrix_transpose, family="movement")(transpose_rows)
+
+
+@implements(
+    np.reshape, np.ravel, FLATTEN,
+    family="movement", status=CONSERVATIVE,
+    reason="in the order of memory ('A', 'K') every row gets all rows",
+)  # fmt: skip
+def reshape_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+    """Row-major: each output row is a run of consecutive cells."""
+    parent = node.inputs[0]
+    order = named(node, "order", "C") if node.op is not FLATTEN else (*node.args[1:], "C")[0]
+    if len(node.inputs) > 1 or order in ("A", "K"):
+        return opaque(node)
+    if order == "F" and len(parent.shape) > 1:
+        return movement(0)(node)
+    if parent.n_rows == node.n_rows:
+        return row_by_row(node.n_rows)
+    cells = int(np.prod(parent.shape))
+    if not cells:
+        return opaque(node)
+    widths = cells // node.n_rows, cells // parent.n_rows
+    return [Edge(0, Blocks(*widths, node.n_rows, parent.n_rows))]
+
+
+@implements(
+    np.pad,
+    family="movement", status=CONSERVATIVE,
+    reason="modes that compute (mean, maximum, linear_ramp, …) give every row all rows",
+)  # fmt: skip
+def pad_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+    """Modes that copy cells move them; constants come from nowhere."""
+    mode = named(node, "mode")
+    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap", "empty"):
+        return opaque(node)
+    if (node.kwargs or {}).get("reflect_type") == "odd" or len(node.inputs) > 1:
+        return opaque(node)
+    if mode in ("constant", "empty"):
+        return _padded_with_nothing(node)
+    return movement(0)(node)
+
+
+def _padded_with_nothing(node: Node) -> tuple[Edge, ...] | list[Edge]:
+    from traceprop.lineage.rules.rowids import RowNumbers, decode
+
+    numbers = RowNumbers(node)
+    cells = np.pad(numbers.cells(0), named(node, "pad_width"), constant_values=-1)
+    return [Edge(0, decode(cells, numbers, node.n_rows)[0])]
+
+
+@implements(
+    np.trim_zeros,
+    family="movement", status=CONSERVATIVE, reason="which rows are zero is in values not kept",
+)  # fmt: skip
+def trimmed_rows(node: Node) -> list[Edge]:
+    """Any row may be any."""
+    return opaque(node)
+
+
+@implements(np.require, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray,
+            family="movement")  # fmt: skip
+def same_rows(node: Node) -> tuple[Edge, ...]:
+    """The same array, perhaps laid out anew."""
+    return row_by_row(node.n_rows)
+
+
+@implements(VIEW, family="movement")
+def view_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+    """Another reading of the same bytes; in one dimension it may split or join cells."""
+    parent = node.inputs[0]
+    if parent.n_rows == node.n_rows:
+        return row_by_row(node.n_rows)
+    if len(parent.shape) != 1 or not node.n_rows:
+        return opaque(node)
+    sizes = node.dtype.itemsize, parent.dtype.itemsize
+    return [Edge(0, Blocks(*sizes, node.n_rows, parent.n_rows))]

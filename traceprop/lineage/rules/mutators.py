@@ -1,0 +1,179 @@
+"""Writes into an argument: what the written rows are made of afterwards.
+
+One rule serves them all: do the same write on row numbers (`rowids`), and see which cells still
+hold their own. Rows that are written whole forget what they held before.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from traceprop.lineage.core import OVERWRITE, Tracked, before_write, write
+from traceprop.lineage.edges import CONTROL, DIRECT, STATISTIC, Edge, is_aggregate, opaque
+from traceprop.lineage.escapes import escape
+from traceprop.lineage.node import Node, Op, Recipe, make_node
+from traceprop.lineage.record import Captured
+from traceprop.lineage.registry import EXACT, handles, implements
+from traceprop.lineage.rowmap import All, Outside, Patch, RowMap, Spans
+from traceprop.lineage.rules.rowids import RowNumbers, decode, parameters
+from traceprop.lineage.template import slots, transform
+
+SETITEM: Final = Op("setitem", operator.setitem)
+
+# Function → position of the value that is written.
+_VALUE: Final[dict[Callable[..., Any], int]] = {
+    SETITEM: 2,
+    np.copyto: 1,
+    np.put: 2,
+    np.place: 2,
+    np.putmask: 2,
+    np.put_along_axis: 2,
+    np.fill_diagonal: 1,
+}
+_CHOOSERS: Final = {np.put: (1,), np.place: (1,), np.putmask: (1,), np.put_along_axis: (1,)}
+
+
+def rewritten(node: Node) -> list[Edge]:
+    """Rule of every mutator: what was there, what was written, and what decided where."""
+    position = _VALUE[node.op]
+    values = set(slots(node.args[position])) if len(node.args) > position else set()
+    maps = _simple_rows(node) or _numbered_rows(node, position)
+    if maps is None:
+        return opaque(node)
+    edges = []
+    for i, parent in enumerate(node.inputs):
+        if i == 0:
+            edges.append(Edge(0, maps[0]))
+        elif i in values:
+            edges.append(Edge(i, maps[i], _kind_written(node.inputs[0], parent)))
+        else:
+            edges.append(Edge(i, All(node.n_rows, parent.n_rows), CONTROL))
+    return edges
+
+
+def _kind_written(target: Node, value: Node) -> int:
+    """A mean that is written among single values is a statistic of them."""
+    statistic = bool(target.inputs) and is_aggregate(value) and not is_aggregate(target)
+    return STATISTIC if statistic else DIRECT
+
+
+def _simple_rows(node: Node) -> list[RowMap] | None:
+    """Whole rows written by number or slice: no row numbers needed."""
+    if node.op is not SETITEM or len(node.inputs) > 2:
+        return None
+    target, key = node.inputs[0], node.args[1]
+    n = target.n_rows
+    if isinstance(key, (int, np.integer)) and not isinstance(key, (bool, np.bool_)):
+        low = int(key) % max(n, 1)
+        high = low + 1
+    elif isinstance(key, slice) and key.step in (None, 1) and target.shape:
+        low, high, _ = key.indices(n)
+        high = max(low, high)
+    else:
+        return None
+    maps: list[RowMap] = [Outside(low, high, n)]
+    for value in node.inputs[1:]:
+        if (
+            isinstance(key, slice)
+            and len(value.shape) == len(target.shape)
+            and (value.n_rows == high - low)
+        ):
+            maps.append(Patch(low, high, n, value.n_rows))
+        elif high - low == 1:
+            maps.append(_one_row(low, n, value.n_rows))
+        else:
+            return None
+    return maps
+
+
+def _one_row(low: int, n: int, n_in: int) -> RowMap:
+    """Row `low` came from all of the value, the others from nowhere."""
+    below = np.zeros(n, dtype=np.int64)
+    above = below.copy()
+    above[low] = n_in
+    return Spans(below, above, n_in) if n_in != 1 else Patch(low, low + 1, n, 1)
+
+
+def _numbered_rows(node: Node, position: int) -> list[RowMap] | None:
+    numbers = RowNumbers(node)
+    cells = np.array(numbers.cells(0))
+    try:
+        args = [
+            numbers.numbered(value) if at == position else parameters(value)
+            for at, value in enumerate(node.args[1:], start=1)
+        ]
+        kwargs = parameters(node.kwargs or {})
+    except LookupError:
+        return None
+    kwargs.pop("casting", None)
+    node.op(cells, *args, **kwargs)
+    return decode(cells, numbers, node.n_rows)
+
+
+for _function in _VALUE:
+    implements(_function, family="mutators", values=_CHOOSERS.get(_function, ()))(rewritten)
+
+
+@handles(*(f for f in _VALUE if f is not SETITEM), family="mutators", status=EXACT)
+def mutate(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Run a mutator and give the array it wrote a node; one that is plain takes values away."""
+    captured = Captured(args, kwargs, _CHOOSERS.get(function, ()))
+    if not args or not isinstance(args[0], Tracked):
+        function(*captured.args, **captured.kwargs)
+        escape(captured.inputs[0], f"np.{function.__name__} into a plain array")
+        return
+    record_write(function, captured, args[0])
+
+
+def record_write(function: Callable[..., Any], captured: Captured, target: Tracked) -> None:
+    """Run a write whose first argument is `target` and move its node on."""
+    nodes = captured.nodes
+    before_write(target)
+    function(*captured.args, **captured.kwargs)
+    array = target._array
+    write(
+        target,
+        make_node(
+            function, nodes, captured.template, captured.template_kwargs, array.shape, array.dtype
+        ),
+    )
+
+
+@implements(OVERWRITE, family="mutators")
+def overwritten(node: Node) -> list[Edge]:
+    """A tensor after its view was written: the view's cells are the view's."""
+    view: Recipe = node.args[2]
+    whole, part = node.inputs
+    if type(key := view.args[1] if len(view.args) > 1 else None) is slice and whole.shape:
+        low, high, step = key.indices(whole.n_rows)
+        if step == 1 and view.op.__class__ is Op:
+            high = max(low, high)
+            return [
+                Edge(0, Outside(low, high, whole.n_rows)),
+                Edge(1, Patch(low, high, whole.n_rows, part.n_rows)),
+            ]
+    numbers = RowNumbers(node)
+    cells = np.array(numbers.cells(0))
+    try:
+        window = _same_view(view, cells)
+    except LookupError:
+        return opaque(node)
+    if not np.shares_memory(window, cells):
+        return opaque(node)
+    window[...] = numbers.cells(1)
+    maps = decode(cells, numbers, node.n_rows)
+    return [Edge(i, row_map) for i, row_map in enumerate(maps)]
+
+
+def _same_view(view: Recipe, cells: Any) -> Any:
+    """Look at `cells` as the view looks at its parent."""
+    from traceprop.lineage.rules.rowids import flatten
+
+    parameters(view.args[1:])
+    args = transform(view.args, lambda place: cells if place.index == 0 else place.array)
+    result = view.op(*args, **(view.kwargs or {}))
+    return result if view.item is None else list(flatten(result))[view.item]

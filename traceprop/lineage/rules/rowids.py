@@ -1,0 +1,165 @@
+"""The one rule behind all movement: run the same function on row numbers, see where they end up.
+
+Each tracked input is replaced by an array of its shape whose cells hold their row's number; the
+inputs' numbers follow one another, and plain data is −1. What the function makes of them says,
+cell by cell, where the output came from; `decode` turns the cells back into a row map per input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceprop.lineage.node import Held, Node, Slot
+from traceprop.lineage.rowmap import Groups, Identity, Nothing, RowMap, Slice, Take
+from traceprop.lineage.rowset import Rows, row_dtype
+from traceprop.lineage.template import transform
+
+Cells = NDArray[np.integer[Any]]
+
+
+class RowNumbers:
+    """Row numbers of a node's inputs, one after the other.
+
+    Parameters
+    ----------
+    node : Node
+    flat : bool
+        Give every axis but 0 the length 1: enough for a function that works along axis 0 alone.
+    """
+
+    def __init__(self, node: Node, flat: bool = False) -> None:
+        self.counts = [parent.n_rows for parent in node.inputs]
+        self.starts = np.concatenate(([0], np.cumsum(self.counts))).tolist()
+        self.dtype = row_dtype(self.starts[-1])
+        self._flat = flat
+        self._shapes = [
+            parent.shape[:1] + (1,) * (len(parent.shape) - 1) if flat else parent.shape
+            for parent in node.inputs
+        ]
+
+    def cells(self, i: int) -> Cells:
+        """Cells of input `i`, each the number of its row; not writable where they repeat."""
+        shape = self._shapes[i]
+        rows = np.arange(self.starts[i], self.starts[i + 1], dtype=self.dtype)
+        column = rows.reshape((-1,) + (1,) * (len(shape) - 1)) if shape else rows[0]
+        return np.broadcast_to(column, shape)
+
+    def numbered(self, template: Any) -> Any:
+        """Return data with row numbers for tracked inputs and −1 for everything plain."""
+        if isinstance(template, Slot):
+            return self.cells(template.index)
+        if isinstance(template, Held):
+            return (
+                self.cells(template.index) if template.index >= 0 else self._plain(template.array)
+            )
+        if isinstance(template, (tuple, list)):
+            return type(template)(self.numbered(each) for each in template)
+        return self._plain(template)
+
+    def _plain(self, value: Any) -> Cells:
+        shape = np.shape(value)
+        if self._flat:
+            shape = shape[:1] + (1,) * (len(shape) - 1)
+        return np.full(shape, -1, dtype=self.dtype)
+
+
+def parameters(template: Any) -> Any:
+    """Return arguments that aren't data, with held arrays as they are.
+
+    Raises
+    ------
+    LookupError
+        When a tracked value stands there whose array wasn't kept.
+    """
+
+    def value(place: Slot | Held) -> Any:
+        if isinstance(place, Slot):
+            raise LookupError
+        return place.array
+
+    return transform(template, value)
+
+
+def flatten(result: Any) -> Iterator[Any]:
+    """The arrays in a function's result, in the order in which they were numbered."""
+    if isinstance(result, (tuple, list)):
+        for each in result:
+            yield from flatten(each)
+    else:
+        yield result
+
+
+def decode(cells: Cells, numbers: RowNumbers, n_out: int) -> list[RowMap]:
+    """Turn the output's cells into a row map per input."""
+    matrix = np.asarray(cells).reshape(n_out, -1) if cells.size else np.empty((n_out, 0), np.int32)
+    maps: list[RowMap] = []
+    for start, count in zip(numbers.starts, numbers.counts, strict=False):
+        maps.append(_decode_input(matrix, start, count, len(numbers.counts) == 1))
+    return maps
+
+
+def _decode_input(matrix: Cells, start: int, count: int, only: bool) -> RowMap:
+    n_out, width = matrix.shape
+    if not width or not count:
+        return Nothing(n_out, count)
+    first = matrix[:, 0]
+    if width == 1 or bool(np.all(matrix == matrix[:, :1])):
+        rows = np.ascontiguousarray(first)
+        if not only:
+            rows = np.where((rows >= start) & (rows < start + count), rows - start, -1)
+        return simplify(rows, count)
+    from numba_kernels.rowmaps import group_cells
+
+    cells = np.ascontiguousarray(matrix)
+    if not only:
+        cells = np.where((cells >= start) & (cells < start + count), cells - start, -1)
+    indptr, indices = group_cells(cells)
+    if indptr[-1] <= n_out and bool(np.all(np.diff(indptr) <= 1)):
+        rows = np.full(n_out, -1, dtype=indices.dtype)
+        rows[np.diff(indptr) == 1] = indices
+        return simplify(rows, count)
+    return Groups(indptr, indices, count)
+
+
+def simplify(rows: Rows, n_in: int) -> RowMap:
+    """Return the map output row i ← `rows[i]` in its smallest form."""
+    n = len(rows)
+    if not n:
+        return Nothing(0, n_in)
+    start = int(rows[0])
+    step = int(rows[1]) - start if n > 1 else 1
+    last = start + step * (n - 1)
+    if start >= 0 and 0 <= last < n_in and int(rows[-1]) == last:
+        expected = np.arange(n, dtype=np.int64) * step + start
+        if bool(np.all(rows == expected)):
+            if n == n_in and start == 0 and step == 1:
+                return Identity(n)
+            return Slice(start, step, n, n_in)
+    if start < 0 and not bool(np.any(rows >= 0)):
+        return Nothing(n, n_in)
+    return Take(rows.astype(row_dtype(n_in), copy=False), n_in)
+
+
+def moved(node: Node, data: Sequence[int | str], flat: bool = False) -> list[RowMap]:
+    """Run the node's function on row numbers and return a row map per input.
+
+    `data` names the arguments that are data, by position and by name.
+    """
+    numbers = RowNumbers(node, flat)
+    args = [
+        numbers.numbered(value) if position in data else parameters(value)
+        for position, value in enumerate(node.args)
+    ]
+    kwargs = {
+        name: numbers.numbered(value) if name in data else parameters(value)
+        for name, value in (node.kwargs or {}).items()
+        if name not in ("dtype", "casting")
+    }
+    result = node.op(*args, **kwargs)
+    if node.item is not None:
+        result = list(flatten(result))[node.item]
+    return decode(result, numbers, node.n_rows)

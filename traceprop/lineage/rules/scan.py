@@ -1,0 +1,123 @@
+"""Running results and sliding windows along axis 0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from traceprop.lineage.compose import Chain
+from traceprop.lineage.edges import Edge, opaque
+from traceprop.lineage.node import Node
+from traceprop.lineage.registry import CONSERVATIVE, implements, implements_method
+from traceprop.lineage.rowmap import Identity, Prefix, RowMap, Slice, Window
+from traceprop.lineage.rowset import row_dtype
+from traceprop.lineage.template import named, slots
+
+
+def prefix_along(node: Node, axis: Any) -> list[Edge]:
+    """Edges of a running result along `axis`; None runs over the flattened cells."""
+    if len(node.inputs) != 1 or slots(axis):
+        return opaque(node)
+    parent = node.inputs[0]
+    if axis is None and len(parent.shape) != 1:
+        width = max(int(np.prod(parent.shape[1:])), 1)
+        ends = np.arange(node.n_rows, dtype=row_dtype(node.n_rows)) // width
+        return [Edge(0, Prefix(node.n_rows, parent.n_rows, ends), aggregates=True)]
+    if axis is None or int(axis) in (0, -len(parent.shape)):
+        if node.n_rows != parent.n_rows:  # include_initial=True puts a row in front
+            ends = np.arange(-1, node.n_rows - 1, dtype=row_dtype(node.n_rows))
+            return [Edge(0, Prefix(node.n_rows, parent.n_rows, ends), aggregates=True)]
+        return [Edge(0, Prefix(node.n_rows, parent.n_rows), aggregates=True)]
+    return [Edge(0, Identity(node.n_rows))]
+
+
+@implements(
+    np.cumsum, np.cumprod, np.nancumsum, np.nancumprod, np.unwrap,
+    *[getattr(np, name) for name in ("cumulative_sum", "cumulative_prod") if hasattr(np, name)],
+    family="scan",
+)  # fmt: skip
+def cumulative_rows(node: Node) -> list[Edge]:
+    """Row i is made of rows 0 to i."""
+    return prefix_along(node, named(node, "axis"))
+
+
+@implements_method("accumulate", family="scan")
+def accumulate_rows(node: Node) -> list[Edge]:
+    """`ufunc.accumulate(a, axis=0)`."""
+    axis = node.args[1] if len(node.args) > 1 else (node.kwargs or {}).get("axis", 0)
+    return prefix_along(node, axis)
+
+
+@implements(
+    np.diff,
+    family="scan", status=CONSERVATIVE,
+    reason="with prepend= or append= every row gets all rows",
+)  # fmt: skip
+def diff_rows(node: Node) -> list[Edge]:
+    """Row i of the n-th difference along axis 0 is made of rows i to i + n."""
+    if len(node.inputs) != 1 or set(node.kwargs or ()) & {"prepend", "append"}:
+        return opaque(node)
+    parent = node.inputs[0]
+    if int(named(node, "axis")) in (0, -len(parent.shape)):
+        return [Edge(0, Window(0, int(named(node, "n")), node.n_rows, parent.n_rows))]
+    return [Edge(0, Identity(node.n_rows))]
+
+
+@implements(
+    np.gradient,
+    family="scan", status=CONSERVATIVE,
+    reason="edges are given one row more than the first-order formula takes",
+)  # fmt: skip
+def gradient_rows(node: Node) -> list[Edge]:
+    """Row i along axis 0 is made of its neighbours, two away at the edges of second order."""
+    if len(node.inputs) != 1:
+        return opaque(node)
+    parent = node.inputs[0]
+    axis = named(node, "axis")
+    if axis is None:
+        axis = node.item or 0
+    elif isinstance(axis, (tuple, list)):
+        axis = axis[node.item or 0]
+    if int(axis) in (0, -len(parent.shape)):
+        return [Edge(0, Window(-2, 2, node.n_rows, parent.n_rows))]
+    return [Edge(0, Identity(node.n_rows))]
+
+
+@implements(np.convolve, np.correlate, family="scan", mixes=True)
+def convolve_rows(node: Node) -> list[Edge]:
+    """Cell i of a full convolution takes cells i − m + 1 to i of one, m the other's length."""
+    lengths = []
+    for value in node.args[:2]:
+        place = slots(value)
+        lengths.append(node.inputs[place[0]].n_rows if place else int(np.size(value)))
+    mode = named(node, "mode")
+    modes = {0: "valid", 1: "same", 2: "full", "v": "valid", "s": "same", "f": "full"}
+    mode = modes.get(mode, mode)
+    if len(lengths) != 2 or mode not in ("full", "same", "valid"):
+        return opaque(node)
+    shorter = min(lengths)
+    shift = {"full": 0, "same": (shorter - 1) // 2, "valid": shorter - 1}[mode]
+    edges = []
+    for position, value in enumerate(node.args[:2]):
+        for i in slots(value):
+            own, other = lengths[position], lengths[1 - position]
+            window: RowMap = Window(shift - other + 1, shift, node.n_rows, own)
+            if node.op is np.correlate:
+                window = _correlation_window(node, position, lengths, shift)
+            edges.append(Edge(i, window, aggregates=True))
+    return edges
+
+
+def _correlation_window(node: Node, position: int, lengths: list[int], shift: int) -> RowMap:
+    """Correlation is convolution with the second operand back to front."""
+    own, other = lengths[position], lengths[1 - position]
+    if lengths[0] < lengths[1] and node.shape:
+        # NumPy swaps the operands and turns the result round.
+        turned = Slice(node.n_rows - 1, -1, node.n_rows, node.n_rows)
+        straight: RowMap = Window(shift - other + 1, shift, node.n_rows, own)
+        if position == 0:
+            straight = Chain(straight, Slice(own - 1, -1, own, own))
+        return Chain(turned, straight)
+    window = Window(shift - other + 1, shift, node.n_rows, own)
+    return Chain(window, Slice(own - 1, -1, own, own)) if position == 1 else window

@@ -1,0 +1,232 @@
+"""What a source of rows is: a name, a digest, a number of rows, and where each row stands.
+
+This module knows no file format. `traceprop.sources` subclasses `Source` for each kind and
+registers it by `kind`, so that a saved lineage finds the class again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceprop.errors import RowError, SourceError
+from traceprop.lineage.rowset import RowSet
+
+if TYPE_CHECKING:
+    from traceprop.lineage.core import Tracked
+
+
+class Source:
+    """A file, table or query that was loaded.
+
+    Parameters
+    ----------
+    uri : str
+        The name the user gave it.
+    path : str, optional
+        Where it is opened again: an absolute path for files, `uri` otherwise.
+    name : str, optional
+        Short name for people: the file's name. Default: the last part of `uri`.
+    sha256 : str
+        Digest of its bytes, as hexadecimal.
+    columns : iterable of str
+        Names of its columns.
+    n_rows : int
+        Number of data rows; row numbers are 0-based, as pandas would count them.
+
+    Notes
+    -----
+    A source equals another one of the same `uri` and digest, and any of the strings `uri`, `path`
+    and `name`. It hashes like its `uri`.
+    """
+
+    __slots__ = ("_sha256", "columns", "n_rows", "name", "path", "uri")
+
+    kind: ClassVar[str] = "unknown"
+    _kinds: ClassVar[dict[str, type[Source]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Source._kinds[cls.kind] = cls
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        n_rows: int,
+        sha256: str,
+        columns: Iterable[str] = (),
+        path: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.uri = uri
+        self.path = uri if path is None else path
+        self.name = uri.rstrip("/").rpartition("/")[2] if name is None else name
+        self._sha256 = sha256
+        self.columns = tuple(columns)
+        self.n_rows = n_rows
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes that were read, as hexadecimal."""
+        return self._sha256
+
+    def locate(self, rows: Iterable[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Physical line (from 1) and byte offset of each data row; None if this kind has none."""
+        return None
+
+    def read(self) -> NDArray[Any]:
+        """Read all rows again, for replay.
+
+        Raises
+        ------
+        SourceError
+            When this kind can't be read again, or the bytes are no longer the same.
+        """
+        raise SourceError(f"{self.name} ({self.kind}) can't be read again: load it as a file.")
+
+    def check_rows(self, rows: Iterable[int]) -> RowSet:
+        """Return `rows` as a set.
+
+        Raises
+        ------
+        RowError
+            When a row is not one of this source's.
+        """
+        try:
+            wanted = RowSet(rows)
+        except TypeError as wrong:
+            raise RowError(f"{rows!r} are not row numbers of {self.name}: give ints.") from wrong
+        span = wanted.ranges()
+        if span and (span[0].start < 0 or span[-1].stop > self.n_rows):
+            outside = span[0].start if span[0].start < 0 else span[-1].stop - 1
+            raise RowError(
+                f"{self.name} has no row {outside}: its rows are 0 to {self.n_rows - 1}."
+            )
+        return wanted
+
+    def rows(self, rows: Iterable[int]) -> SourceRows:
+        """Name some rows of this source, to ask what came of them.
+
+        Examples
+        --------
+        >>> source.rows([4821]).descendants(X_filt)  # doctest: +SKIP
+        row 2406
+        """
+        return SourceRows(self, self.check_rows(rows))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a saved lineage keeps; `from_json` takes it back."""
+        return {
+            "kind": self.kind,
+            "uri": self.uri,
+            "path": self.path,
+            "name": self.name,
+            "sha256": self.sha256,
+            "columns": list(self.columns),
+            "n_rows": self.n_rows,
+        }
+
+    @staticmethod
+    def from_json(stored: dict[str, Any]) -> Source:
+        """Make the source that `to_json` described, of its own class where that is known."""
+        kind = stored["kind"]
+        if kind not in Source._kinds:
+            importlib.import_module("traceprop.sources")  # registers the kinds it knows
+        return Source._kinds.get(kind, Source).restore(stored)
+
+    @classmethod
+    def restore(cls, stored: dict[str, Any]) -> Source:
+        """Make a source of this class from `to_json`'s record; a subclass adds what it keeps."""
+        return cls(
+            stored["uri"],
+            n_rows=stored["n_rows"],
+            sha256=stored["sha256"],
+            columns=stored["columns"],
+            path=stored["path"],
+            name=stored["name"],
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if isinstance(other, Source):
+            return self.uri == other.uri and self.sha256 == other.sha256
+        if isinstance(other, str):
+            return other in (self.uri, self.path, self.name)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.uri)
+
+    def __str__(self) -> str:
+        return self.name
+
+    __repr__ = __str__
+
+
+Source._kinds[Source.kind] = Source
+
+_memory_numbers = itertools.count(1)
+
+
+class MemorySource(Source):
+    """An array that was in memory: its rows have no file to be found in."""
+
+    __slots__ = ("_array",)
+
+    kind: ClassVar[str] = "memory"
+
+    def __init__(self, uri: str, *, array: NDArray[Any] | None = None, **fields: Any) -> None:
+        super().__init__(uri, **fields)
+        self._array = array
+
+    @classmethod
+    def of(cls, array: NDArray[Any], name: str | None, columns: Iterable[str]) -> MemorySource:
+        """Describe an array; its digest is computed when somebody asks for it."""
+        uri = name or f"array-{next(_memory_numbers)}"
+        n_rows = array.shape[0] if array.ndim else 1
+        return cls(uri, array=array, n_rows=n_rows, sha256="", columns=columns)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of dtype, shape and values."""
+        if not self._sha256 and self._array is not None:
+            digest = hashlib.sha256(f"{self._array.dtype.str}{self._array.shape}".encode())
+            if self._array.dtype.hasobject:
+                digest.update(repr(self._array.tolist()).encode())
+            else:
+                digest.update(np.ascontiguousarray(self._array).tobytes())
+            self._sha256 = digest.hexdigest()
+        return self._sha256
+
+
+class SourceRows:
+    """Some rows of a source.
+
+    Attributes
+    ----------
+    source : Source
+    rows : RowSet
+    """
+
+    __slots__ = ("rows", "source")
+
+    def __init__(self, source: Source, rows: RowSet) -> None:
+        self.source = source
+        self.rows = rows
+
+    def descendants(self, tensor: Tracked) -> RowSet:
+        """Rows of `tensor` that depend on these rows in any way: direct, statistic or control."""
+        from traceprop.lineage.query import descendants
+
+        return descendants(tensor.node, self.source, self.rows)
+
+    def __repr__(self) -> str:
+        return f"{self.source} {self.rows!r}"

@@ -1,0 +1,101 @@
+"""`X[key]` and `X[key] = value` on a tensor: recording what `rules.indexing` reads later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from traceprop.lineage.core import Tracked, attach_view, before_write, hold, wrap, write
+from traceprop.lineage.escapes import escape
+from traceprop.lineage.held import constant, hold_plain
+from traceprop.lineage.node import FIRST, make_node, slot
+from traceprop.lineage.rules.indexing import GETITEM
+from traceprop.lineage.rules.mutators import SETITEM
+
+
+class Subscript(Tracked):
+    """Indexing and iteration."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> Any:
+        array = self._array
+        node = self._node if self._state is None else self.node
+        inputs = (node,)
+        kind = type(key)
+        if kind is int or kind is slice:
+            result = array[key]
+            args: tuple[Any, ...] = (FIRST, key)
+        elif kind is type(self):
+            result = array[key._array]
+            inputs = (node, key.node)
+            args = (FIRST, hold(key, 1))
+        else:
+            tensors: list[Tracked] = [self]
+            plain, template = _strip_key(key, tensors)
+            result = array[plain]
+            inputs = tuple(tensor.node for tensor in tensors)
+            args = (FIRST, template)
+        if not isinstance(result, (np.ndarray, np.generic)):
+            escape(self, "an element of an object array")
+            return result
+        made = make_node(GETITEM, inputs, args, None, result.shape, result.dtype)
+        tensor = wrap(type(self), result, made)
+        base = result.base if isinstance(result, np.ndarray) else None
+        if base is not None and (base is array or base is array.base):
+            attach_view(tensor, self)
+        return tensor
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        tensors: list[Tracked] = [self]
+        plain_key, key_template = _strip_key(key, tensors)
+        if isinstance(value, Tracked):
+            plain_value, value_template = value._array, slot(len(tensors))
+            tensors.append(value)
+        elif isinstance(value, np.ndarray):
+            plain_value, value_template = value, constant(value)
+        elif isinstance(value, (list, tuple)) and any(isinstance(v, Tracked) for v in value):
+            stacked = np.stack(value)  # type: ignore[arg-type]
+            plain_value, value_template = stacked._array, slot(len(tensors))  # type: ignore[attr-defined]
+            tensors.append(stacked)  # type: ignore[arg-type]
+        else:
+            plain_value = value_template = value
+        inputs = tuple(tensor.node for tensor in tensors)
+        before_write(self)
+        array = self._array
+        array[plain_key] = plain_value
+        args = (FIRST, key_template, value_template)
+        write(self, make_node(SETITEM, inputs, args, None, array.shape, array.dtype))
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self._array.ndim:
+            raise TypeError("iteration over a 0-d array")
+        return (self[i] for i in range(len(self._array)))
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __contains__(self, value: Any) -> bool:
+        escape(self, "in")
+        return bool(np.any(self._array == (value._array if isinstance(value, Tracked) else value)))
+
+
+def _strip_key(key: Any, tensors: list[Tracked]) -> tuple[Any, Any]:
+    """Split a key into what NumPy indexes with and what the node keeps; collect its tensors."""
+    if isinstance(key, Tracked):
+        held = hold(key, len(tensors))
+        tensors.append(key)
+        return key._array, held
+    if isinstance(key, np.ndarray):
+        return key, hold_plain(key, 0)
+    if type(key) is tuple:
+        pairs = [_strip_key(each, tensors) for each in key]
+        return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+    if type(key) is list and not (key and isinstance(key[0], str)):
+        if any(isinstance(each, Tracked) for each in key):
+            return _strip_key(np.stack(key), tensors)
+        array = np.asarray(key) if key else np.empty(0, dtype=np.intp)
+        return array, hold_plain(array, 0)
+    return key, key

@@ -1,0 +1,202 @@
+"""`ProvenanceTensor`: an array that knows which source rows each of its rows came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceprop.errors import DataError
+from traceprop.lineage.arithmetic import Arithmetic
+from traceprop.lineage.columns import columns
+from traceprop.lineage.core import Tracked, leaf
+from traceprop.lineage.escapes import Escape
+from traceprop.lineage.graph import LineageGraph, trace_rows
+from traceprop.lineage.idioms import Step, steps
+from traceprop.lineage.methods import Methods
+from traceprop.lineage.node import ancestors
+from traceprop.lineage.origins import Origin, origins_of
+from traceprop.lineage.protocols import Protocols
+from traceprop.lineage.query import Dependencies, SourceMap, dependencies, sources
+from traceprop.lineage.rowset import RowSet, row_dtype
+from traceprop.lineage.source import MemorySource, Source
+from traceprop.lineage.subscript import Subscript
+from traceprop.lineage.trace import Trace
+
+
+class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
+    """An array with its lineage, to be used as a NumPy array is.
+
+    It comes from `traceprop.load_csv`, `traceprop.array` or `traceprop.lineage.from_source`, and
+    from NumPy functions, operators and methods on those.
+
+    Examples
+    --------
+    >>> X = traceprop.array([[1.0, 2.0], [3.0, 4.0], [5.0, 0.0]], name="table")
+    >>> kept = X[X[:, 1] > 1]
+    >>> kept.sources()
+    {table: rows 0-1}
+    >>> kept.ops()
+    [row_filter]
+    """
+
+    __slots__ = ()
+
+    __hash__ = Protocols.__hash__  # type: ignore[assignment]
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the columns (or of the cells of one row), None where they aren't known."""
+        return columns(self.node)
+
+    def sources(self) -> SourceMap:
+        """Rows of each source that flow into this tensor directly.
+
+        Returns
+        -------
+        mapping of Source to RowSet
+            Prints as `{credit_scores.csv: rows 3-5, 9}`; a file name finds its source.
+        """
+        return sources(self.node)
+
+    def dependencies(self) -> Dependencies:
+        """Rows that this tensor rests on: direct, statistic and control apart."""
+        return dependencies(self.node)
+
+    def ops(self, raw: bool = False) -> list[Step]:
+        """Steps from the sources to this tensor, as `[normalize, row_filter]`.
+
+        Parameters
+        ----------
+        raw : bool
+            Name every recorded operation instead.
+        """
+        return steps(self.node, raw)
+
+    def ancestors(self) -> LineageGraph:
+        """Return the graph of all recorded operations beneath this tensor, its own included."""
+        node = self.node
+        return LineageGraph((node,), ancestors(node))
+
+    def trace(self, offset: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Say where these rows came from; with arguments, the sum along a diagonal.
+
+        Returns
+        -------
+        Trace
+            Prints as `credit_scores.csv row 4821 (line 4823) · normalize → row_filter`.
+        """
+        if offset is not None or args or kwargs:
+            return self.trace_of_matrix(0 if offset is None else offset, *args, **kwargs)
+        node = self.node
+        return trace_rows(node, RowSet.span(0, node.n_rows))
+
+    def escapes(self) -> list[Escape]:
+        """Where values of this tensor left the lineage."""
+        return [] if self._state is None else list(self._state.escapes)
+
+    def __repr__(self) -> str:
+        from traceprop.lineage.printing import text
+
+        return text(self)
+
+    def __str__(self) -> str:
+        return str(self._array)
+
+    def _repr_html_(self) -> str:
+        from traceprop.lineage.printing import html
+
+        return html(self)
+
+
+def from_source(
+    values: NDArray[Any],
+    source: Source,
+    columns: Iterable[str] | None = None,
+    rows: Iterable[int] | None = None,
+) -> ProvenanceTensor:
+    """Make a tensor whose row i is data row i of `source`.
+
+    Parameters
+    ----------
+    values : ndarray
+        Taken over, not copied: nobody else may write into it.
+    source : Source
+    columns : iterable of str, optional
+        Names of the array's columns. Default: the source's.
+    rows : array of int, optional
+        The source row of each row, where they aren't 0, 1, 2, ….
+
+    Raises
+    ------
+    RowError
+        When a row is not one of the source's.
+    """
+    array = np.asarray(values)
+    numbers = None
+    if rows is not None:
+        numbers = np.asarray(list(rows) if not isinstance(rows, np.ndarray) else rows)
+        source.check_rows(numbers)
+        numbers = numbers.astype(row_dtype(source.n_rows))
+    if array.ndim and len(array) != (source.n_rows if numbers is None else len(numbers)):
+        raise DataError(
+            f"{source} has {source.n_rows} rows and the array {len(array)}: say which with rows=."
+        )
+    tensor: ProvenanceTensor = leaf(ProvenanceTensor, array, source, numbers)
+    if columns is not None:
+        from traceprop.lineage.memo import memo
+
+        memo(tensor.node).columns = tuple(columns)
+    return tensor
+
+
+def array(
+    data: Any, *, name: str | None = None, columns: Iterable[str] = (), dtype: Any = None
+) -> ProvenanceTensor:
+    """Make a tensor of data in memory, whose rows have no file.
+
+    Parameters
+    ----------
+    data : array_like
+        Copied. A tensor keeps its lineage.
+    name : str, optional
+        What its source is called.
+    columns : iterable of str, optional
+    dtype : dtype, optional
+
+    Examples
+    --------
+    >>> traceprop.array([1.0, 2.0, 3.0], name="weights").sources()
+    {weights: rows 0-2}
+    """
+    if isinstance(data, ProvenanceTensor):
+        made = data.copy() if dtype is None else data.astype(dtype)
+        return made  # type: ignore[no-any-return]
+    values = np.array(data, dtype=dtype)
+    return from_source(values, MemorySource.of(values, name, columns))
+
+
+def values(tensor: Any) -> NDArray[Any]:
+    """Take the plain values, knowingly: no escape is recorded.
+
+    For those who carry the lineage on by themselves, as a data set does with `origins`.
+    """
+    return np.asarray(tensor._array if isinstance(tensor, Tracked) else tensor)
+
+
+def origins(tensor: Any) -> list[Origin]:
+    """For each row of a tensor, the source rows that flow into it directly.
+
+    Parameters
+    ----------
+    tensor : ProvenanceTensor
+        Anything else has no origins.
+
+    Returns
+    -------
+    list of Origin
+        One per source: `(source, indptr, rows)`, rows sorted and distinct within each row.
+    """
+    return origins_of(tensor.node) if isinstance(tensor, Tracked) else []

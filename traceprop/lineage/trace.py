@@ -1,0 +1,53 @@
+"""Where one row came from, in words: file, row, line, and the steps on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from traceprop.lineage.query import SourceMap
+from traceprop.lineage.rowset import RowSet
+from traceprop.lineage.source import Source
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The source rows that flow into some rows, and the steps they went through.
+
+    Parameters
+    ----------
+    rows : mapping of Source to RowSet
+    steps : tuple of str
+        Readable steps, from the source on.
+
+    Examples
+    --------
+    >>> print(X_filt[17].trace())  # doctest: +SKIP
+    credit_scores.csv row 4821 (line 4823) · normalize → row_filter
+    """
+
+    rows: Mapping[Source, RowSet]
+    steps: tuple[str, ...]
+
+    def __init__(self, rows: Mapping[Source, RowSet], steps: Iterable[str] = ()) -> None:
+        object.__setattr__(self, "rows", SourceMap(rows))
+        object.__setattr__(self, "steps", tuple(str(step) for step in steps))
+
+    def trace_to_file(self) -> str:
+        """Name the file and its row: `credit_scores.csv row 4821`."""
+        return "; ".join(f"{source} {rows!r}" for source, rows in self.rows.items()) or _NOWHERE
+
+    def __str__(self) -> str:
+        places = "; ".join(_place(source, rows) for source, rows in self.rows.items())
+        return " · ".join(part for part in (places or _NOWHERE, " → ".join(self.steps)) if part)
+
+
+_NOWHERE = "no source row"
+
+
+def _place(source: Source, rows: RowSet) -> str:
+    text = f"{source} {rows!r}"
+    if len(rows) != 1:
+        return text
+    located = source.locate(list(rows))
+    return text if located is None else f"{text} (line {int(located[0][0])})"

@@ -1,0 +1,86 @@
+"""Calls of ufuncs and their methods, with every option they have: the slow and complete way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from traceprop.lineage.core import Tracked, before_write, wrap, write
+from traceprop.lineage.escapes import escape
+from traceprop.lineage.node import Node, make_node, slot, ufunc_method
+from traceprop.lineage.record import Captured
+from traceprop.lineage.rules.mutators import record_write
+
+
+def call_ufunc(
+    ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Run `ufunc.method(*inputs, **kwargs)`, some argument of which is tracked, and record it."""
+    if method == "at":
+        return _call_at(ufunc, inputs, kwargs)
+    outs: tuple[Any, ...] = kwargs.pop("out", None) or ()
+    op = ufunc if method == "__call__" else ufunc_method(ufunc, method)
+    captured = Captured(inputs, kwargs, (1, "indices") if method == "reduceat" else ())
+    nodes = captured.nodes
+    plain_outs = tuple(o._array if isinstance(o, Tracked) else o for o in outs)
+    for out in outs:
+        if isinstance(out, Tracked):
+            before_write(out)
+    if outs:
+        captured.kwargs["out"] = plain_outs
+    results = getattr(ufunc, method)(*captured.args, **captured.kwargs)
+    if ufunc.nout == 1 or method != "__call__":
+        return _finish(op, captured, nodes, results, None, outs[0] if outs else None)
+    padded = outs or (None,) * len(results)
+    return tuple(
+        _finish(op, captured, nodes, result, i, out)
+        for i, (result, out) in enumerate(zip(results, padded, strict=True))
+    )
+
+
+def _finish(
+    op: Any,
+    captured: Captured,
+    nodes: tuple[Node, ...],
+    result: Any,
+    item: int | None,
+    out: Any,
+) -> Any:
+    """Give one result its node: a new tensor, or the tensor it was written into."""
+    if result is NotImplemented:
+        return result
+    if not isinstance(result, (np.ndarray, np.generic)):
+        escaped = captured.inputs[0] if captured.inputs else out
+        escape(escaped, f"an object out of {op.__name__}")
+        return result
+    template = captured.template_kwargs
+    if out is not None and _keeps_cells(captured, op):
+        before = out.node if isinstance(out, Tracked) else None
+        if before is not None:
+            template = {**(template or {}), "out": slot(len(nodes))}
+            nodes = (*nodes, before)
+    node = make_node(op, nodes, captured.template, template, result.shape, result.dtype, item)
+    if isinstance(out, Tracked):
+        write(out, node)
+        return out
+    kind = type(captured.inputs[0])
+    if out is not None:
+        escape(captured.inputs[0], f"np.{op.__name__}(out=) into a plain array")
+    return wrap(kind, result, node)
+
+
+def _keeps_cells(captured: Captured, op: Any) -> bool:
+    """Whether cells of `out` can keep what they held: `where=` left them out."""
+    return captured.kwargs.get("where", True) is not True
+
+
+def _call_at(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    op = ufunc_method(ufunc, "at")
+    captured = Captured(inputs, kwargs, (1,))
+    target = inputs[0]
+    if isinstance(target, Tracked):
+        record_write(op, captured, target)
+        return
+    op(*captured.args, **captured.kwargs)
+    escape(captured.inputs[0], f"np.{op.__name__} into a plain array")
