@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from traceprop.interop import torch as torch
+    import traceprop.interop.torch as _interop_torch
     from traceprop.lineage import ProvenanceTensor as ProvenanceTensor
     from traceprop.lineage import array as array
     from traceprop.lineage import load_lineage as load_lineage
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from traceprop.sources import Table as Table
     from traceprop.sources import load_csv as load_csv
     from traceprop.sources import read_csv as read_csv
+
+    torch = _interop_torch  # mypy loses `from traceprop.interop import torch` in an import cycle
 
 # Public name -> its module; a name that equals its module's last part is the module itself.
 _HOMES = {

@@ -54,3 +54,11 @@ class CertificateError(TracepropError):
 
 class LineageEscapeWarning(UserWarning):
     """A tracked value left the lineage as a plain array; warned once per call site."""
+
+
+class StoreWarning(UserWarning):
+    """A gradient store was opened as of an older commit, since its newest manifest is damaged."""
+
+
+class CaptureWarning(UserWarning):
+    """Recorded per-sample gradients mean less than usual: the model mixes a batch's samples."""

@@ -1,0 +1,111 @@
+"""Which optimizer trained a model, and which penalty on the weights its settings mean.
+
+Promise: a penalty λ is given only where every step was a step on loss + λ/2 ‖θ‖²; else it is None
+and the origin says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
+
+_WITHOUT_DECAY = (torch.optim.LBFGS, torch.optim.Rprop)
+_SCALARS = (bool, int, float, str)
+
+
+class OptimizerWatch:
+    """Sees which optimizers step a model's parameters.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model.
+    given : Optimizer or None
+        The one that the user named; then no other is looked for.
+    """
+
+    def __init__(self, model: nn.Module, given: Optimizer | None) -> None:
+        self._given = given
+        self._parameters = {id(parameter) for parameter in model.parameters()}
+        self._trainable = {id(p) for p in model.parameters() if p.requires_grad}
+        self._seen: dict[int, Optimizer] = {}
+        self._handle: Any = None
+
+    def install(self) -> None:
+        """Begin to watch."""
+        if self._given is None:
+            self._handle = register_optimizer_step_post_hook(self._stepped)
+
+    def remove(self) -> None:
+        """Stop watching."""
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+
+    def found(self) -> tuple[dict[str, Any] | None, float | None, str]:
+        """Return the optimizer's settings, the penalty λ or None, and where that was read."""
+        optimizers = [self._given] if self._given is not None else list(self._seen.values())
+        if len(optimizers) != 1:
+            many = f"{len(optimizers)} optimizers" if optimizers else "no optimizer"
+            return (
+                None,
+                None,
+                f"{many} seen stepping the model; give TrainingContext(optimizer=...)",
+            )
+        penalty, origin = self._penalty(optimizers[0])
+        return settings_of(optimizers[0]), penalty, origin
+
+    def _stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if id(optimizer) not in self._seen and self._parameters & _parameters(optimizer):
+            self._seen[id(optimizer)] = optimizer
+
+    def _penalty(self, optimizer: Optimizer) -> tuple[float | None, str]:
+        name = type(optimizer).__name__
+        groups = optimizer.param_groups
+        if isinstance(optimizer, _WITHOUT_DECAY):
+            return 0.0, f"{name} has no weight_decay"
+        if any("weight_decay" not in group for group in groups):
+            return None, f"{name} doesn't tell its weight_decay"
+        decays = {float(group["weight_decay"]) for group in groups}
+        if not decays - {0.0}:
+            return 0.0, f"{name}(weight_decay=0)"
+        if len(decays) > 1 or not self._trainable <= _parameters(optimizer):
+            return None, f"{name} has different weight_decay for different parameters"
+        decay = decays.pop()
+        if is_decoupled(optimizer):
+            return None, (
+                f"{name} applies weight_decay={decay:g} beside the gradient, which no penalty on "
+                f"the weights equals"
+            )
+        return decay, f"{name}(weight_decay={decay:g})"
+
+
+def settings_of(optimizer: Optimizer) -> dict[str, Any]:
+    """Return an optimizer's name and the settings of its first group, as JSON values."""
+    group = optimizer.param_groups[0]
+    settings: dict[str, Any] = {"name": type(optimizer).__name__}
+    settings["decoupled"] = is_decoupled(optimizer)
+    for key, value in group.items():
+        if isinstance(value, torch.Tensor) and value.numel() == 1:
+            value = value.item()
+        if isinstance(value, tuple) and all(isinstance(item, _SCALARS) for item in value):
+            value = list(value)
+        if value is None or isinstance(value, (*_SCALARS, list)):
+            settings[key] = value
+    settings.pop("params")
+    return settings
+
+
+def is_decoupled(optimizer: Optimizer) -> bool:
+    """Tell whether weight decay acts on the weights directly (Loshchilov and Hutter 2019)."""
+    of_group = optimizer.param_groups[0].get("decoupled_weight_decay")
+    return isinstance(optimizer, torch.optim.AdamW) if of_group is None else bool(of_group)
+
+
+def _parameters(optimizer: Optimizer) -> set[int]:
+    groups: Iterable[dict[str, Any]] = optimizer.param_groups
+    return {id(parameter) for group in groups for parameter in group["params"]}
