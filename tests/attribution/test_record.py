@@ -8,46 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.attribution.runs import assert_equal_records, make_record
 from traceprop.attribution.files import StoreFolder
-from traceprop.attribution.record import TrainingRecord, load_record, save_record
-from traceprop.curvature.losses import LossSpec
+from traceprop.attribution.record import load_record, save_record
 from traceprop.errors import DataError, StoreError
-
-
-def make_record(n: int = 5, seed: int = 0) -> TrainingRecord:
-    rng = np.random.default_rng(seed)
-    weights = {"0.weight": rng.normal(size=(2, 3)).astype(np.float32), "a/../b": np.zeros((0, 2))}
-    return TrainingRecord(
-        inputs=rng.normal(size=(n, 3)).astype(np.float32),
-        targets=rng.integers(0, 2, n),
-        loss=LossSpec("cross_entropy", "mean"),
-        penalty=0.1,
-        penalty_origin="weight_decay of SGD",
-        optimizer={"name": "SGD", "lr": 0.5, "betas": [0.9, 0.99]},
-        initial_weights=weights,
-        final_weights=weights | {"scalar": np.array(3, np.int64)},
-        model_digest="ab" * 32,
-        architecture={"type": "Linear"},
-        epochs=3,
-        batch_size=32,
-        input_columns=("a", "b", "ü"),
-        seed=None,
-    )
-
-
-def assert_equal_records(one: TrainingRecord, other: TrainingRecord) -> None:
-    for field in dataclasses.fields(TrainingRecord):
-        a, b = getattr(one, field.name), getattr(other, field.name)
-        if field.name in ("initial_weights", "final_weights"):
-            assert list(a) == list(b)
-            for name in a:
-                np.testing.assert_array_equal(a[name], b[name])
-                assert (a[name].dtype, a[name].shape) == (b[name].dtype, b[name].shape)
-        elif isinstance(a, np.ndarray):
-            np.testing.assert_array_equal(a, b)
-            assert a.dtype == b.dtype
-        else:
-            assert a == b, field.name
 
 
 def test_comes_back_equal(tmp_path: Path):
@@ -99,7 +63,7 @@ def test_what_has_no_plain_form_is_refused_by_name(tmp_path: Path):
         save_record(folder, "d", dataclasses.replace(make_record(), inputs=np.zeros((4, 3))))
 
 
-@pytest.mark.parametrize("name", ["record.json", "inputs.npy", "final_weights-0.npy"])
+@pytest.mark.parametrize("name", ["record.json", "inputs.npy", "final_weights.npy"])
 @pytest.mark.parametrize("content", [None, b"", b"\x80\x04junk", b"{}"])
 def test_a_lost_or_damaged_file_is_a_clear_error(tmp_path: Path, name: str, content: bytes | None):
     folder = StoreFolder(tmp_path)

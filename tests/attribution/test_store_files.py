@@ -10,7 +10,7 @@ import pytest
 from tests.naive import store as naive
 from traceprop.attribution import files
 from traceprop.attribution.files import FileEntry, StoreFolder, surfaced
-from traceprop.attribution.lock import WriterLock
+from traceprop.attribution.lock import LOCK_CONTENT, LOCK_NAME, WriterLock, is_lock
 from traceprop.errors import StoreError
 
 
@@ -70,6 +70,7 @@ def test_removal_does_not_follow_links(tmp_path: Path):
 
 
 def test_a_second_writer_is_refused_by_name(tmp_path: Path):
+    StoreFolder(tmp_path).create(LOCK_NAME, LOCK_CONTENT)
     first = WriterLock(tmp_path)
     with pytest.raises(StoreError, match=f"is being written by process {os.getpid()}"):
         WriterLock(tmp_path)
@@ -78,7 +79,17 @@ def test_a_second_writer_is_refused_by_name(tmp_path: Path):
     WriterLock(tmp_path).release()
 
 
+@pytest.mark.parametrize("cut", [0, 3, len(LOCK_CONTENT)])
+def test_a_lock_is_known_by_what_a_power_cut_left_of_it(tmp_path: Path, cut: int):
+    path = tmp_path / LOCK_NAME
+    path.write_bytes(LOCK_CONTENT[:cut] + bytes(len(LOCK_CONTENT) - cut))
+    assert is_lock(path)
+    path.write_bytes(b"someone else's")
+    assert not is_lock(path)
+
+
 def test_a_forgotten_lock_ends_with_its_object(tmp_path: Path):
+    StoreFolder(tmp_path).create(LOCK_NAME, LOCK_CONTENT)
     lock = WriterLock(tmp_path)
     del lock
     WriterLock(tmp_path).release()

@@ -114,12 +114,20 @@ class StoreFolder:
 
     # ---- writing -----------------------------------------------------------------------------
 
-    def create(self) -> None:
-        """Make the folder; its own name is synced too, up to the first folder that was there."""
+    def create(self, marker: str, content: bytes) -> None:
+        """Make the folder, and in it the first file, which tells what the folder is.
+
+        Their names last before anything else is written, up to the first folder that was there;
+        the file's content may be lost to a power cut.
+        """
         fresh = [path for path in (self.root, *self.root.parents) if not path.exists()]
         self._make_folders(self.root)
-        for path in reversed(fresh):
-            self._sync_folder(path.parent)
+        path = self.root / marker
+        if not path.exists() or path.stat().st_size < len(content):
+            self._write_unsynced(path, content)
+        # The folder may be there, but be as new: another writer died just after making it.
+        for parent in dict.fromkeys([self.root, self.root.parent, *(p.parent for p in fresh)]):
+            self._sync_folder(parent)
 
     def write(self, relative: str, buffers: Iterable[Bytes]) -> FileEntry:
         """Write a new file from its parts and sync it."""
@@ -153,7 +161,7 @@ class StoreFolder:
 
     def sync_folders(self) -> None:
         """Make the names of all files written so far last: deepest folders first."""
-        for path in sorted(self._unsynced, key=lambda path: len(path.parts), reverse=True):
+        for path in sorted(self._unsynced, reverse=True):  # a folder before the one it is in
             self._sync_folder(path)
         self._unsynced.clear()
 
@@ -177,14 +185,9 @@ class StoreFolder:
             self._unlink(path)
 
     def truncate(self, relative: str, size: int) -> None:
-        """Cut a file's tail off, and sync it."""
+        """Cut a file's tail off."""
         with self.locate(relative).open("r+b") as file:
             file.truncate(size)
-            self._sync_file(file.fileno(), self.root / relative)
-
-    def sync_root(self) -> None:
-        """Make removals and renames at the top of the store last."""
-        self._sync_folder(self.root)
 
     def _enter_folder(self, path: Path) -> None:
         """Make a folder inside the store, and note that it and its parents need a sync."""
@@ -199,6 +202,9 @@ class StoreFolder:
 
     def _make_folders(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
+
+    def _write_unsynced(self, path: Path, content: bytes) -> None:
+        path.write_bytes(content)
 
     def _sync_file(self, descriptor: int, path: Path) -> None:
         os.fsync(descriptor)
@@ -226,7 +232,7 @@ def surfaced(path: Path, doing: str) -> Iterator[None]:
         where = f" ({error.filename})" if error.filename else ""
         raise StoreError(
             f"{doing} {path} failed: {error.strerror or error}{where}. "
-            f"What was committed before is untouched."
+            f"Nothing that was committed has changed."
         ) from error
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from traceprop.errors import StoreError
 
 LOCK_NAME = "lock"
-_FIRST_LINE = "traceprop gradient store"
+LOCK_CONTENT = b"traceprop gradient store\nwriter           \n"
+_WHO = LOCK_CONTENT.index(b"writer ") + len(b"writer ")
 
 
 class WriterLock:
@@ -22,7 +23,7 @@ class WriterLock:
     Parameters
     ----------
     root : Path
-        The store's folder, which must exist.
+        The store's folder, with a file `LOCK_NAME` in it.
 
     Raises
     ------
@@ -31,7 +32,7 @@ class WriterLock:
     """
 
     def __init__(self, root: Path) -> None:
-        self._descriptor: int | None = os.open(root / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        self._descriptor: int | None = os.open(root / LOCK_NAME, os.O_RDWR)
         try:
             # flock, not lockf: it belongs to this opening of the file, so that it also keeps a
             # second store object of the same process out.
@@ -44,8 +45,8 @@ class WriterLock:
                 f"{root} is being written by {holder}. Wait until it is done, close it, or give "
                 f"another path=."
             ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{_FIRST_LINE}\nwriter {os.getpid()}\n".encode(), 0)
+        # In place, so that a power cut can't take the rest of the file, which marks a store.
+        os.pwrite(self._descriptor, f"{os.getpid():<10}".encode(), _WHO)
         self._owner = os.getpid()
 
     def release(self) -> None:
@@ -65,14 +66,12 @@ class WriterLock:
 
 
 def is_lock(path: Path) -> bool:
-    """Tell whether a file is a store's lock; one that is still empty was just being made."""
+    """Tell whether a file is a store's lock, if only the part of it that survived a power cut."""
     if not path.is_file():
         return False
-    content = path.read_bytes()[:200]
-    return not content or content.decode(errors="replace").startswith(_FIRST_LINE)
+    return LOCK_CONTENT.startswith(path.read_bytes()[:_WHO].rstrip(b"\0"))
 
 
 def _holder(content: bytes) -> str:
-    _, _, rest = content.decode(errors="replace").partition("writer ")
-    process = rest.strip()
+    process = content[_WHO:].decode(errors="replace").strip()
     return f"process {process}" if process.isdecimal() else "another process"

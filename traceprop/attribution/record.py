@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from tokenize import TokenError  # what NumPy lets through from an `.npy` header it can't parse
 from typing import Any
 
 import numpy as np
@@ -90,16 +92,16 @@ def save_record(folder: StoreFolder, below: str, record: TrainingRecord) -> list
             f"recorded: give one target an input."
         )
     settings = _settings(record)
-    entries = [
-        folder.write(f"{below}/inputs.npy", _npy("inputs", record.inputs)),
-        folder.write(f"{below}/targets.npy", _npy("targets", record.targets)),
-    ]
+    parts = {
+        "inputs.npy": _npy("inputs", record.inputs),
+        "targets.npy": _npy("targets", record.targets),
+        _SETTINGS: iter([settings]),
+    }
     for group in _WEIGHTS:
-        # Numbered, since a parameter's name need not be a file name.
-        for i, (name, value) in enumerate(getattr(record, group).items()):
-            entries.append(folder.write(f"{below}/{group}-{i}.npy", _npy(name, value)))
-    entries.append(folder.write(f"{below}/{_SETTINGS}", [settings]))
-    return entries
+        # All in one file, one `.npy` after the other: a model has hundreds, each would be synced.
+        weights = getattr(record, group).items()
+        parts[f"{group}.npy"] = chain.from_iterable(_npy(name, value) for name, value in weights)
+    return [folder.write(f"{below}/{name}", content) for name, content in parts.items()]
 
 
 def load_record(folder: StoreFolder, below: str) -> TrainingRecord:
@@ -115,10 +117,7 @@ def load_record(folder: StoreFolder, below: str) -> TrainingRecord:
         loss = value["loss"]
         columns = value["input_columns"]
         weights = {
-            group: {
-                name: np.load(folder.locate(f"{below}/{group}-{i}.npy"), allow_pickle=False)
-                for i, name in enumerate(value[group])
-            }
+            group: _read_all(folder.locate(f"{below}/{group}.npy"), value[group])
             for group in _WEIGHTS
         }
         return TrainingRecord(
@@ -137,7 +136,7 @@ def load_record(folder: StoreFolder, below: str) -> TrainingRecord:
             input_columns=None if columns is None else tuple(columns),
             seed=value["seed"],
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, TokenError) as error:
         raise StoreError(
             f"The training record in {folder.root}/{below} can't be read: {error}. "
             f"`traceprop store verify` tells which files are damaged."
@@ -170,14 +169,20 @@ def _settings(record: TrainingRecord) -> bytes:
     return json.dumps(value, indent=1).encode() + b"\n"
 
 
-def _npy(name: str, value: NDArray[Any]) -> Iterable[Bytes]:
-    """Return the parts of an `.npy` file: its header, then the values without a copy."""
+def _npy(name: str, value: NDArray[Any]) -> Iterator[Bytes]:
+    """Yield the parts of an `.npy` file: its header, then the values without a copy."""
     if value.dtype.hasobject:
         raise StoreError(f"{name} holds Python objects, which are not stored: give it as numbers.")
     little = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).reshape(value.shape)
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(little))
-    return [header.getvalue(), memoryview(little.reshape(-1).view(np.uint8))]
+    yield header.getvalue()
+    yield memoryview(little.reshape(-1).view(np.uint8))
+
+
+def _read_all(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    with path.open("rb") as file:
+        return {name: np.lib.format.read_array(file, allow_pickle=False) for name in names}
 
 
 def _mapped(path: Path) -> NDArray[Any]:

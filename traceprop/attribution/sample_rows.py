@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from traceprop.attribution.files import FileEntry, StoreFolder
 from traceprop.errors import StoreError
+from traceprop.lineage.rowset import distinct, row_dtype
 
 if TYPE_CHECKING:
     from traceprop.lineage import Origin
@@ -106,10 +107,11 @@ def write_sample_rows(
 
     names, columns, entries = [], [], []
     for i, (source, indptr, rows) in enumerate(merged):
-        rows = rows.astype(_row_dtype(source.n_rows), copy=False)
+        dtype = row_dtype(source.n_rows)
+        rows = rows.astype(dtype, copy=False)
         names.append(source.uri)
         columns.append(pa.LargeListArray.from_arrays(pa.array(indptr), pa.array(rows)))
-        used = _distinct(rows, source.n_rows)
+        used = distinct(rows, source.n_rows).astype(dtype, copy=False)
         table = {"row": used}
         located = source.locate(used)
         if located is not None:
@@ -176,17 +178,6 @@ def _sample_file(below: str) -> str:
 
 def _source_file(below: str, number: int) -> str:
     return f"{below}/source_rows-{number}.arrow"
-
-
-def _row_dtype(n_rows: int) -> type[np.int32] | type[np.int64]:
-    return np.int32 if n_rows <= np.iinfo(np.int32).max else np.int64
-
-
-def _distinct(rows: Rows, n_rows: int) -> Rows:
-    """Return the distinct values, sorted: a boolean scatter, far faster than sorting them."""
-    seen = np.zeros(n_rows, bool)
-    seen[rows] = True
-    return np.flatnonzero(seen).astype(rows.dtype)
 
 
 def _union(

@@ -23,6 +23,7 @@ from traceprop.attribution.files import TEMPORARY_SUFFIX, FileEntry, StoreFolder
 from traceprop.attribution.manifest import MANIFEST_NAME, Look, Manifest
 from traceprop.attribution.record import TrainingRecord, save_record
 from traceprop.attribution.sample_rows import merge_origins, write_sample_rows
+from traceprop.attribution.settings import Settings
 from traceprop.attribution.shards import SHARDS, check_rows, write_shard
 from traceprop.errors import DataError
 
@@ -35,15 +36,6 @@ LINEAGE = "lineage"
 _RUN_NAME = re.compile(r"run-(\d+)")
 _SHARD_NAME = re.compile(r"(\d+)-(\d+)\.(bin|ids)")
 _RANK = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a store is made with and keeps for life."""
-
-    k: int
-    dtype: str
-    seed: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,20 +137,14 @@ def _write(folder: StoreFolder, before: Look, settings: Settings, run: Run) -> M
 def cut_strays(folder: StoreFolder, kept: Manifest | None) -> None:
     """Remove what an interrupted writer, or the state before this one, left behind.
 
-    Only names that a store gives to its own files are touched. Manifests go first, so that none
-    ever names files that are gone.
+    Only names that a store gives to its own files are touched. Nothing here needs a sync: what a
+    power cut brings back is cut again by the next writer.
     """
     root = folder.root
-    manifests = [
-        path
-        for path in root.iterdir()
-        if MANIFEST_NAME.fullmatch(path.name.removesuffix(TEMPORARY_SUFFIX))
-        and not (kept and path.name == kept.name)
-    ]
-    for path in manifests:
-        folder.remove(path)
-    if manifests:
-        folder.sync_root()
+    for path in sorted(root.iterdir()):
+        is_manifest = MANIFEST_NAME.fullmatch(path.name.removesuffix(TEMPORARY_SUFFIX))
+        if is_manifest and not (kept and path.name == kept.name):
+            folder.remove(path)
     sizes = {root / entry.path: entry.size for entry in kept.entries()} if kept else {}
     for path in _children(root, _RUN_NAME):
         if not any(file.is_relative_to(path) for file in sizes):

@@ -1,0 +1,83 @@
+"""A committed run, read: each part is opened when it is first asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceprop.attribution.files import StoreFolder, surfaced
+from traceprop.attribution.manifest import SCHEMA, Manifest
+from traceprop.attribution.projection import Projector
+from traceprop.attribution.provenance import Provenance
+from traceprop.attribution.record import TrainingRecord, load_record
+from traceprop.attribution.shards import open_rows, open_sample_ids
+from traceprop.attribution.writer import RECORD
+
+
+class CommittedRun:
+    """What a store answers from.
+
+    Parameters
+    ----------
+    folder : StoreFolder
+    manifest : Manifest
+        The state of the folder that is read, whatever is committed later.
+    """
+
+    def __init__(self, folder: StoreFolder, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    @cached_property
+    def gradients(self) -> NDArray[np.float32]:
+        """The projected gradients, shape `(rows, width)`, mapped."""
+        with surfaced(self.folder.root, "Reading"):
+            return open_rows(self.folder, self.manifest)
+
+    @cached_property
+    def sample_ids(self) -> NDArray[np.int64]:
+        """The sample of each row, mapped."""
+        with surfaced(self.folder.root, "Reading"):
+            return open_sample_ids(self.folder, self.manifest)
+
+    @cached_property
+    def projector(self) -> Projector:
+        """The map that the gradients went through."""
+        return Projector.from_json(self.manifest.projector)
+
+    @cached_property
+    def record(self) -> TrainingRecord:
+        """The training record."""
+        return load_record(self.folder, f"{self.manifest.run}/{RECORD}")
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """The source rows of the samples."""
+        return Provenance(self.folder, self.manifest)
+
+    def info(self) -> dict[str, Any]:
+        """Return what the run left as JSON values."""
+        manifest, record = self.manifest, self.record
+        return {
+            "samples": manifest.rows,
+            "width": manifest.width,
+            "k": manifest.k,
+            "dtype": manifest.dtype,
+            "seed": manifest.seed,
+            "projection": manifest.projector["kind"],
+            "created": manifest.created,
+            "schema": SCHEMA,
+            "manifest": manifest.name,
+            "bytes": sum(entry.size for entry in manifest.entries()),
+            "sources": [
+                {name: source[name] for name in ("uri", "kind", "sha256", "n_rows")}
+                for source in manifest.sources
+            ],
+            "steps": list(manifest.steps),
+            "model_sha256": record.model_digest,
+            "loss": record.loss and record.loss.to_json(),
+            "penalty": record.penalty,
+        }
