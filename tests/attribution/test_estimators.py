@@ -13,6 +13,7 @@ from tests.naive import influence as naive
 from traceprop.attribution.estimators import ESTIMATORS, Queries, problem_of
 from traceprop.curvature.ggn import Network
 from traceprop.curvature.losses import LossSpec
+from traceprop.errors import AttributionError
 
 # Kind, reduction and penalty: of the mean loss, and of the loss summed over the whole data.
 CONVEX = [
@@ -81,6 +82,21 @@ def test_of_ridge_regression_head_influence_is_leave_one_out(exact, reduction, p
     model, store, queries, truth = exact("mse", reduction, penalty)
     scores = _fit("influence", model, store).scores(queries)
     assert np.linalg.norm(scores - truth) < error * np.linalg.norm(truth)
+
+
+@pytest.mark.parametrize(("kind", "reduction", "penalty"), [*CONVEX, ("mse", "mean", 0.02)])
+def test_loo_is_leave_one_out_retraining(exact, kind, reduction, penalty):
+    model, store, queries, truth = exact(kind, reduction, penalty)
+    scores = _fit("loo", model, store).scores(queries)
+    # Each of the two minima is known to 1e-9, and margins have slopes of a few units.
+    np.testing.assert_allclose(scores, truth, rtol=0, atol=1e-7)
+
+
+def test_loo_needs_one_minimum():
+    x, y = data("cross_entropy", n=12)
+    for model, penalty in ((mlp("cross_entropy"), 0.1), (linear("cross_entropy"), 0.0)):
+        with pytest.raises(AttributionError, match="method="):
+            _fit("loo", model, recorded(model, x, y, LossSpec("cross_entropy", "mean"), penalty))
 
 
 @pytest.mark.parametrize(("kind", "reduction", "penalty"), [CONVEX[0], CONVEX[3]])

@@ -102,10 +102,11 @@ def compute_influence_scores(
         How many samples to return; all of them if there are fewer.
     target : int, optional
         The class to explain; the decided one if not given. For a regression the output.
-    method : {"influence", "ggn", "trak", "dot"}
+    method : {"influence", "ggn", "trak", "dot", "loo"}
         `influence`: the exact Hessian for a linear or softmax model, for networks the empirical
         Fisher matrix of the store. `ggn`: the damped Gauss-Newton matrix. `trak`: the
-        formula of that method. `dot`: the inner product of gradients, for comparison.
+        formula of that method. `dot`: the inner product of gradients, for comparison. `loo`: a
+        retraining per sample, for linear models with a penalty and small data.
     order : {"largest", "abs", "against"}
         The strongest pushes towards the class first, in either direction, or against it.
 

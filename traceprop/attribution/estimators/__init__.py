@@ -1,7 +1,7 @@
 """Estimators of influence by name, and how each is fitted to a run.
 
 One module each: `head` (exact Hessian), `projected` (`dot`, and the empirical Fisher matrix),
-`gauss_newton`, `trak`. All share the interface of `base`.
+`gauss_newton`, `trak`, `leave_one_out`. All share the interface of `base`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from traceprop.attribution.estimators.base import Quality, Queries, Scorer
 from traceprop.attribution.estimators.gauss_newton import GaussNewtonInfluence
 from traceprop.attribution.estimators.head import HeadInfluence
+from traceprop.attribution.estimators.leave_one_out import LeaveOneOut
 from traceprop.attribution.estimators.problem import Problem, problem_of
 from traceprop.attribution.estimators.projected import (
     DotInfluence,
@@ -21,6 +22,7 @@ from traceprop.attribution.estimators.projected import (
 from traceprop.attribution.estimators.trak import TrakInfluence
 from traceprop.curvature.ggn import Network
 from traceprop.curvature.objective import MAX_DENSE
+from traceprop.errors import AttributionError
 
 if TYPE_CHECKING:
     from traceprop.attribution.store import GradientStore
@@ -60,9 +62,18 @@ def _trak(problem: Problem, network: Network, store: GradientStore) -> Scorer:
     return TrakInfluence(problem, network, QueryGradients(network, problem.spec, store.projector))
 
 
+def _leave_one_out(problem: Problem, network: Network, store: GradientStore) -> Scorer:
+    if problem.head is None:
+        raise AttributionError(
+            "loo retrains linear, logistic and softmax models only; use method='ggn'"
+        )
+    return LeaveOneOut(problem, problem.head.pack(network.weights()))
+
+
 ESTIMATORS: dict[str, Callable[[Problem, Network, GradientStore], Scorer]] = {
     "influence": _influence,
     "dot": _dot,
     "ggn": _gauss_newton,
     "trak": _trak,
+    "loo": _leave_one_out,
 }

@@ -1,0 +1,132 @@
+"""Scores and removals from runs that a real training loop recorded in a real store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_breast_cancer
+from torch import nn
+from torch.utils.data import DataLoader
+
+import traceprop as tp
+from tests.naive.retrain import leave_one_out_margins, retrained_weights
+from traceprop.attribution import ForgetSet, GradientStore, TrainingContext
+from traceprop.attribution.influence import compute_influence_scores
+from traceprop.attribution.restore import restore_model
+from traceprop.unlearning import approximate_unlearn, record
+
+PENALTY = 1e-2
+
+
+def _data() -> tuple[np.ndarray, np.ndarray]:
+    X, y = load_breast_cancer(return_X_y=True)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    large = np.flatnonzero(X[:, 3] > 0)[:200]
+    return X[large], y[large]
+
+
+def _train(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int = 60):
+    X, y = _data()
+    torch.manual_seed(0)
+    loader = DataLoader(tp.torch.dataset(X, y), batch_size=20, shuffle=True)
+    criterion = nn.CrossEntropyLoss()
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    store = GradientStore(k=4096, path=path)
+    with TrainingContext(model, store) as context:
+        for _ in range(epochs):
+            for inputs, labels in loader:
+                optimizer.zero_grad()
+                context.backward(criterion(model(inputs), labels))
+                optimizer.step()
+            schedule.step()
+    return store
+
+
+def _forget(store: GradientStore, *samples: int) -> ForgetSet:
+    return ForgetSet(np.array(samples, dtype=np.int64), {}, store)
+
+
+@pytest.fixture(scope="module")
+def softmax(tmp_path_factory):
+    torch.manual_seed(1)
+    model = nn.Linear(30, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5, weight_decay=PENALTY)
+    return model, _train(tmp_path_factory.mktemp("run") / "grad", model, optimizer, epochs=200)
+
+
+def test_scores_of_a_recorded_run_agree_with_retraining(softmax):
+    model, store = softmax
+    X, y = _data()
+    query = X[np.argmin(np.abs(X.sum(axis=1)))]
+    scores = compute_influence_scores(model, store, query, top_k=200)
+    assert scores.quality.unit == "margin"
+    chosen = [sample for sample, _ in scores[:10]] + list(range(0, 200, 8))
+    exact = leave_one_out_margins(X, y, query, chosen, penalty=PENALTY)
+    by_sample = dict(scores)
+    assert np.corrcoef([by_sample[s] for s in chosen], exact)[0, 1] > 0.99
+    assert chosen[int(np.argmax(exact))] == scores[0][0]
+
+
+def test_removal_from_a_recorded_run_is_within_its_bound(softmax):
+    model, store = softmax
+    X, y = _data()
+    new = approximate_unlearn(model, _forget(store, 3, 50, 120))
+    keep = np.setdiff1d(np.arange(200), [3, 50, 120])
+    inputs = X.astype(np.float32).astype(np.float64)
+    want = retrained_weights(inputs[keep], y[keep], penalty=PENALTY)
+    theta = torch.cat([p.detach().double().reshape(-1) for p in new.parameters()]).numpy()
+    done = record(new)
+    assert np.linalg.norm(theta - want) <= done.bound < 1e-5
+    assert "SGD(weight_decay=0.01)" in done.reason
+    assert done.figures["start_to_own_minimum_bound"] < 1.0
+
+
+def test_a_restored_model_gives_the_same_answers(softmax):
+    model, store = softmax
+    again = GradientStore.open(store.path)
+    query = _data()[0][7]
+    here = compute_influence_scores(model, store, query)
+    there = compute_influence_scores(restore_model(again), again, query)
+    assert here == there
+
+
+def test_decoupled_decay_is_no_penalty(tmp_path):
+    torch.manual_seed(1)
+    model = nn.Linear(30, 2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05, weight_decay=0.1)
+    store = _train(tmp_path / "grad", model, optimizer, epochs=5)
+    scores = compute_influence_scores(model, store, _data()[0][7])
+    assert scores.quality.unit == "relative"
+    done = record(approximate_unlearn(model, _forget(store, 3)))
+    assert done.removal_class == "approximate-unguaranteed"
+    assert "AdamW" in done.reason
+    assert done.objective["penalty"] is None
+
+
+def test_a_network_by_every_method(tmp_path):
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(30, 16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=1e-3)
+    store = _train(tmp_path / "grad", model, optimizer, epochs=5)
+    model.train()
+    for method in ("influence", "ggn", "trak", "dot"):
+        assert len(compute_influence_scores(model, store, _data()[0][7], method=method)) == 20
+    new = approximate_unlearn(model, _forget(store, 3, 4))
+    assert new.training
+    assert model.training
+    assert record(new).removal_class == "approximate-unguaranteed"
+
+
+def test_a_frozen_body_stays_as_it_is(tmp_path):
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(30, 8), nn.Tanh(), nn.Linear(8, 2))
+    model[0].requires_grad_(False)
+    optimizer = torch.optim.SGD(model[2].parameters(), lr=0.5, weight_decay=1e-2)
+    store = _train(tmp_path / "grad", model, optimizer, epochs=5)
+    assert len(compute_influence_scores(model, store, _data()[0][7])) == 20
+    new = approximate_unlearn(model, _forget(store, 3, 4))
+    assert torch.equal(new[0].weight, model[0].weight)
+    assert not torch.equal(new[2].weight, model[2].weight)
