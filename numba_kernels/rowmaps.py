@@ -130,7 +130,7 @@ def group_cells(cells):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def fill_spans(low, high, like):  # type: ignore[no-untyped-def]
-    """Return groups of consecutive rows, `low[i]` to `high[i]`, as (indptr, indices of like's dtype)."""
+    """Return groups of consecutive rows, `low[i]` to `high[i]`; indices like `like`."""
     n = low.shape[0]
     offsets = np.zeros(n + 1, np.int64)
     for i in range(n):

@@ -30,7 +30,7 @@ def _binary(ufunc: np.ufunc) -> Binary:
         kind = type(self)
         node = self._node if self._state is None else self.node
         if type(other) is kind:
-            array = ufunc(self._array, other._array)
+            array: Any = ufunc(self._array, other._array)
             second = other._node if other._state is None else other.node
             inputs: tuple[Node, ...] = (node, second)
             args: tuple[Any, ...] = PAIR
@@ -96,6 +96,8 @@ def _inplace(ufunc: np.ufunc) -> Binary:
     def method(self: Tracked, other: Any) -> Any:
         if not isinstance(self._array, np.ndarray):
             return call_ufunc(ufunc, "__call__", (self, other), {})
+        inputs: tuple[Node, ...]
+        args: tuple[Any, ...]
         if type(other) is type(self):
             plain, inputs, args = other._array, (self.node, other.node), PAIR
         elif type(other) in _NUMBERS:
@@ -147,8 +149,8 @@ class Arithmetic(Tracked):
     __le__ = _binary(np.less_equal)
     __gt__ = _binary(np.greater)
     __ge__ = _binary(np.greater_equal)
-    __eq__ = _binary(np.equal)  # type: ignore[assignment]
-    __ne__ = _binary(np.not_equal)  # type: ignore[assignment]
+    __eq__ = _binary(np.equal)
+    __ne__ = _binary(np.not_equal)
 
     __radd__ = _reflected(np.add)
     __rsub__ = _reflected(np.subtract)

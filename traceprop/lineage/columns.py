@@ -43,7 +43,7 @@ def columns(node: Node) -> Names:
 
 
 def _named_by(node: Node) -> Node | None:
-    """The input whose columns are the node's, if any keeps them."""
+    """Return the input whose columns are the node's, if any keeps them."""
     if not node.inputs:
         return None
     if node.op is GETITEM or node.op is np.concatenate:

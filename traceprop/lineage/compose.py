@@ -5,6 +5,8 @@ go through the kernels of `numba_kernels.rowmaps`. What would need more memory t
 a `Chain` or a `Merged`: unevaluated, still able to answer for single rows.
 """
 
+# ruff: noqa: D102 - the methods are RowMap's and documented there
+
 from __future__ import annotations
 
 import numpy as np
@@ -20,7 +22,7 @@ from traceprop.lineage.rowmap import (
     Take,
     check_entries,
 )
-from traceprop.lineage.rowset import RowSet, Rows, row_dtype, union
+from traceprop.lineage.rowset import Rows, RowSet, row_dtype, union
 
 _KERNEL_FROM = 4096  # rows; below, NumPy is done before numba would be imported
 
@@ -88,7 +90,7 @@ class Merged(RowMap):
 
 
 def compose(outer: RowMap, inner: RowMap) -> RowMap:
-    """Return the map of `outer` (output → middle rows) followed by `inner` (middle → input rows)."""
+    """Return the map of `outer` (output → middle rows), then `inner` (middle → input rows)."""
     if type(inner) is Identity:
         return outer
     if type(outer) is Identity:
@@ -107,7 +109,8 @@ def compose(outer: RowMap, inner: RowMap) -> RowMap:
     if type(inner) is Groups and outer.functional:
         from numba_kernels.rowmaps import take_groups
 
-        return Groups(*take_groups(outer.index(), inner.indptr, inner.indices), inner.n_in)
+        indptr, indices = take_groups(outer.index(), inner.indptr, inner.indices)
+        return Groups(indptr, indices, inner.n_in)
     return Chain(outer, inner)
 
 
@@ -116,8 +119,12 @@ def _compose_functional(outer: RowMap, inner: RowMap) -> RowMap:
         start = inner.start + inner.step * outer.start
         return Slice(start, inner.step * outer.step, outer.n_out, inner.n_in)
     if type(outer) is Take and type(inner) is Slice:
-        rows = outer.rows.astype(row_dtype(max(inner.n_in, inner.n_out)), copy=False)
-        return Take(np.where(rows >= 0, rows * inner.step + inner.start, -1), inner.n_in)
+        rows: Rows = outer.rows.astype(row_dtype(max(inner.n_in, inner.n_out)))
+        present = rows >= 0
+        rows *= inner.step
+        rows += inner.start
+        rows[~present] = -1
+        return Take(rows, inner.n_in)
     return Take(compose_takes(outer.index(), inner.index()), inner.n_in)
 
 
@@ -126,7 +133,9 @@ def compose_takes(outer: Rows, inner: Rows) -> Rows:
     if len(outer) < _KERNEL_FROM:
         if not len(inner):
             return np.full(len(outer), -1, dtype=inner.dtype)
-        return np.where(outer >= 0, inner[outer], inner.dtype.type(-1))
+        found: Rows = inner[outer]
+        found[outer < 0] = -1
+        return found
     from numba_kernels.rowmaps import compose_takes as kernel
 
     composed: Rows = kernel(np.ascontiguousarray(outer), np.ascontiguousarray(inner))
@@ -147,7 +156,7 @@ def merge(a: RowMap, b: RowMap) -> RowMap:
         return All(a.n_out, a.n_in, union(a.rows, b.rows))
     if a.functional and b.functional:
         first, second = a.index(), b.index()
-        if bool(np.all((first < 0) | (second < 0) | (first == second))):
+        if np.all((first < 0) | (second < 0) | (first == second)):
             return Take(np.maximum(first, second), a.n_in)
     return Merged(a, b)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from traceprop.lineage.source import Source
 
 OVERWRITE: Final = Op("overwrite")
-"""`overwrite(whole, part, recipe)`: `whole` after its view `part`, made by `recipe`, was written."""
+"""`overwrite(whole, part, recipe)`: `whole` after its view `part` was written."""
 
 
 class State:
@@ -61,7 +61,7 @@ class Tracked:
 
     __slots__ = ("__weakref__", "_array", "_node", "_state")
 
-    _array: NDArray[Any]
+    _array: Any  # ndarray, or the scalar that NumPy gives in its stead
     _node: Node
     _state: State | None
 

@@ -47,11 +47,12 @@ class Edge(NamedTuple):
     aggregates: bool = False
 
 
-Rule = Callable[[Node], Sequence[Edge]]
+Edges = Sequence[Edge]
+Rule = Callable[[Node], Edges]
 
 
 def opaque(node: Node) -> list[Edge]:
-    """The sound answer about an unknown operation: every output row depends on every input row."""
+    """Give the sound answer about the unknown: every output row depends on every input row."""
     return [
         Edge(i, All(node.n_rows, parent.n_rows), DIRECT, True)
         for i, parent in enumerate(node.inputs)
@@ -62,7 +63,7 @@ _identity_edges: dict[int, tuple[Edge, ...]] = {}
 
 
 def row_by_row(n: int) -> tuple[Edge, ...]:
-    """The edges of an operation on one input that leaves its `n` rows where they are."""
+    """Return the edges of an operation on one input that leaves its `n` rows in place."""
     edges = _identity_edges.get(n)
     if edges is None:
         if len(_identity_edges) > 256:
@@ -72,7 +73,7 @@ def row_by_row(n: int) -> tuple[Edge, ...]:
 
 
 def raw_edges(node: Node) -> tuple[Edge, ...]:
-    """What the operation's row rule says, before statistics are told from values."""
+    """Return what the row rule says, before statistics are told from values."""
     kept = memo(node)
     if kept.raw is None:
         from traceprop.lineage.registry import rule_of
@@ -82,7 +83,7 @@ def raw_edges(node: Node) -> tuple[Edge, ...]:
 
 
 def edges(node: Node) -> tuple[Edge, ...]:
-    """The node's edges, worked out once."""
+    """Return the node's edges, worked out once."""
     kept = memo(node)
     if kept.edges is None:
         raw = raw_edges(node)

@@ -64,7 +64,7 @@ class LineageGraph:
         return dependencies(self.roots[root])
 
     def ops(self, raw: bool = False, root: int = 0) -> list[Step]:
-        """Steps from the sources to a root."""
+        """Return the steps from the sources to a root."""
         return steps(self.roots[root], raw)
 
     def origins(self, root: int = 0) -> list[Origin]:

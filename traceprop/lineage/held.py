@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.lineage.node import Held

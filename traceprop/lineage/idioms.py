@@ -30,6 +30,7 @@ class Step(str):
     node: Node
 
     def __new__(cls, name: str, node: Node) -> Step:
+        """Make the name of the step that ends in `node`."""
         step = super().__new__(cls, name)
         step.node = node
         return step
@@ -63,6 +64,7 @@ _QUIET: Final = frozenset(
     }
 )  # fmt: skip
 _QUIET_NAMES: Final = frozenset({"astype", "flatten", "view", "overwrite", "source", "constant"})
+_REDUCED: Final[dict[Any, Any]] = {np.minimum: np.min, np.maximum: np.max, np.add: np.sum}
 _DEPTH: Final = 6  # operations between a scaling step and the statistic it uses
 
 
@@ -122,7 +124,7 @@ def recognise(node: Node) -> Idiom:
 
 
 def direct_inputs(node: Node) -> tuple[Node, ...]:
-    """Inputs whose own values flow into the node, in order, each once."""
+    """Return the inputs whose own values flow into the node, in order, each once."""
     found = {node.inputs[edge.input]: None for edge in edges(node) if edge.kind == 0}
     return tuple(found)
 
@@ -140,12 +142,12 @@ def rests_on(node: Node, functions: frozenset[Any], depth: int = _DEPTH) -> bool
 def _function(node: Node) -> Any:
     op = node.op
     if isinstance(op, UfuncMethod) and op.method == "reduce":
-        return {np.minimum: np.min, np.maximum: np.max, np.add: np.sum}.get(op.ufunc, op)
+        return _REDUCED.get(op.ufunc, op)
     return op
 
 
 def _operand(node: Node, position: int) -> Node | None:
-    """The tracked operand at a position of the call, None where it is plain."""
+    """Return the tracked operand at a position of the call, None where it is plain."""
     if len(node.args) <= position:
         return None
     place = node.args[position]
@@ -189,15 +191,15 @@ def _pick(node: Node) -> Idiom | None:
     if isinstance(first, Held):
         parent = node.inputs[0]
         row_map = edges(node)[0].map
-        if isinstance(row_map, Take) and node.n_rows == parent.n_rows and parent.shape:
-            if len(distinct(row_map.rows, parent.n_rows)) == parent.n_rows:
-                return Idiom("shuffle", data)
+        same_number = isinstance(row_map, Take) and node.n_rows == parent.n_rows
+        if same_number and len(distinct(row_map.index(), parent.n_rows)) == parent.n_rows:
+            return Idiom("shuffle", data)
         return Idiom("row_filter" if _is_mask(node, first) else "row_select", data)
     return Idiom("", data)
 
 
 def _is_mask(node: Node, key: Held) -> bool:
-    """A tracked mask, or rows chosen once each and in order: what a filter does."""
+    """Tell a filter: a tracked mask, or rows chosen once each and in order."""
     if key.index >= 0:
         return node.inputs[key.index].dtype == bool
     rows = np.asarray(key.array)
@@ -243,7 +245,7 @@ def _named(name: str) -> Recogniser:
 
 def _clip(node: Node) -> Idiom | None:
     """minimum(maximum(X, low), high), either way round, with plain limits."""
-    opposite = {np.minimum: np.maximum, np.maximum: np.minimum}[node.op]
+    opposite = np.maximum if node.op is np.minimum else np.minimum
     if (
         len(node.inputs) != 1
         or len(node.inputs[0].inputs) != 1

@@ -192,7 +192,7 @@ class Methods(Tracked):
 
     def setflags(self, write: Any = None, align: Any = None, uic: Any = None) -> None:
         """As `numpy.ndarray.setflags`."""
-        self._array.setflags(write, align, uic)
+        self._array.setflags(write=write, align=align, uic=uic)
 
     def _reshape_self(self, made: Tracked) -> None:
         if self._state is not None:
@@ -205,7 +205,8 @@ class Methods(Tracked):
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis."""
-        return self._array.shape
+        shape: tuple[int, ...] = self._array.shape
+        return shape
 
     @shape.setter
     def shape(self, shape: Any) -> None:

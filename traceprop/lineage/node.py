@@ -104,6 +104,7 @@ class Op:
         return Op.called, (self.name,)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Do the operation on plain arrays."""
         if self.run is None:
             raise TypeError(f"{self.name} is not an operation on arrays")
         return self.run(*args, **kwargs)
@@ -123,6 +124,7 @@ class UfuncMethod:
         self.__name__ = f"{ufunc.__name__}.{method}"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Do the operation on plain arrays."""
         return getattr(self.ufunc, self.method)(*args, **kwargs)
 
     def __reduce__(self) -> Any:

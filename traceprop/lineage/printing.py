@@ -28,7 +28,7 @@ def text(tensor: ProvenanceTensor) -> str:
 
 
 def html(tensor: ProvenanceTensor) -> str:
-    """The same for a notebook."""
+    """Return the same for a notebook."""
     values = escape_html(np.array2string(np.asarray(tensor._array), threshold=60))
     return (
         f"<pre>{values}</pre><small>shape {tensor.shape}, {tensor.dtype} · "

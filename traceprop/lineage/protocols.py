@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -79,7 +80,7 @@ class Protocols(Tracked):
 
     def __index__(self) -> int:
         escape(self, "index")
-        return self._array.__index__()
+        return operator.index(self._array)
 
     def __hash__(self) -> int:
         if isinstance(self._array, np.generic):
@@ -110,7 +111,7 @@ class Protocols(Tracked):
     def data(self) -> memoryview:
         """The memory itself; the values leave the lineage."""
         escape(self, "data")
-        return self._array.data
+        return memoryview(self._array)
 
     @property
     def ctypes(self) -> Any:

@@ -34,13 +34,10 @@ class SourceMap(Mapping[Source, RowSet]):
         self._rows = {source: found for source, found in rows.items() if len(found)}
 
     def __getitem__(self, source: Source | str) -> RowSet:
-        found = self._rows.get(source)  # type: ignore[call-overload]
-        if found is None:
-            for candidate, rows in self._rows.items():
-                if candidate == source:
-                    return rows
-            raise KeyError(source)
-        return found  # type: ignore[no-any-return]
+        for candidate, rows in self._rows.items():
+            if candidate == source:
+                return rows
+        raise KeyError(source)
 
     def __contains__(self, source: object) -> bool:
         return any(candidate == source for candidate in self._rows)

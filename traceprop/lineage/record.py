@@ -94,7 +94,10 @@ def call(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any
         if position is not None and len(args) > position:
             out = args[position]
             names = parameter_names(function)
-            kwargs = {**dict(zip(names[position + 1 :], args[position + 1 :])), **kwargs}
+            kwargs = {
+                **dict(zip(names[position + 1 :], args[position + 1 :], strict=False)),
+                **kwargs,
+            }
             args = args[:position]
     elif "out" in kwargs:
         kwargs = {name: value for name, value in kwargs.items() if name != "out"}
@@ -128,7 +131,7 @@ def wrap_result(function: Function, captured: Captured, result: Any) -> Any:
     """Give each array in a function's result its node."""
     if isinstance(result, (np.ndarray, np.generic)):
         return _wrap_array(function, captured, result, None, captured.nodes)
-    if isinstance(result, (tuple, list)) and not isinstance(result, str):
+    if isinstance(result, (tuple, list)):
         counter = iter(range(1 << 62))
         nodes = captured.nodes
         return _wrap_several(function, captured, result, counter, nodes)

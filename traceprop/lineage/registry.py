@@ -77,7 +77,9 @@ _FAMILIES: Final = (
     "creation",
     "alltoall",
     "metadata",
+    "text",
     "ufunc_methods",
+    "doors",
 )
 
 
@@ -113,7 +115,7 @@ def implements(
 
 
 def implements_method(method: str, *, family: str, mixes: bool = False) -> Callable[[Rule], Rule]:
-    """Register a row rule for one method of every ufunc: `reduce`, `outer`, …"""
+    """Register a row rule for one method of every ufunc, as `reduce`."""
 
     def register(rule: Rule) -> Rule:
         _METHOD_RULES[method] = RowRule(rule, mixes, family)
@@ -125,7 +127,7 @@ def implements_method(method: str, *, family: str, mixes: bool = False) -> Calla
 def handles(
     *functions: Function, family: str, status: str = EXACT, reason: str = ""
 ) -> Callable[[Handler], Handler]:
-    """Register how calls of `functions` are executed: `handler(function, args, kwargs)`."""
+    """Register how calls of `functions` are executed, by `handler(function, args, kwargs)`."""
 
     def register(handler: Handler) -> Handler:
         for function in functions:

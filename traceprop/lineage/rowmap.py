@@ -8,15 +8,17 @@ rows a set of output rows came from (`image`), which output rows a set of input 
 (`preimage`), and write itself out (`groups`). `traceprop.lineage.compose` joins maps.
 """
 
+# ruff: noqa: D102 - the methods are RowMap's and documented there
+
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.errors import LineageError
-from traceprop.lineage.rowset import EMPTY, RowSet, Rows, distinct, narrow, row_dtype
+from traceprop.lineage.rowset import EMPTY, Rows, RowSet, distinct, first_rows, narrow, row_dtype
 
 Groups_ = tuple[NDArray[np.int64], Rows]
 
@@ -109,7 +111,7 @@ class Identity(_Functional):
         return rows
 
     def index(self) -> Rows:
-        return np.arange(self.n_out, dtype=row_dtype(self.n_out))
+        return first_rows(self.n_out)
 
 
 class Nothing(_Functional):
@@ -157,8 +159,7 @@ class Slice(_Functional):
         return RowSet.from_sorted(narrow(places if self.step > 0 else places[::-1]))
 
     def index(self) -> Rows:
-        places = np.arange(self.n_out, dtype=row_dtype(max(self.n_in, self.n_out)))
-        return places * places.dtype.type(self.step) + places.dtype.type(self.start)
+        return first_rows(self.n_out, self.n_in) * self.step + self.start
 
 
 class Patch(_Functional):
@@ -196,7 +197,7 @@ class Outside(_Functional):
         self.high = high
 
     def index(self) -> Rows:
-        index = np.arange(self.n_out, dtype=row_dtype(self.n_out))
+        index = first_rows(self.n_out)
         index[self.low : self.high] = -1
         return index
 
@@ -306,7 +307,7 @@ class Spans(RowMap):
         return self._bounds[0][rows], self._bounds[1][rows]
 
     def _all_bounds(self) -> tuple[Rows, Rows]:
-        return self.bounds(np.arange(self.n_out, dtype=np.int64))
+        return self.bounds(first_rows(self.n_out).astype(np.int64))
 
     def image(self, rows: RowSet) -> RowSet:
         low, high = self.bounds(rows.to_numpy().astype(np.int64))

@@ -108,7 +108,7 @@ class RowSet(Collection[int]):
         return mask
 
     def packed(self) -> RowSet:
-        """The same rows in the smallest form: what a node keeps."""
+        """Return the same rows in the smallest form, for keeping."""
         data = self._data
         if isinstance(data, range) or self._start is not None or self._length < _MASK_ABOVE:
             return self
@@ -189,8 +189,14 @@ EMPTY: Final = RowSet()
 
 
 def row_dtype(n_rows: int) -> type[np.int32 | np.int64]:
-    """The integer type that counts `n_rows` rows: int32 until 2**31."""
+    """Return the integer type that counts `n_rows` rows: int32 until 2**31."""
     return np.int32 if n_rows <= 2**31 - 1 else np.int64
+
+
+def first_rows(count: int, n_rows: int = 0) -> Rows:
+    """Return rows 0 to `count`, in the integer type that counts `n_rows` where that is more."""
+    rows: Rows = np.arange(count, dtype=row_dtype(max(count, n_rows)))
+    return rows
 
 
 def narrow(rows: Rows) -> Rows:

@@ -53,7 +53,8 @@ class Source:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Source._kinds[cls.kind] = cls
+        if isinstance(cls.kind, str):  # not where a subclass stands for sources of any kind
+            Source._kinds[cls.kind] = cls
 
     def __init__(
         self,

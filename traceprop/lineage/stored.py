@@ -24,6 +24,7 @@ class Unresolved:
         self.name = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: there is nothing to call."""
         raise TypeError(f"{self.name} was saved by name only")
 
     def __repr__(self) -> str:
@@ -132,7 +133,7 @@ class Decoder:
         """Read what `Encoder.dtype` wrote."""
         described = json.loads(text)
         if described == "StringDType":
-            return np.dtypes.StringDType()  # type: ignore[return-value]
+            return np.dtypes.StringDType()
         return np.lib.format.descr_to_dtype(_tuples(described))
 
     def operation(self, name: str) -> Callable[..., Any]:

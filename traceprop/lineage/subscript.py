@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from traceprop.lineage.core import Tracked, attach_view, before_write, hold, wrap, write
 from traceprop.lineage.escapes import escape
 from traceprop.lineage.held import constant, hold_plain
-from traceprop.lineage.node import FIRST, make_node, slot
+from traceprop.lineage.node import FIRST, Node, make_node, slot
 from traceprop.lineage.rules.indexing import GETITEM
 from traceprop.lineage.rules.mutators import SETITEM
 
@@ -23,7 +23,7 @@ class Subscript(Tracked):
     def __getitem__(self, key: Any) -> Any:
         array = self._array
         node = self._node if self._state is None else self.node
-        inputs = (node,)
+        inputs: tuple[Node, ...] = (node,)
         kind = type(key)
         if kind is int or kind is slice:
             result = array[key]
@@ -50,6 +50,7 @@ class Subscript(Tracked):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         tensors: list[Tracked] = [self]
+        value_template: Any
         plain_key, key_template = _strip_key(key, tensors)
         if isinstance(value, Tracked):
             plain_value, value_template = value._array, slot(len(tensors))
@@ -57,9 +58,9 @@ class Subscript(Tracked):
         elif isinstance(value, np.ndarray):
             plain_value, value_template = value, constant(value)
         elif isinstance(value, (list, tuple)) and any(isinstance(v, Tracked) for v in value):
-            stacked = np.stack(value)  # type: ignore[arg-type]
-            plain_value, value_template = stacked._array, slot(len(tensors))  # type: ignore[attr-defined]
-            tensors.append(stacked)  # type: ignore[arg-type]
+            stacked = cast(Any, np.stack(value))
+            plain_value, value_template = stacked._array, slot(len(tensors))
+            tensors.append(stacked)
         else:
             plain_value = value_template = value
         inputs = tuple(tensor.node for tensor in tensors)

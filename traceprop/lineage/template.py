@@ -60,7 +60,7 @@ def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def named(node: Node, name: str, default: Any = None) -> Any:
-    """The value of the parameter called `name` in the node's call, or the function's default."""
+    """Return the parameter called `name` of the node's call, or the function's default."""
     if node.kwargs is not None and name in node.kwargs:
         return node.kwargs[name]
     names, defaults = _parameters(node.op)
@@ -70,7 +70,7 @@ def named(node: Node, name: str, default: Any = None) -> Any:
 
 
 def argument(node: Node, position: int, name: str, default: Any = None) -> Any:
-    """An argument of the node's call, given by position or by name."""
+    """Return an argument of the node's call, given by position or by name."""
     if len(node.args) > position:
         return node.args[position]
     return default if node.kwargs is None else node.kwargs.get(name, default)
@@ -78,7 +78,9 @@ def argument(node: Node, position: int, name: str, default: Any = None) -> Any:
 
 def fill(template: Any, inputs: Any) -> Any:
     """Return the template with `inputs[i]` for slot i, and held plain arrays as they are."""
-    return transform(template, lambda p: inputs[p.index] if p.index >= 0 else p.array)
+    return transform(
+        template, lambda p: p.array if isinstance(p, Held) and p.index < 0 else inputs[p.index]
+    )
 
 
 def with_values(template: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,6 @@ from traceprop.lineage.query import Dependencies, SourceMap, dependencies, sourc
 from traceprop.lineage.rowset import RowSet, row_dtype
 from traceprop.lineage.source import MemorySource, Source
 from traceprop.lineage.subscript import Subscript
-from traceprop.lineage.trace import Trace
 
 
 class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
@@ -66,7 +65,7 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         return dependencies(self.node)
 
     def ops(self, raw: bool = False) -> list[Step]:
-        """Steps from the sources to this tensor, as `[normalize, row_filter]`.
+        """Return the steps from the sources to this tensor, as `[normalize, row_filter]`.
 
         Parameters
         ----------
@@ -172,8 +171,7 @@ def array(
     {weights: rows 0-2}
     """
     if isinstance(data, ProvenanceTensor):
-        made = data.copy() if dtype is None else data.astype(dtype)
-        return made  # type: ignore[no-any-return]
+        return cast(ProvenanceTensor, data.copy() if dtype is None else data.astype(dtype))
     values = np.array(data, dtype=dtype)
     return from_source(values, MemorySource.of(values, name, columns))
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.polynomial.polynomial as polynomial
 from numpy.lib import recfunctions
 
-from traceprop.lineage.edges import Edge, opaque, row_by_row
+from traceprop.lineage.edges import Edge, Edges, opaque, row_by_row
 from traceprop.lineage.node import Node
 from traceprop.lineage.registry import CONSERVATIVE, implements
 from traceprop.lineage.rowmap import All, Identity
@@ -57,7 +57,7 @@ def _broadcast_second(node: Node) -> list[Edge]:
     np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft, np.fft.hfft, np.fft.ihfft,
     family="alltoall",
 )  # fmt: skip
-def fft_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+def fft_rows(node: Node) -> Edges:
     """Along one axis; rows stay rows along any other than 0."""
     if len(node.inputs) == 1 and not reduces_rows(named(node, "axis"), len(node.shape)):
         return row_by_row(node.n_rows)
@@ -69,7 +69,7 @@ def fft_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
     np.fft.rfftn, np.fft.irfftn,
     family="alltoall",
 )  # fmt: skip
-def fftn_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+def fftn_rows(node: Node) -> Edges:
     """Along several axes; None is all of them."""
     axes: Any = named(node, "axes")
     if len(node.inputs) == 1 and axes is not None and not reduces_rows(axes, len(node.shape)):
@@ -84,7 +84,7 @@ def fftn_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
     family="alltoall", mixes=True,
 )  # fmt: skip
 def stacked_rows(node: Node) -> list[Edge]:
-    """A stack of matrices is worked on matrix by matrix; one matrix is used whole."""
+    """Matrices in a stack are worked on one by one; a single matrix is used whole."""
     edges = []
     for i, parent in enumerate(node.inputs):
         stack = len(parent.shape) - 2
@@ -99,7 +99,7 @@ def stacked_rows(node: Node) -> list[Edge]:
     np.apply_along_axis,
     family="alltoall", status=CONSERVATIVE, reason="along axis 0 every row gets all rows",
 )  # fmt: skip
-def applied_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+def applied_rows(node: Node) -> Edges:
     """`apply_along_axis(f, axis, a)`."""
     axis = named(node, "axis")
     if len(node.inputs) == 1 and not reduces_rows(axis, len(node.inputs[0].shape)):

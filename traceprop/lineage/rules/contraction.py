@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.edges import Edge, opaque
+from traceprop.lineage.edges import Edge, Edges, opaque
 from traceprop.lineage.node import Node
 from traceprop.lineage.registry import CONSERVATIVE, implements
 from traceprop.lineage.rowmap import All, Blocks, Identity, RowMap, Take
-from traceprop.lineage.rowset import row_dtype
+from traceprop.lineage.rowset import first_rows
 from traceprop.lineage.template import named, slots
 
 
@@ -51,7 +51,7 @@ def matmul_rows(node: Node) -> list[Edge]:
 
 @implements(np.dot, family="contraction", mixes=True)
 def dot_rows(node: Node) -> list[Edge]:
-    """A vector on the left is used whole; otherwise its rows are the output's."""
+    """Rows of the first operand are the output's; a vector there is used whole."""
     (a, a_shape), (b, b_shape) = _operands(node)
     n = node.n_rows
     kept: dict[int, RowMap] = {}
@@ -91,7 +91,7 @@ def kron_rows(node: Node) -> list[Edge]:
     (a, a_shape), (b, b_shape) = _operands(node)
     if len(a_shape) != len(b_shape) or not a_shape:
         return opaque(node)
-    rows = np.arange(node.n_rows, dtype=row_dtype(node.n_rows))
+    rows = first_rows(node.n_rows)
     kept: dict[int, RowMap] = {}
     if a is not None:
         kept[a] = Take(rows // max(b_shape[0], 1), a_shape[0])
@@ -138,7 +138,7 @@ def multi_dot_rows(node: Node) -> list[Edge]:
     reason="with an ellipsis, or operands given as lists of axes, every row gets all rows",
 )  # fmt: skip
 def einsum_rows(node: Node) -> list[Edge]:
-    """An operand whose first axis has the output's first label keeps its rows."""
+    """Rows of an operand stay rows if its first axis has the output's first label."""
     subscripts = node.args[0]
     if not isinstance(subscripts, str) or "." in subscripts:
         return opaque(node)
@@ -181,7 +181,7 @@ def cross_rows(node: Node) -> list[Edge]:
     return _edges(node, kept)
 
 
-def gufunc_rows(node: Node) -> list[Edge]:
+def gufunc_rows(node: Node) -> Edges:
     """Any gufunc: leading axes are a stack that broadcasts; core axes mix whole."""
     signature = getattr(node.op, "signature", None)
     if signature is None or node.kwargs:

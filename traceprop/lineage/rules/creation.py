@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.core import Tracked, leaf
+from traceprop.lineage.core import leaf
 from traceprop.lineage.edges import Edge, opaque
 from traceprop.lineage.node import Node
+from traceprop.lineage.record import Captured, call
 from traceprop.lineage.registry import CONSERVATIVE, EXACT, handles, implements
 from traceprop.lineage.rules.elementwise import aligned
 from traceprop.lineage.source import MemorySource
@@ -47,11 +48,13 @@ def spaced_rows(node: Node) -> list[Edge]:
     family="creation", status=EXACT,
 )  # fmt: skip
 def made_like(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """`like=X` makes a tensor: its values came from somewhere that isn't known."""
-    like = kwargs.pop("like")
-    if args and isinstance(args[0], Tracked):
-        return args[0].astype(kwargs["dtype"]) if kwargs.get("dtype") else args[0]
+    """`like=X` makes a tensor: where plain values came from isn't known."""
+    from traceprop.lineage.tensor import ProvenanceTensor
+
+    captured = Captured(args, kwargs)
+    if captured.inputs:
+        return call(function, args, kwargs)
     array = function(*args, **kwargs)
     source = MemorySource.of(array, None, ())
     source.uri = source.name = f"unknown:{source.uri}"
-    return leaf(type(like), array, source, None)
+    return leaf(ProvenanceTensor, array, source, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.edges import CONTROL, Edge, Rule, row_by_row
+from traceprop.lineage.edges import CONTROL, Edge, Edges, Rule, row_by_row
 from traceprop.lineage.node import Node
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import All, Identity, RowMap
@@ -20,7 +20,7 @@ def aligned(shape: tuple[int, ...], out: tuple[int, ...]) -> RowMap:
     return All(n_out, n_in)
 
 
-def elementwise_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+def elementwise_rows(node: Node) -> Edges:
     """All inputs broadcast together; `where=` decides which cells are written."""
     shape = node.shape
     if node.kwargs is None:

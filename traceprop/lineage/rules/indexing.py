@@ -8,20 +8,20 @@ from typing import Any, Final
 
 import numpy as np
 
-from traceprop.lineage.edges import CONTROL, Edge, opaque, row_by_row
+from traceprop.lineage.edges import CONTROL, Edge, Edges, opaque, row_by_row
 from traceprop.lineage.held import is_unchanged
 from traceprop.lineage.node import Held, Node, Op, Slot
 from traceprop.lineage.registry import implements
-from traceprop.lineage.rowmap import All, Prefix, RowMap, Slice, Take
+from traceprop.lineage.rowmap import All, Identity, RowMap, Slice, Take
 from traceprop.lineage.rowset import Rows, row_dtype
-from traceprop.lineage.rules.rowids import moved, simplify
+from traceprop.lineage.rules.rowids import moved
 from traceprop.lineage.template import places
 
 GETITEM: Final = Op("getitem", operator.getitem)
 
 
 @implements(GETITEM, family="indexing")
-def getitem_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+def getitem_rows(node: Node) -> Edges:
     """Rows by slice, number, mask or index; a tracked key is in control of what is where."""
     key = node.args[1]
     if type(key) is str or (isinstance(key, list) and key and type(key[0]) is str):
@@ -40,20 +40,20 @@ def getitem_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
             row_map = moved(node, (0,))[0]
         except LookupError:
             return opaque(node)
-    return [Edge(0, row_map), *_key_edges(node, key, row_map)]
+    return [Edge(0, row_map), *_key_edges(node, key)]
 
 
 def _along_axis_0(node: Node, key: Any) -> RowMap | None:
-    """The row map where only the key's first part says which rows; None where it takes more."""
+    """Return the row map where the key's first part alone says which rows, else None."""
     parent = node.inputs[0]
     first = key
     if type(key) is tuple:
         if not key:
             return Slice(0, 1, node.n_rows, parent.n_rows)
         first = key[0]
-        if any(not isinstance(part, (int, slice)) for part in key[1:]):
-            if not isinstance(first, int) or any(part is None for part in key):
-                return None
+        plain = all(isinstance(part, (int, slice)) for part in key[1:])
+        if not plain and (not isinstance(first, int) or any(part is None for part in key)):
+            return None
     if not parent.shape:
         return None
     n = parent.shape[0]
@@ -85,22 +85,21 @@ def chosen_rows(held: Held, n: int) -> Rows | None:
     return rows
 
 
-def _key_edges(node: Node, key: Any, row_map: RowMap) -> list[Edge]:
+def _key_edges(node: Node, key: Any) -> list[Edge]:
     """Tracked parts of the key: they decided which row is where."""
     edges = []
     for place in places(key):
         if place.index < 0:
             continue
         parent = node.inputs[place.index]
-        edges.append(Edge(place.index, _key_map(node, key, place, parent, row_map), CONTROL))
+        edges.append(Edge(place.index, _key_map(node, key, place, parent), CONTROL))
     return edges
 
 
-def _key_map(node: Node, key: Any, place: Held | Slot, parent: Node, row_map: RowMap) -> RowMap:
+def _key_map(node: Node, key: Any, place: Held | Slot, parent: Node) -> RowMap:
+    # A mask decides how many rows there are, and so what is made of them all or from the end:
+    # every output row hangs on every cell of it. An index decides row by row.
     alone = key is place or (type(key) is tuple and key[0] is place)
-    if alone and parent.dtype == bool and parent.shape and row_map.functional:
-        # The k-th row kept is where it is because of all the mask up to it.
-        return Prefix(node.n_rows, parent.n_rows, row_map.index())
-    if alone and len(parent.shape) == 1 and parent.n_rows == node.n_rows:
-        return simplify(np.arange(node.n_rows), node.n_rows)
+    if alone and parent.dtype != bool and len(parent.shape) == 1 and node.shape:
+        return Identity(node.n_rows)
     return All(node.n_rows, parent.n_rows)

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from traceprop.lineage.edges import CONTROL, Edge, Rule, opaque, row_by_row
+from traceprop.lineage.edges import CONTROL, Edge, Edges, Rule, opaque, row_by_row
 from traceprop.lineage.node import Node, Op
 from traceprop.lineage.registry import CONSERVATIVE, implements
 from traceprop.lineage.rowmap import All, Blocks, Identity, RowMap
@@ -31,7 +31,7 @@ def movement(*data: int, along: str | None = None) -> Rule:
     stay rows along another axis, and along axis 0 one cell stands for the whole row.
     """
 
-    def rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+    def rows(node: Node) -> Edges:
         names = parameter_names(node.op)
         places: tuple[int | str, ...] = data + tuple(names[i] for i in data if i < len(names))
         moving = sorted(_data_slots(node, places))
@@ -54,7 +54,7 @@ def movement(*data: int, along: str | None = None) -> Rule:
 
 
 def _axis(node: Node, name: str, ndim: int) -> int | None:
-    """The one axis that the function works along, from 0; None for the flattened cells."""
+    """Return the one axis that the function works along, None for the flattened cells."""
     axis = named(node, name, 0)
     if not isinstance(axis, (int, np.integer)) or not ndim:
         return None
@@ -99,7 +99,7 @@ implements(
 
 
 @implements(np.transpose, np.swapaxes, np.moveaxis, np.matrix_transpose, family="movement")
-def transpose_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+def transpose_rows(node: Node) -> Edges:
     """Axis 0 that stays axis 0 keeps its rows; a row across it holds a cell of every row."""
     parent = node.inputs[0]
     if len(node.inputs) > 1:
@@ -119,7 +119,7 @@ implements(np.linalg.matrix_transpose, family="movement")(transpose_rows)
     family="movement", status=CONSERVATIVE,
     reason="in the order of memory ('A', 'K') every row gets all rows",
 )  # fmt: skip
-def reshape_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+def reshape_rows(node: Node) -> Edges:
     """Row-major: each output row is a run of consecutive cells."""
     parent = node.inputs[0]
     order = named(node, "order", "C") if node.op is not FLATTEN else (*node.args[1:], "C")[0]
@@ -141,7 +141,7 @@ def reshape_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
     family="movement", status=CONSERVATIVE,
     reason="modes that compute (mean, maximum, linear_ramp, …) give every row all rows",
 )  # fmt: skip
-def pad_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+def pad_rows(node: Node) -> Edges:
     """Modes that copy cells move them; constants come from nowhere."""
     mode = named(node, "mode")
     if mode not in ("constant", "edge", "reflect", "symmetric", "wrap", "empty"):
@@ -153,7 +153,7 @@ def pad_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
     return movement(0)(node)
 
 
-def _padded_with_nothing(node: Node) -> tuple[Edge, ...] | list[Edge]:
+def _padded_with_nothing(node: Node) -> Edges:
     from traceprop.lineage.rules.rowids import RowNumbers, decode
 
     numbers = RowNumbers(node)
@@ -173,12 +173,12 @@ def trimmed_rows(node: Node) -> list[Edge]:
 @implements(np.require, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray,
             family="movement")  # fmt: skip
 def same_rows(node: Node) -> tuple[Edge, ...]:
-    """The same array, perhaps laid out anew."""
+    """Rows stay; the array is perhaps laid out anew."""
     return row_by_row(node.n_rows)
 
 
 @implements(VIEW, family="movement")
-def view_rows(node: Node) -> tuple[Edge, ...] | list[Edge]:
+def view_rows(node: Node) -> Edges:
     """Another reading of the same bytes; in one dimension it may split or join cells."""
     parent = node.inputs[0]
     if parent.n_rows == node.n_rows:

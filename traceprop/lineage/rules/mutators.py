@@ -20,7 +20,7 @@ from traceprop.lineage.record import Captured
 from traceprop.lineage.registry import EXACT, handles, implements
 from traceprop.lineage.rowmap import All, Outside, Patch, RowMap, Spans
 from traceprop.lineage.rules.rowids import RowNumbers, decode, parameters
-from traceprop.lineage.template import slots, transform
+from traceprop.lineage.template import slots
 
 SETITEM: Final = Op("setitem", operator.setitem)
 
@@ -56,7 +56,7 @@ def rewritten(node: Node) -> list[Edge]:
 
 
 def _kind_written(target: Node, value: Node) -> int:
-    """A mean that is written among single values is a statistic of them."""
+    """Tell a mean that is written among single values: a statistic of them."""
     statistic = bool(target.inputs) and is_aggregate(value) and not is_aggregate(target)
     return STATISTIC if statistic else DIRECT
 
@@ -145,7 +145,7 @@ def record_write(function: Callable[..., Any], captured: Captured, target: Track
 
 @implements(OVERWRITE, family="mutators")
 def overwritten(node: Node) -> list[Edge]:
-    """A tensor after its view was written: the view's cells are the view's."""
+    """Rows of a tensor after its view was written: the view's cells are the view's."""
     view: Recipe = node.args[2]
     whole, part = node.inputs
     if type(key := view.args[1] if len(view.args) > 1 else None) is slice and whole.shape:
@@ -173,7 +173,6 @@ def _same_view(view: Recipe, cells: Any) -> Any:
     """Look at `cells` as the view looks at its parent."""
     from traceprop.lineage.rules.rowids import flatten
 
-    parameters(view.args[1:])
-    args = transform(view.args, lambda place: cells if place.index == 0 else place.array)
+    args = (cells, *parameters(view.args[1:]))
     result = view.op(*args, **(view.kwargs or {}))
     return result if view.item is None else list(flatten(result))[view.item]

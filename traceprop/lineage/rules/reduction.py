@@ -23,7 +23,7 @@ def reduces_rows(axis: Any, ndim: int) -> bool:
 
 
 def reduce_rows(node: Node, axis: Any = "axis") -> list[Edge]:
-    """The first input is reduced over `axis`; weights go with it and `where=` decides."""
+    """Reduce the first input over `axis`; weights go with it and `where=` decides."""
     axis = named(node, "axis") if axis == "axis" else axis
     main = node.inputs[0]
     if slots(node.args[:1]) != [0] or slots(axis):
@@ -43,7 +43,8 @@ def reduce_rows(node: Node, axis: Any = "axis") -> list[Edge]:
 
 
 implements(
-    np.sum, np.prod, np.mean, np.std, np.var, np.min, np.max, np.ptp, np.any, np.all,
+    np.sum, np.prod, np.mean, np.std, np.var, np.min, np.max, np.amin, np.amax, np.ptp, np.any,
+    np.all,
     np.argmin, np.argmax, np.nansum, np.nanprod, np.nanmean, np.nanstd, np.nanvar, np.nanmin,
     np.nanmax, np.nanargmin, np.nanargmax, np.median, np.nanmedian, np.count_nonzero,
     family="reduction", mixes=True,

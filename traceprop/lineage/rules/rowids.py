@@ -85,7 +85,7 @@ def parameters(template: Any) -> Any:
 
 
 def flatten(result: Any) -> Iterator[Any]:
-    """The arrays in a function's result, in the order in which they were numbered."""
+    """Yield the arrays in a function's result, in the order in which they are numbered."""
     if isinstance(result, (tuple, list)):
         for each in result:
             yield from flatten(each)

@@ -11,7 +11,7 @@ from traceprop.lineage.edges import Edge, opaque
 from traceprop.lineage.node import Node
 from traceprop.lineage.registry import CONSERVATIVE, implements, implements_method
 from traceprop.lineage.rowmap import Identity, Prefix, RowMap, Slice, Window
-from traceprop.lineage.rowset import row_dtype
+from traceprop.lineage.rowset import first_rows
 from traceprop.lineage.template import named, slots
 
 
@@ -22,11 +22,11 @@ def prefix_along(node: Node, axis: Any) -> list[Edge]:
     parent = node.inputs[0]
     if axis is None and len(parent.shape) != 1:
         width = max(int(np.prod(parent.shape[1:])), 1)
-        ends = np.arange(node.n_rows, dtype=row_dtype(node.n_rows)) // width
+        ends = first_rows(node.n_rows) // width
         return [Edge(0, Prefix(node.n_rows, parent.n_rows, ends), aggregates=True)]
     if axis is None or int(axis) in (0, -len(parent.shape)):
         if node.n_rows != parent.n_rows:  # include_initial=True puts a row in front
-            ends = np.arange(-1, node.n_rows - 1, dtype=row_dtype(node.n_rows))
+            ends = first_rows(node.n_rows) - 1
             return [Edge(0, Prefix(node.n_rows, parent.n_rows, ends), aggregates=True)]
         return [Edge(0, Prefix(node.n_rows, parent.n_rows), aggregates=True)]
     return [Edge(0, Identity(node.n_rows))]
@@ -62,6 +62,19 @@ def diff_rows(node: Node) -> list[Edge]:
     if int(named(node, "axis")) in (0, -len(parent.shape)):
         return [Edge(0, Window(0, int(named(node, "n")), node.n_rows, parent.n_rows))]
     return [Edge(0, Identity(node.n_rows))]
+
+
+@implements(
+    np.ediff1d,
+    family="scan", status=CONSERVATIVE,
+    reason="of several axes, or with to_begin= or to_end=, every row gets all rows",
+)  # fmt: skip
+def ediff1d_rows(node: Node) -> list[Edge]:
+    """Row i is the difference of cells i and i + 1."""
+    parent = node.inputs[0]
+    if len(node.inputs) != 1 or len(parent.shape) != 1 or len(node.args) > 1 or node.kwargs:
+        return opaque(node)
+    return [Edge(0, Window(0, 1, node.n_rows, parent.n_rows))]
 
 
 @implements(

@@ -39,7 +39,7 @@ def sort_rows(node: Node) -> list[Edge]:
 
 @implements(np.lexsort, family="sorting", status=CONSERVATIVE, reason=WHY)
 def lexsort_rows(node: Node) -> list[Edge]:
-    """The last axis of each key is sorted; keys may be stacked in axis 0."""
+    """Keys are sorted along their last axis; they may be stacked in axis 0."""
     return along_axis(node, None)
 
 

@@ -25,7 +25,9 @@ def ufunc_outer_rows(node: Node) -> list[Edge]:
     edges = []
     first = slots(node.args[:1])
     for i, parent in enumerate(node.inputs):
-        keeps = i in first and parent.shape or (not first or not _ndim(node, 0)) and parent.shape
+        keeps = (i in first and parent.shape) or (
+            (not first or not _ndim(node, 0)) and parent.shape
+        )
         if keeps and parent.n_rows == node.n_rows and (i in first or not _ndim(node, 0)):
             edges.append(Edge(i, Identity(node.n_rows)))
         else:
@@ -60,7 +62,7 @@ def reduceat_rows(node: Node) -> list[Edge]:
 
 @implements_method("at", family="mutators", mixes=True)
 def at_rows(node: Node) -> list[Edge]:
-    """`ufunc.at(a, indices, b)`: rows named by the indices take in rows of b; all keep their own."""
+    """`ufunc.at(a, indices, b)`: rows named by the indices take in rows of b."""
     edges = [Edge(0, Identity(node.n_rows))]
     key = node.args[1]
     values = slots(node.args[2:])
