@@ -156,3 +156,10 @@ def test_a_heads_parameters_survive_packing(bias):
     x, _ = data("cross_entropy")
     outputs = head.features(x) @ head.pack(model.state_dict()).reshape(3, -1).T
     np.testing.assert_allclose(outputs, model(x).detach().numpy(), rtol=1e-13)
+
+
+def test_half_precision_models_are_read_exactly():
+    model = nn.Linear(3, 2).to(torch.bfloat16)
+    head = linear_head(model)
+    theta = head.pack(model.state_dict()).reshape(2, 4)
+    assert np.array_equal(theta[:, :3], model.weight.detach().float().numpy())

@@ -8,6 +8,7 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_digits
 from torch import nn
 
+import traceprop as tp
 from tests.curvature.problems import data, linear, mlp
 from tests.curvature.recorded import forget, recorded
 from tests.naive import influence as naive
@@ -206,6 +207,11 @@ def test_data_can_replace_what_the_store_kept(cancer):
     wanted = forget(store, 8)
     again = approximate_unlearn(model, wanted, data=(x.numpy(), y.numpy()))
     assert model_digest(again) == model_digest(approximate_unlearn(model, wanted))
+    tracked = tp.array(x.numpy())
+    assert model_digest(approximate_unlearn(model, wanted, data=(tracked, y))) == model_digest(
+        again
+    )
+    assert not tracked.escapes()
     with pytest.raises(DataError, match="all samples"):
         approximate_unlearn(model, wanted, data=(x.numpy()[1:], y.numpy()[1:]))
     with pytest.raises(DataError, match="NaN"):

@@ -16,17 +16,17 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from traceprop.attribution.estimators import ESTIMATORS, Quality, Queries, Scorer, problem_of
-from traceprop.attribution.estimators.problem import Problem
+from traceprop.attribution.estimators.problem import Problem, plain_values
 from traceprop.curvature import losses
 from traceprop.curvature.digest import model_digest
 from traceprop.curvature.ggn import Network
 from traceprop.errors import AttributionError, DataError
-from traceprop.lineage import ProvenanceTensor, values
 
 if TYPE_CHECKING:
     from torch import nn
 
     from traceprop.attribution.store import GradientStore
+    from traceprop.lineage import ProvenanceTensor
 
 ORDERS = ("largest", "abs", "against")
 
@@ -184,7 +184,7 @@ def influence_matrix(
         )
     fitted = _fitted(model, store, method)
     problem, network = fitted.problem, fitted.network
-    inputs = _checked(_plain(test_inputs), problem.inputs.shape[1:])
+    inputs = _checked(plain_values(test_inputs), problem.inputs.shape[1:])
     with torch.no_grad():
         outputs = network.outputs(torch.from_numpy(network.theta), torch.from_numpy(inputs))
     classes = _classes(problem, outputs, target)
@@ -194,24 +194,11 @@ def influence_matrix(
     return InfluenceMatrix(scores, problem.samples, classes.numpy(), margins, quality)
 
 
-def _plain(given: ArrayLike | torch.Tensor | ProvenanceTensor) -> NDArray[np.float64]:
-    """Return the values as float64, without recording an escape."""
-    raw: Any = given
-    if isinstance(given, ProvenanceTensor):
-        raw = values(given)
-    elif isinstance(given, torch.Tensor):
-        raw = given.detach().cpu().numpy()
-    try:
-        return np.asarray(raw, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"the test input isn't numeric: {error}") from error
-
-
 def _single(
     test_input: ArrayLike | torch.Tensor | ProvenanceTensor, store: GradientStore
-) -> NDArray[np.float64]:
+) -> NDArray[Any]:
     """Return one test input with a leading axis of length 1."""
-    array = _plain(test_input)
+    array = plain_values(test_input)
     if store.record is not None and array.shape == store.record.inputs.shape[1:]:
         return array[None]
     if array.ndim > 1 and len(array) != 1:
@@ -222,7 +209,7 @@ def _single(
     return array
 
 
-def _checked(inputs: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _checked(inputs: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float64]:
     if inputs.shape[1:] != shape or inputs.ndim == 0:
         given = inputs.shape[1:] if inputs.ndim > 1 else inputs.shape
         raise DataError(
@@ -235,7 +222,7 @@ def _checked(inputs: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.
             f"the test input is NaN or infinite at column {where}; fill it as the training inputs "
             f"were"
         )
-    return inputs
+    return inputs.astype(np.float64)
 
 
 def _classes(problem: Problem, outputs: torch.Tensor, target: int | None) -> torch.Tensor:

@@ -58,9 +58,9 @@ class LinearHead:
 
     def pack(self, state: Mapping[str, Any]) -> Array:
         """Return θ, float64, from a state dict of tensors or arrays."""
-        parts = [np.asarray(state[self.weight], dtype=np.float64)]
+        parts = [float64_array(state[self.weight])]
         if self.bias is not None:
-            parts.append(np.asarray(state[self.bias], dtype=np.float64)[:, None])
+            parts.append(float64_array(state[self.bias])[:, None])
         return np.concatenate(parts, axis=1).ravel()
 
     def unpack(self, theta: Array) -> dict[str, Array]:
@@ -70,6 +70,16 @@ class LinearHead:
         if self.bias is not None:
             state[self.bias] = matrix[:, -1].copy()
         return state
+
+
+def float64_array(value: Any) -> Array:
+    """Return a tensor of any dtype and device, or an array, as a float64 array."""
+    if isinstance(value, np.ndarray):
+        return value.astype(np.float64)
+    import torch
+
+    array: Array = value.detach().to("cpu", torch.float64).numpy()
+    return array
 
 
 def linear_head(model: nn.Module) -> LinearHead | None:

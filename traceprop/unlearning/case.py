@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from traceprop.attribution.estimators.problem import Problem, problem_of
+from traceprop.attribution.estimators.problem import Problem, plain_values, problem_of
 from traceprop.errors import DataError, UnlearnError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _checked(
     store: GradientStore, data: tuple[ArrayLike, ArrayLike]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return data given in place of the record's; it must be as long and as wide."""
-    inputs, targets = (np.asarray(part) for part in data)
+    inputs, targets = (plain_values(part) for part in data)
     record = store.record
     if record is None:
         return inputs, targets

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from numpy.typing import ArrayLike, NDArray
 
 from traceprop.curvature.ggn import Network, NetworkObjective, float64, targets_tensor
-from traceprop.curvature.heads import LinearHead, linear_head
+from traceprop.curvature.heads import LinearHead, float64_array, linear_head
 from traceprop.curvature.losses import LossSpec
 from traceprop.curvature.objective import HeadObjective, data_scale
-from traceprop.errors import StoreError
+from traceprop.errors import DataError, StoreError
+from traceprop.lineage import ProvenanceTensor, values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -168,13 +170,37 @@ def _trained_part(
     A parameter was frozen if it ended with the very bits that it began with, while others moved.
     (Whether it requires a gradient says little: a model restored from a store has forgotten.)
     """
-    parameters = {name: p.detach().cpu().numpy() for name, p in model.named_parameters()}
+    parameters = dict(model.named_parameters())
     moved = tuple(
-        name for name, p in parameters.items() if not np.array_equal(p, initial.get(name, np.nan))
+        name
+        for name, p in parameters.items()
+        if name not in initial or not np.array_equal(float64_array(p), float64_array(initial[name]))
     )
     if not moved or len(moved) == len(parameters):
         return linear_head(model), tuple(parameters)
     return None, moved
+
+
+def plain_values(given: ArrayLike | torch.Tensor | ProvenanceTensor) -> NDArray[Any]:
+    """Return the numbers of an array, tensor or tracked tensor, without recording an escape.
+
+    Raises
+    ------
+    DataError
+        They aren't numbers.
+    """
+    raw: Any = given
+    if isinstance(given, ProvenanceTensor):
+        raw = values(given)
+    elif isinstance(given, torch.Tensor):
+        raw = given.detach().cpu().numpy()
+    try:
+        array = np.asarray(raw)
+    except ValueError as error:
+        raise DataError(f"the data isn't one array of numbers: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"the data isn't numeric: it has the dtype {array.dtype}")
+    return array
 
 
 def _chosen(array: NDArray[Any], samples: Rows) -> NDArray[Any]:
