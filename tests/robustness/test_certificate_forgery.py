@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.compliance import standins
+from tests.compliance.removals import export, make_removal
 from traceprop.compliance.canonical import canonical, parse
 from traceprop.compliance.envelope import open_envelope, sign
+from traceprop.compliance.keys import generate_key
 from traceprop.compliance.verify import verify_bytes
 
 KEY = standins.key().public
@@ -17,15 +20,17 @@ CERTIFICATE = standins.certificate()
 STATEMENT = parse(open_envelope(CERTIFICATE).payload)
 
 
-def test_every_single_bit_change_fails():
-    assert verify_bytes(CERTIFICATE, KEY).ok
-    data = bytearray(CERTIFICATE)
+def test_every_single_bit_change_of_a_real_certificate_fails(tmp_path: Path):
+    signer = generate_key(tmp_path / "signing.key")
+    saved = export(make_removal(tmp_path), key=signer.path).save(tmp_path / "certificate.json")
+    data = bytearray(saved.read_bytes())
+    assert verify_bytes(bytes(data), signer.public).ok
     for i in range(len(data)):
         for bit in range(8):
             data[i] ^= 1 << bit
-            assert not verify_bytes(bytes(data), KEY).ok, (i, bit)
+            assert not verify_bytes(bytes(data), signer.public).ok, (i, bit)
             data[i] ^= 1 << bit
-    assert bytes(data) == CERTIFICATE
+    assert data == saved.read_bytes()
 
 
 def test_every_cut_and_every_lengthening_fails():
