@@ -172,8 +172,10 @@ def test_from_files(tmp_path: Path, own_key: keys.SigningKey):
     path.write_bytes(standins.certificate(own_key))
     assert verify(path).ok
     assert verify(str(path), key=keys.public_path(own_key.path)).ok
+    assert verify(path).reason.startswith(f"{path}: valid: removal of 3 samples")
     path.write_bytes(CERTIFICATE)
     assert not verify(path).ok
+    assert verify(path).reason.startswith(f"{path}: NOT VALID: it is signed with the key")
 
 
 def test_questions_that_cannot_be_asked(

@@ -8,7 +8,7 @@ signature is checked. It needs neither torch nor NumPy nor a network, and a few 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ class Verdict:
     ok : bool
         Whether every check passed.
     reason : str
-        One line that says why, or why not.
+        One line that says which file, and why or why not.
     statement : dict or None
         What the certificate says; None unless `ok`, so that nothing unverified is ever used.
     """
@@ -92,7 +92,9 @@ def verify(
         ) from failed
     public = load_public_key(key) if key is not None else _own_public_key()
     verdict = verify_bytes(data, public)
-    return _compare_model(verdict, model) if verdict and model is not None else verdict
+    if verdict and model is not None:
+        verdict = _compare_model(verdict, model)
+    return replace(verdict, reason=f"{path}: {verdict.reason}")
 
 
 def verify_bytes(data: bytes, key: PublicKey) -> Verdict:
