@@ -145,7 +145,7 @@ def scan_records(data, position, line, delimiter, quote, skip_space, starts, lin
 
 
 @njit(cache=True, nogil=True)
-def first_ragged(data, position, delimiter, quote, skip_space, expected):
+def first_ragged(data, position, delimiter, quote, expected):
     """First record from `position` on whose number of fields isn't `expected`.
 
     Returns
@@ -157,9 +157,8 @@ def first_ragged(data, position, delimiter, quote, skip_space, expected):
     n = data.size
     record, i = 0, position
     while i < n:
-        text = _after_spaces(data, i) if skip_space else i
-        if text == n or data[text] in (_LF, _CR):  # a blank line
-            i = text + 1
+        if data[i] in (_LF, _CR):  # a blank line, or the LF of a CR LF
+            i += 1
             continue
         fields, quoted, begins = 1, False, True
         while i < n:
@@ -176,7 +175,7 @@ def first_ragged(data, position, delimiter, quote, skip_space, expected):
                 begins = True
             elif byte in (_LF, _CR):
                 break
-            elif not (skip_space and begins and byte == _SPACE):
+            else:
                 quoted = begins and byte == quote
                 begins = False
         if fields != expected:
@@ -186,10 +185,12 @@ def first_ragged(data, position, delimiter, quote, skip_space, expected):
 
 
 @njit(cache=True, nogil=True)
-def drop_initial_spaces(data, delimiter, quote, out):
+def squeeze_spaces(data, delimiter, quote, out):
     """Copy the text without the spaces that stand where a field begins; returns the bytes written.
 
-    `out` is a uint8 array at least as long as `data`. Spaces inside quotes stay.
+    Where the delimiter is a space, spaces at the end of a line go too, so that one space is left
+    between two fields and none elsewhere. Spaces inside quotes stay. `out` is a uint8 array at
+    least as long as `data`.
     """
     n = data.size
     written, i = 0, 0
@@ -206,6 +207,10 @@ def drop_initial_spaces(data, delimiter, quote, out):
             quoted = True
         else:
             begins = byte in (delimiter, _LF, _CR)
+            if byte == _SPACE and byte == delimiter:
+                i = _after_spaces(data, i)
+                if i == n or data[i] in (_LF, _CR):
+                    continue
         out[written] = byte
         written += 1
     return written

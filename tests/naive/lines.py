@@ -35,13 +35,18 @@ class _State(Enum):
 def records(
     data: bytes, delimiter: int = 0x2C, quote: int = 0x22, skip_space: bool = False
 ) -> list[Record]:
-    """Every record with its offset, its physical line and its fields; blank lines are none."""
+    """Every record with its offset, its physical line and its fields; blank lines are none.
+
+    With `skip_space`, spaces where a field begins are skipped; where the delimiter is itself a
+    space, those at the end of a line separate nothing.
+    """
     found: list[Record] = []
     state = _State.START_RECORD
     start = start_line = opened = opened_line = 0
     line = 1
     fields: list[bytes] = []
     field = bytearray()
+    trailing = skip_space and delimiter == SPACE
     blank = True  # nothing but skipped spaces so far in this record
     i = 0
     while i < len(data):
@@ -69,7 +74,8 @@ def records(
             i += width
             line += 1
             if not blank:
-                fields.append(bytes(field))
+                if state is not _State.START_FIELD or not trailing:
+                    fields.append(bytes(field))
                 found.append(Record(start, start_line, fields, i))
             state = _State.START_RECORD
             continue
@@ -91,6 +97,7 @@ def records(
     if state is _State.IN_QUOTED:
         raise UnclosedQuoteError(opened, opened_line)
     if state is not _State.START_RECORD and not blank:
-        fields.append(bytes(field))
+        if state is not _State.START_FIELD or not trailing:
+            fields.append(bytes(field))
         found.append(Record(start, start_line, fields, len(data)))
     return found

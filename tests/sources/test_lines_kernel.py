@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numba_kernels import lines
 from tests.naive.lines import UnclosedQuoteError, records
 
-COMMA, QUOTE = ord(","), ord('"')
+COMMA, SPACE, QUOTE = ord(","), ord(" "), ord('"')
 
 # Few distinct bytes, so that quotes, delimiters and line ends meet in every way; runs of ordinary
 # bytes, so that the eight-byte steps are taken too.
@@ -22,13 +22,16 @@ _PIECES = st.sampled_from(
 )
 texts = st.lists(_PIECES, max_size=60).map(b"".join)
 switches = st.booleans()
+delimiters = st.sampled_from([COMMA, SPACE])
 
 
 def aligned(data: bytes) -> np.ndarray:
     return np.frombuffer(data, np.uint8).copy()
 
 
-def scan(data: bytes, skip_space: bool = False, room: int = 3) -> tuple[list[int], list[int]]:
+def scan(
+    data: bytes, delimiter: int, skip_space: bool, room: int = 3
+) -> tuple[list[int], list[int]]:
     """Offsets and lines of all records, fetched `room` at a time."""
     array = aligned(data)
     starts, line_numbers = [], []
@@ -36,7 +39,7 @@ def scan(data: bytes, skip_space: bool = False, room: int = 3) -> tuple[list[int
     position, line = 0, 1
     while position < array.size:
         count, position, line, first, first_line, _, status = lines.scan_records(
-            array, position, line, COMMA, QUOTE, skip_space, *out
+            array, position, line, delimiter, QUOTE, skip_space, *out
         )
         starts += (out[0][:count] + np.int64(first)).tolist()
         line_numbers += (out[1][:count] + np.int64(first_line)).tolist()
@@ -53,17 +56,20 @@ def outcome(function, *arguments):
         return ("unclosed", error.offset, error.line)
 
 
-@given(texts, switches)
-@example(b'a,"b\r\nc"\r\n\r\n', False)
-@example(b'a"b,"c""d",""\r\r', False)
-@example(b'a, "b, c"\n  \n"d"  ,"', True)
-@example(b"", False)
-def test_records_are_those_of_the_naive_states(data: bytes, skip_space: bool) -> None:
+@given(texts, delimiters, switches)
+@example(b'a,"b\r\nc"\r\n\r\n', COMMA, False)
+@example(b'a"b,"c""d",""\r\r', COMMA, False)
+@example(b'a, "b, c"\n  \n"d"  ,"', COMMA, True)
+@example(b'a  "b\nc" \n  \n"d"  "e"', SPACE, True)
+@example(b"", COMMA, False)
+def test_records_are_those_of_the_naive_states(
+    data: bytes, delimiter: int, skip_space: bool
+) -> None:
     def naive() -> tuple[list[int], list[int]]:
-        found = records(data, COMMA, QUOTE, skip_space)
+        found = records(data, delimiter, QUOTE, skip_space)
         return [r.start for r in found], [r.line for r in found]
 
-    assert outcome(scan, data, skip_space) == outcome(naive)
+    assert outcome(scan, data, delimiter, skip_space) == outcome(naive)
 
 
 @given(texts, switches)
@@ -87,25 +93,27 @@ def test_records_are_those_of_csv_reader(data: bytes, skip_space: bool) -> None:
     assert found == expected
 
 
-@given(texts, switches, st.integers(1, 4))
-def test_first_ragged_record(data: bytes, skip_space: bool, expected: int) -> None:
-    found = outcome(records, data, COMMA, QUOTE, skip_space)
+@given(texts, st.integers(1, 4))
+@example(b"a,b\r\n\r\nc\r\n", 2)
+def test_first_ragged_record(data: bytes, expected: int) -> None:
+    found = outcome(records, data)
     if isinstance(found, tuple):
         return
     wrong = [(i, len(r.fields)) for i, r in enumerate(found) if len(r.fields) != expected]
-    answer = lines.first_ragged(aligned(data), 0, COMMA, QUOTE, skip_space, expected)
+    answer = lines.first_ragged(aligned(data), 0, COMMA, QUOTE, expected)
     assert answer == (wrong[0] if wrong else (-1, expected))
 
 
-@given(texts)
-@example(b'a, "b, c", d\n "e""f"  , 2\n')
-def test_dropping_initial_spaces_leaves_the_fields(data: bytes) -> None:
+@given(texts, delimiters)
+@example(b'a, "b, c", d\n "e""f"  , 2\n', COMMA)
+@example(b'a  "b c" \r\n  \n "d""e"f   g\n h  ', SPACE)
+def test_squeezing_spaces_leaves_the_fields(data: bytes, delimiter: int) -> None:
     out = np.empty(len(data), np.uint8)
-    kept = out[: lines.drop_initial_spaces(aligned(data), COMMA, QUOTE, out)].tobytes()
-    before = outcome(records, data, COMMA, QUOTE, True)
+    kept = out[: lines.squeeze_spaces(aligned(data), delimiter, QUOTE, out)].tobytes()
+    before = outcome(records, data, delimiter, QUOTE, True)
     if isinstance(before, tuple):
         return
-    after = records(kept, COMMA, QUOTE)
+    after = records(kept, delimiter, QUOTE)
     assert [r.fields for r in after] == [r.fields for r in before]
     assert [r.line for r in after] == [r.line for r in before]
 

@@ -34,7 +34,7 @@ def explain(
     index : RowIndex
     """
     return (
-        _ragged(text, index)
+        _ragged(text, body, index)
         or _not_text(text, index)
         or _not_numeric(text, body, index)
         or SourceError(f"{text.name} can't be read as CSV: {error}")
@@ -56,7 +56,7 @@ def encoding_error(text: CsvText, index: RowIndex, error: UnicodeDecodeError) ->
     """Name the first byte of the data rows that isn't in the declared encoding."""
     offset = text.body + error.start
     row, start = _row_at(index, offset)
-    column = max(1, count_fields(text.data[start:offset], text.format.grammar)) - 1
+    column = count_fields(text.data[start : offset + 1], text.format.grammar) - 1
     return SourceError(
         f"{text.name} line {_line(index, row)}, column {text.columns[column]!r} is not "
         f"{text.format.encoding} text (byte 0x{int(text.data[offset]):02X}); give its encoding=, "
@@ -64,9 +64,9 @@ def encoding_error(text: CsvText, index: RowIndex, error: UnicodeDecodeError) ->
     )
 
 
-def _ragged(text: CsvText, index: RowIndex) -> SourceError | None:
+def _ragged(text: CsvText, body: npt.NDArray[np.uint8], index: RowIndex) -> SourceError | None:
     """Name the first row that has another number of values than there are columns."""
-    found = first_ragged(text.data, text.body, text.format.grammar, len(text.columns))
+    found = first_ragged(body, text.format.grammar, len(text.columns))
     if found is None:
         return None
     row, fields = found

@@ -16,7 +16,7 @@ from traceprop.sources.row_index import Grammar
 
 QUOTE = '"'
 
-#: Cells that count as missing unless `missing=` says otherwise; those of pandas and pyarrow.
+#: Cells that count as missing unless `missing=` says otherwise: those of pyarrow.
 MISSING = (
     "",
     "#N/A",
@@ -45,8 +45,9 @@ class CsvFormat:
     Attributes
     ----------
     delimiter : str
-        One ASCII character, or one followed by a space: then spaces that follow a delimiter, or
-        begin a line, don't belong to the value (``"39, State-gov"``).
+        One ASCII character. One followed by a space (``", "``) means that spaces where a value
+        begins don't belong to it. A space alone means any number of spaces; those at the ends of a
+        line separate nothing.
     header : bool
         Whether the first row names the columns.
     missing : tuple of str
@@ -103,8 +104,8 @@ class CsvFormat:
 
     @property
     def skip_space(self) -> bool:
-        """Whether spaces after a delimiter don't belong to the value."""
-        return len(self.delimiter) == 2
+        """Whether spaces where a value begins don't belong to it."""
+        return " " in self.delimiter
 
     @property
     def grammar(self) -> Grammar:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from traceprop.errors import SourceError
 from traceprop.sources.csv_format import QUOTE, CsvFormat
-from traceprop.sources.row_index import ScanProblem, count_fields, scan_rows
+from traceprop.sources.row_index import ScanProblem, count_fields, scan_rows, squeezed
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
@@ -55,7 +55,7 @@ def open_text(
     data: npt.NDArray[np.uint8],
     name: str,
     format: CsvFormat,
-    columns: str | Sequence[str | int] | None,
+    columns: Sequence[str | int] | None,
 ) -> CsvText:
     """Find the columns of a CSV file and the ones that `columns` chooses.
 
@@ -86,15 +86,14 @@ def open_text(
     if not first.n_rows:
         raise SourceError(f"{name} is empty; a source needs at least one row of data")
     line, start = (int(position[0]) for position in first.locate([0]))
-    record = data[start : first.end]
-    asked = [columns] if isinstance(columns, str) else columns
+    record = squeezed(data[start : first.end], format.grammar)
     if format.header:
         names = _header_names(record, name, line, format)
         body, body_line = first.end, first.end_line
     else:
-        names = _given_names(count_fields(record, format.grammar), asked, name)
+        names = _given_names(count_fields(record, format.grammar), columns, name)
         body, body_line = begin, 1
-    chosen = _choose(names, asked, name)
+    chosen = _choose(names, columns, name)
     return CsvText(name, data, format, names, chosen, body, body_line)
 
 
@@ -102,7 +101,7 @@ def scan_error(
     problem: ScanProblem, name: str, data: npt.NDArray[np.uint8], format: CsvFormat
 ) -> SourceError:
     """Say for people what the scanner stopped at."""
-    column = max(1, count_fields(data[problem.record : problem.offset], format.grammar))
+    column = count_fields(data[problem.record : problem.offset + 1], format.grammar)
     where = f"{name} line {problem.line}, column {column}"
     if problem.nul:
         return SourceError(
@@ -124,7 +123,6 @@ def _header_names(
             io.StringIO(record.tobytes().decode(format.encoding), newline=""),
             delimiter=format.separator,
             quotechar=QUOTE,
-            skipinitialspace=format.skip_space,
         )
         cells = next(reader)
     except UnicodeDecodeError as error:

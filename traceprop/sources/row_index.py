@@ -37,7 +37,15 @@ class ScanProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """What a scan must know of a delimited text: three bytes' worth of rules."""
+    """What a scan must know of a delimited text.
+
+    Attributes
+    ----------
+    delimiter, quote : int
+        One byte each.
+    skip_space : bool
+        Spaces where a field begins don't belong to it; see `numba_kernels.lines.squeeze_spaces`.
+    """
 
     delimiter: int
     quote: int
@@ -153,7 +161,14 @@ def scan_rows(
     longest = found = 0
     while position < data.size and (limit is None or found < limit):
         count, position, line, offset, first_line, length, status = kernel.scan_records(
-            data, position, line, *_as_bytes(grammar), starts, lines
+            data,
+            position,
+            line,
+            grammar.delimiter,
+            grammar.quote,
+            grammar.skip_space,
+            starts,
+            lines,
         )
         if status != kernel.COMPLETE:
             record = offset + int(starts[count - 1])
@@ -167,21 +182,30 @@ def scan_rows(
     return RowIndex(blocks, longest, position, line)
 
 
+def squeezed(text: npt.NDArray[np.uint8], grammar: Grammar) -> npt.NDArray[np.uint8]:
+    """Return the text without the spaces that the grammar skips; the text itself if it does not."""
+    if not grammar.skip_space:
+        return text
+    from numba_kernels.lines import squeeze_spaces
+
+    out = np.empty(text.size, np.uint8)
+    return out[: squeeze_spaces(text, grammar.delimiter, grammar.quote, out)]
+
+
 def first_ragged(
-    data: npt.NDArray[np.uint8], position: int, grammar: Grammar, expected: int
+    text: npt.NDArray[np.uint8], grammar: Grammar, expected: int
 ) -> tuple[int, int] | None:
-    """Return row and fields of the first row that hasn't `expected` fields; None if all have."""
+    """Return row and fields of the first row that hasn't `expected` fields; None if all have.
+
+    `text` is squeezed already.
+    """
     from numba_kernels import lines as kernel
 
-    row, fields = kernel.first_ragged(data, position, *_as_bytes(grammar), expected)
+    row, fields = kernel.first_ragged(text, 0, grammar.delimiter, grammar.quote, expected)
     return None if row < 0 else (int(row), int(fields))
 
 
 def count_fields(record: npt.NDArray[np.uint8], grammar: Grammar) -> int:
     """Count the fields of one record, or of the beginning of one; 0 where it is empty."""
-    found = first_ragged(record, 0, grammar, 0)
+    found = first_ragged(squeezed(record, grammar), grammar, 0)
     return 0 if found is None else found[1]
-
-
-def _as_bytes(grammar: Grammar) -> tuple[int, int, bool]:
-    return grammar.delimiter, grammar.quote, grammar.skip_space
