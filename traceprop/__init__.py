@@ -6,8 +6,9 @@ NumPy: torch, numba, pyarrow and scikit-learn are loaded only by the parts that 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from traceprop.lazy import lazy_names
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 # Public name -> its module; a name that equals its module's last part is the module itself.
 _HOMES = {
+    "attribution": "traceprop.attribution",
+    "lineage": "traceprop.lineage",
+    "sources": "traceprop.sources",
+    "unlearn": "traceprop.unlearn",
     "ProvenanceTensor": "traceprop.lineage",
     "array": "traceprop.lineage",
     "load_lineage": "traceprop.lineage",
@@ -39,16 +44,4 @@ _HOMES = {
 
 __all__ = [*_HOMES, "__version__"]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'traceprop' has no attribute {name!r}")
-    module = importlib.import_module(home)
-    value = module if home.rpartition(".")[2] == name else getattr(module, name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,6 +1,6 @@
 """The command line: each step of the main job on a store that was saved earlier.
 
-A user's mistake ends with one line and exit status 1, wrong usage with status 2. Every command reads
+A user's mistake ends with one line and exit status 1, wrong usage with status 2. The commands read
 files that the library wrote; none of them runs code out of a file.
 """
 
@@ -21,9 +21,11 @@ from traceprop.errors import TracepropError
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
     from torch import nn
 
     from traceprop.attribution import GradientStore
+    from traceprop.lineage import Trace
 
 
 class _Commands(click.Group):
@@ -36,14 +38,14 @@ class _Commands(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-def _say_warning(message: Warning | str, *_: Any) -> None:
+def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     click.echo(f"Warning: {message}", err=True)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="traceprop")
 def main() -> None:
-    """Which rows of which files drove a decision, and can they be taken out again?
+    r"""Tell which rows of which files drove a decision, and take rows out again.
 
     \b
     traceprop demo                                   the whole job on real data
@@ -94,14 +96,14 @@ def demo(out: Path, csv_path: Path | None) -> None:
 @click.option("--row", "rows", metavar="FILE:ROW", multiple=True, help="A row of a source file.")
 @_as_json
 def trace(store: Path, samples: tuple[int, ...], rows: tuple[str, ...], as_json: bool) -> None:
-    """Tell a sample's file, row, line and steps, or the samples of a file's row.
+    r"""Tell a sample's file, row, line and steps, or the samples of a file's row.
 
     \b
     traceprop trace grad/ --sample 12
     traceprop trace grad/ --row credit_scores.csv:4821
     """
     if not samples and not rows:
-        raise click.UsageError("Name a sample (--sample 12) or a row (--row credit_scores.csv:4821).")
+        raise click.UsageError("Name a sample (--sample 12) or a row (--row scores.csv:4821).")
     opened = _open(store)
     found = list(samples)
     for row in rows:
@@ -111,7 +113,7 @@ def trace(store: Path, samples: tuple[int, ...], rows: tuple[str, ...], as_json:
         found += [int(sample) for sample in opened.samples_from_source(name, rows=[int(number)])]
     traces = [(sample, opened.get_provenance(sample)) for sample in found]
     if as_json:
-        _print_json([{"sample": sample, **trace.to_json()} for sample, trace in traces])
+        _print_json([{"sample": sample, **_facts(trace)} for sample, trace in traces])
     else:
         for sample, trace in traces:
             click.echo(f"sample {sample}: {trace}")
@@ -157,7 +159,7 @@ def influence(
     )
     found = [(sample, score, opened.get_provenance(sample)) for sample, score in scores]
     if as_json:
-        _print_json([{"sample": s, "score": score, **t.to_json()} for s, score, t in found])
+        _print_json([{"sample": s, "score": score, **_facts(t)} for s, score, t in found])
     else:
         for sample, score, provenance in found:
             click.echo(f"{score:+.6f}  sample {sample}: {provenance}")
@@ -241,7 +243,7 @@ def verify(certificate: Path, key: Path | None) -> None:
 
 @main.command()
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Where the private key goes; the public beside it."
+    "--out", type=click.Path(path_type=Path), help="The private key; the public one is put beside."
 )
 def keygen(out: Path | None) -> None:
     """Make a signing key (mode 0600) and print its fingerprint."""
@@ -311,13 +313,15 @@ def _load_factory(name: str) -> Callable[[], nn.Module]:
     return function
 
 
-def _input_row(path: Path, row: int) -> np.ndarray:
+def _input_row(path: Path, row: int) -> NDArray[np.float64]:
     from traceprop.lineage import values
     from traceprop.sources import load_csv
 
     table = load_csv(path)
-    table.node.source.check_rows([row])
-    return values(table)[row]
+    for source in table.sources():
+        source.check_rows([row])
+    inputs: NDArray[np.float64] = values(table)[row]
+    return inputs
 
 
 def _row_numbers(text: str) -> list[int]:
@@ -329,6 +333,13 @@ def _row_numbers(text: str) -> list[int]:
             raise click.BadParameter(f"{text!r} is not a list of rows, as in 4821,7203 or 10-19.")
         numbers += range(int(first), int(last or first) + 1)
     return numbers
+
+
+def _facts(trace: Trace) -> dict[str, Any]:
+    return {
+        "rows": {source.uri: list(rows) for source, rows in trace.rows.items()},
+        "steps": list(trace.steps),
+    }
 
 
 def _print_json(value: Any) -> None:

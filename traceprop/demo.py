@@ -18,7 +18,7 @@ import numpy as np
 from traceprop.errors import DataError, TracepropError
 
 if TYPE_CHECKING:
-    import torch
+    from numpy.typing import NDArray
     from torch import nn
 
     from traceprop.attribution import GradientStore
@@ -27,19 +27,36 @@ if TYPE_CHECKING:
 EPOCHS = 60
 LEARNING_RATE = 0.5
 WEIGHT_DECAY = 1e-2
-ROWS_TO_REMOVE = 3
+HELD_OUT = 0.2
+ROWS_NAMED = 5
+ROWS_REMOVED = 3
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """The training tensors of the demo, and one held-out row prepared the same way."""
+    """The training tensors, and the held-out rows prepared with the training rows' statistics."""
 
+    table: Path
     X: ProvenanceTensor
     y: ProvenanceTensor
-    applicant: np.ndarray
-    applicant_row: int
+    held_out: NDArray[np.float32]
+    first_held_out: int
+
+
+@dataclass(frozen=True)
+class _Decision:
+    """The decision to explain: a held-out row, and the class that the model gave it."""
+
+    row: int
+    inputs: NDArray[np.float32]
+    decided: int
+
+    def margin(self, model: nn.Module) -> float:
+        """Logit of the decided class minus the log-sum-exp of the others."""
+        logits = _logits(model, self.inputs[None])[0]
+        return float(logits[self.decided] - np.logaddexp.reduce(np.delete(logits, self.decided)))
 
 
 def run_demo(folder: Path, csv_path: Path | None, say: Say) -> None:
@@ -58,25 +75,26 @@ def run_demo(folder: Path, csv_path: Path | None, say: Say) -> None:
     Raises
     ------
     DataError
-        The label column has no classes to predict, or too few rows pass the filter.
+        The label column has no classes to predict, or there are too few rows.
     TracepropError
         scikit-learn is not there and no CSV was given, or the folder already holds a store.
     """
     import torch
 
     torch.manual_seed(0)
-    folder.mkdir(parents=True, exist_ok=True)
-    table_path = csv_path if csv_path is not None else _write_breast_cancer(folder)
-    prepared = _prepare(table_path, say)
+    prepared = _prepare(csv_path if csv_path is not None else _write_breast_cancer(folder))
+    say(f"Training tensor: {prepared.X.shape}, steps {prepared.X.ops()}")
+    say(f"from {prepared.X.sources()}")
     model, store = _train(prepared, folder)
-    _answer(model, store, prepared, say)
-    rows = _rows_to_remove(model, store, prepared)
-    _remove(model, store, table_path, rows, prepared, folder, say)
+    decision = _closest_refusal(model, prepared)
+    _write_input(folder / "applicant.csv", decision, store)
+    rows, predicted = _answer(model, store, decision, say)
+    _remove(model, store, decision, prepared.table, rows, predicted, folder, say)
     say(
         f"\nGo on with:\n"
-        f"  traceprop trace {folder}/grad --sample 0\n"
+        f"  traceprop trace {folder}/grad --row {prepared.table.name}:{rows[0]}\n"
         f"  traceprop influence {folder}/grad --input {folder}/applicant.csv\n"
-        f"  traceprop unlearn {folder}/grad --source {table_path.name} --rows {rows[0]}\n"
+        f"  traceprop unlearn {folder}/grad --source {prepared.table.name} --rows {rows[0]}\n"
         f"  traceprop verify {folder}/certificate.json"
     )
 
@@ -91,6 +109,7 @@ def _write_breast_cancer(folder: Path) -> Path:
             "scikit-learn, or give a table of your own with --csv."
         ) from missing
     data = load_breast_cancer()
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "breast_cancer.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -100,24 +119,24 @@ def _write_breast_cancer(folder: Path) -> Path:
     return path
 
 
-def _prepare(path: Path, say: Say) -> _Prepared:
-    """Load, normalise and filter with ordinary NumPy code; hold the last row out as the applicant."""
+def _prepare(path: Path) -> _Prepared:
+    """Load, normalise and filter with ordinary NumPy code; hold out the last fifth of the rows."""
     import traceprop as tp
     from traceprop.lineage import values
 
     table = tp.load_csv(path)
-    if table.shape[0] < 20 or table.shape[1] < 2:
-        raise DataError(f"{path.name} has {table.shape} cells: too few to train on.")
-    applicant_row = table.shape[0] - 1
-    X, y = table[:-1, :-1], table[:-1, -1]
+    n_train = round(len(table) * (1 - HELD_OUT))
+    if n_train < 20 or table.shape[1] < 2:
+        raise DataError(
+            f"{path.name} has {table.shape[0]} rows and {table.shape[1]} columns: too few to train "
+            "on. Give a table with at least 25 rows, some features and a label."
+        )
+    X, y = table[:n_train, :-1], table[:n_train, -1]
     mean, std = X.mean(axis=0), X.std(axis=0)
     X_norm = (X - mean) / std
     kept = X_norm[:, 0] > -1
-    X_filt, y_filt = X_norm[kept], y[kept]
-    say(f"Loaded {path.name}: {table.shape[0]} rows, {table.shape[1]} columns.")
-    say(f"Training tensor: {X_filt.shape}, steps {X_filt.ops()}, rows {X_filt.sources()}")
-    applicant = (values(table)[-1, :-1] - values(mean)) / values(std)
-    return _Prepared(X_filt, y_filt, applicant.astype(np.float32), applicant_row)
+    held_out = (values(table)[n_train:, :-1] - values(mean)) / values(std)
+    return _Prepared(path, X_norm[kept], y[kept], held_out.astype(np.float32), n_train)
 
 
 def _train(prepared: _Prepared, folder: Path) -> tuple[nn.Module, GradientStore]:
@@ -129,106 +148,109 @@ def _train(prepared: _Prepared, folder: Path) -> tuple[nn.Module, GradientStore]
     import traceprop as tp
     from traceprop.attribution import GradientStore, TrainingContext
 
-    data = tp.torch.dataset(prepared.X, prepared.y)
-    loader = DataLoader(data, batch_size=32, shuffle=True)
-    classes = int(data.targets.max()) + 1
-    model = torch.nn.Linear(prepared.X.shape[1], classes)
+    loader = DataLoader(tp.torch.dataset(prepared.X, prepared.y), batch_size=32, shuffle=True)
+    model = torch.nn.Linear(prepared.X.shape[1], _number_of_classes(prepared))
     optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
     criterion = torch.nn.CrossEntropyLoss()
     store = GradientStore(k=4096, path=folder / "grad")
     with TrainingContext(model, store) as context:
-        for _ in trange(EPOCHS, desc="training", unit="epoch", leave=False):
+        for _ in trange(EPOCHS, desc="training", unit="epoch", leave=False, disable=None):
             for i, (Xb, yb) in enumerate(loader):
                 optimizer.zero_grad()
                 context.backward(criterion(model(Xb), yb), batch_idx=i)
                 optimizer.step()
             schedule.step()
-    _write_applicant(folder / "applicant.csv", prepared)
     return model, store
 
 
-def _write_applicant(path: Path, prepared: _Prepared) -> None:
-    """Keep the prepared applicant as a CSV, so that another process can ask about it."""
-    columns = prepared.X.columns or [f"x{i}" for i in range(len(prepared.applicant))]
+def _number_of_classes(prepared: _Prepared) -> int:
+    from traceprop.lineage import values
+
+    labels = values(prepared.y)
+    if not np.array_equal(labels, np.abs(np.round(labels))):
+        raise DataError(
+            f"The last column of {prepared.table.name} is no label: it must hold the classes "
+            "0, 1, … as whole numbers."
+        )
+    return max(int(labels.max()) + 1, 2)
+
+
+def _logits(model: nn.Module, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    import torch
+
+    with torch.no_grad():
+        logits: NDArray[np.float32] = model(torch.from_numpy(inputs)).numpy()
+    return logits
+
+
+def _closest_refusal(model: nn.Module, prepared: _Prepared) -> _Decision:
+    """Of the held-out rows that got class 0, the one nearest to another class."""
+    logits = _logits(model, prepared.held_out)
+    lead = logits[:, 0] - np.logaddexp.reduce(logits[:, 1:], axis=1)
+    refused = lead > 0
+    chosen = int(np.where(refused, lead, np.inf).argmin()) if refused.any() else 0
+    return _Decision(
+        prepared.first_held_out + chosen, prepared.held_out[chosen], int(logits[chosen].argmax())
+    )
+
+
+def _write_input(path: Path, decision: _Decision, store: GradientStore) -> None:
+    """Keep the prepared input as a CSV, so that another process can ask about it."""
+    run = store.record
+    columns = run.input_columns if run is not None and run.input_columns else None
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerow([repr(float(value)) for value in prepared.applicant])
+        writer.writerow(columns or [f"x{i}" for i in range(len(decision.inputs))])
+        writer.writerow([repr(float(value)) for value in decision.inputs])
 
 
-def _margin(model: nn.Module, applicant: np.ndarray, decided: int) -> float:
-    """Logit of the decided class minus the log-sum-exp of the others."""
-    import torch
-
-    with torch.no_grad():
-        logits = model(torch.from_numpy(applicant)[None])[0]
-    others = torch.cat([logits[:decided], logits[decided + 1 :]])
-    return float(logits[decided] - torch.logsumexp(others, 0))
-
-
-def _decision(model: nn.Module, applicant: np.ndarray) -> int:
-    import torch
-
-    with torch.no_grad():
-        return int(model(torch.from_numpy(applicant)[None]).argmax())
-
-
-def _answer(model: nn.Module, store: GradientStore, prepared: _Prepared, say: Say) -> None:
-    """Print the audit answer: the training rows that drove the applicant's decision."""
+def _answer(
+    model: nn.Module, store: GradientStore, decision: _Decision, say: Say
+) -> tuple[list[int], float]:
+    """Print the audit answer; the rows to remove, and the change of the margin that it predicts."""
     from traceprop.attribution import compute_influence_scores
 
-    decided = _decision(model, prepared.applicant)
-    margin = _margin(model, prepared.applicant, decided)
     say(
-        f"\nThe model decided class {decided} for held-out row {prepared.applicant_row} "
-        f"(margin {margin:+.4f}). The rows that pushed it there most:"
+        f"\nHeld-out row {decision.row} was given class {decision.decided} "
+        f"(margin {decision.margin(model):+.4f}). The rows that pushed it there most:"
     )
-    for sample, score in compute_influence_scores(model, store, prepared.applicant, top_k=5):
+    scores = compute_influence_scores(model, store, decision.inputs, top_k=ROWS_NAMED)
+    for sample, score in scores:
         say(f"  {score:+.5f}  {store.get_provenance(sample)}")
-
-
-def _rows_to_remove(model: nn.Module, store: GradientStore, prepared: _Prepared) -> list[int]:
-    """Source rows of the samples that pushed the decision most."""
-    from traceprop.attribution import compute_influence_scores
-
-    scores = compute_influence_scores(model, store, prepared.applicant, top_k=ROWS_TO_REMOVE)
-    return [
+    removed = scores[:ROWS_REMOVED]
+    rows = [
         int(row)
-        for sample, _ in scores
+        for sample, _ in removed
         for rows in store.get_provenance(sample).rows.values()
         for row in rows
     ]
+    return rows, -sum(score for _, score in removed)
 
 
 def _remove(
     model: nn.Module,
     store: GradientStore,
+    decision: _Decision,
     table: Path,
     rows: list[int],
-    prepared: _Prepared,
+    predicted: float,
     folder: Path,
     say: Say,
 ) -> None:
     """Take rows out of the model, sign the certificate, and check it as a stranger would."""
-    from traceprop.attribution import compute_influence_scores
     from traceprop.compliance.verify import verify
     from traceprop.unlearn import approximate_unlearn, export_compliance, record
 
-    decided = _decision(model, prepared.applicant)
-    before = _margin(model, prepared.applicant, decided)
     forget_set = store.samples_from_source(table, rows=rows)
-    removed = {int(sample) for sample in forget_set}
-    scores = compute_influence_scores(model, store, prepared.applicant, top_k=store.n_samples)
-    predicted = -sum(score for sample, score in scores if sample in removed)
-
     unlearned = approximate_unlearn(model, forget_set)
-    after = _margin(unlearned, prepared.applicant, decided)
     done = record(unlearned)
     say(f"\nRemoved {table.name} rows {', '.join(map(str, rows))}: {done.removal_class}")
     say(f"  {done.reason}")
-    say(f"  margin {before:+.4f} → {after:+.4f} (scores predicted a change of {predicted:+.4f})")
-
+    say(
+        f"  margin {decision.margin(model):+.4f} → {decision.margin(unlearned):+.4f} "
+        f"(the scores predicted a change of {predicted:+.4f})"
+    )
     report = export_compliance(
         model_before=model,
         model_after=unlearned,
@@ -236,7 +258,5 @@ def _remove(
         store=store,
         regulation="EU_AI_ACT_ART26",
     )
-    certificate = folder / "certificate.json"
-    report.save(certificate)
-    verdict = verify(certificate)
-    say(f"\nCertificate: {certificate}\n  {verdict.reason}")
+    report.save(folder / "certificate.json")
+    say(f"\nCertificate: {verify(folder / 'certificate.json').reason}")

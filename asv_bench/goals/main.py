@@ -24,7 +24,7 @@ from tests.e2e.main_job import (
     plain_preparation,
     run_main_job,
 )
-from tests.naive.gradients import per_sample_gradients
+from tests.naive.gradients import gradients
 from tests.naive.retrain import leave_one_out_margins, retrained_weights
 from tests.robustness.bad_inputs import BAD_INPUTS, complaint
 from traceprop.attribution import compute_influence_scores
@@ -128,17 +128,19 @@ def _second_process(job: Job, folder: Path) -> Goal:
 
 
 def _gradients(job: Job) -> Goal:
-    record_ = job.store.record
-    inputs = torch.from_numpy(np.array(record_.inputs))
-    targets = torch.from_numpy(np.array(record_.targets))
-    ours = np.asarray(flat_gradients(job.model, inputs, targets, record_.loss))
-    plain = per_sample_gradients(job.model, inputs, targets, record_.loss)
+    run = job.store.record
+    inputs = torch.from_numpy(np.array(run.inputs))
+    targets = torch.from_numpy(np.array(run.targets))
+    ours = np.asarray(flat_gradients(job.model, inputs, targets, run.loss))
+    plain = gradients(job.model, inputs, targets, torch.nn.functional.cross_entropy)
     error = np.abs(ours - plain).max() / np.abs(plain).max()
     return at_most("per-sample gradients against one autograd pass a sample", error, 1e-5)
 
 
 def _removal(job: Job, folder: Path) -> Iterator[Goal]:
-    X, y, rows = plain_preparation(job.table)
+    # What the model was given: the float32 inputs. The bound speaks of a retraining on these.
+    X, y = np.array(job.store.record.inputs, float), np.array(job.store.record.targets)
+    _, _, rows = plain_preparation(job.table)
     forget_set = job.store.samples_from_source("credit_scores.csv", rows=rows[:10].tolist())
     new = approximate_unlearn(job.model, forget_set)
     keep = np.setdiff1d(np.arange(len(rows)), list(forget_set))

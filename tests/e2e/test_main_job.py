@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
-from traceprop.compliance.verify import verify
-from traceprop.unlearn import approximate_unlearn, export_compliance, record
 
 import traceprop as tp
 from tests.e2e.main_job import (
@@ -27,7 +25,9 @@ from tests.e2e.main_job import (
 )
 from tests.naive.retrain import leave_one_out_margins
 from traceprop.attribution import GradientStore, TrainingContext, compute_influence_scores
+from traceprop.compliance.verify import verify
 from traceprop.lineage import values
+from traceprop.unlearn import approximate_unlearn, export_compliance, record
 
 
 @pytest.fixture(scope="module")

@@ -130,11 +130,11 @@ def complaint(case: BadInput, job: Job, folder: Path) -> str | None:
     arguments = case.arguments(job, folder)
     before = fingerprint(folder, job.store.path)
     result = CliRunner().invoke(main, arguments)
-    lines = [line for line in result.output.splitlines() if not line.startswith("Warning:")]
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("Warning:")]
     if result.exit_code != 1:
         return f"exit status {result.exit_code}: {result.output} {result.exception!r}"
     if len(lines) != 1:
-        return f"not one line: {result.output}"
+        return f"not one line of error: {result.stderr}"
     missing = [name for name in case.names if name not in lines[0]]
     if missing:
         return f"doesn't name {missing}: {lines[0]}"
