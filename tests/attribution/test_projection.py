@@ -112,17 +112,25 @@ def test_real_gradients_are_little_distorted(
 
 
 @pytest.mark.parametrize("n_terms", [1, 2, 60])
-@pytest.mark.parametrize("i", [0, 1])
-def test_a_share_is_projected_alike_however_it_is_given(i: int, n_terms: int) -> None:
-    n, (p, q) = 5, BLOCKS[i].shape
+def test_factors_are_projected_like_the_matrix_that_they_make(n_terms: int) -> None:
+    n, (p, q) = 9, BLOCKS[0].shape
     left, right = vectors(n, n_terms * p), vectors(n, n_terms * q)
     left, right = left.reshape(n, n_terms, p), right.reshape(n, n_terms, q)
     projector = Projector(BLOCKS, K, seed=1, repetitions=2)
-    outer, formed = Sketch(projector, n), Sketch(projector, n)
-    outer.add_outer(i, left, right)
-    formed.add(i, np.einsum("ntp,ntq->npq", left, right))
+    factored, formed = Sketch(projector, n), Sketch(projector, n)
+    factored.add_factors(0, left, right)
+    formed.add(0, np.einsum("ntp,ntq->npq", left, right))
     scale = np.sqrt(n_terms * p * q)
-    assert_allclose(outer.rows(), formed.rows(), rtol=0, atol=1e-5 * scale)
+    assert_allclose(factored.rows(), formed.rows(), rtol=0, atol=1e-5 * scale)
+
+
+def test_factors_are_taken_where_that_is_cheaper() -> None:
+    blocks = (Block("wide", (130, 150), linear=True), Block("small", (4, 6), linear=True))
+    sketch = Sketch(Projector(blocks, 4096), 1)
+    assert sketch.takes_factors(0, 1)
+    assert not sketch.takes_factors(0, 1000)
+    assert not sketch.takes_factors(1, 1)
+    assert not Sketch(Projector(BLOCKS, D), 1).takes_factors(0, 1)
 
 
 def test_segments_are_projected_like_rows_of_a_matrix() -> None:

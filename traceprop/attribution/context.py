@@ -22,7 +22,6 @@ from traceprop.attribution.batch_samples import (
     BatchSamples,
     Forward,
     at_the_door,
-    carried_samples,
     given_samples,
     samples_of,
 )
@@ -37,7 +36,7 @@ from traceprop.attribution.loss_graph import (
 from traceprop.attribution.optimizer import OptimizerWatch
 from traceprop.attribution.projection import Projector, Sketch
 from traceprop.attribution.record import TrainingRecord
-from traceprop.attribution.recorder import Call, Recorder, Variant, blocks_of, layers_of
+from traceprop.attribution.recorder import Call, Hook, Recorder, Variant, blocks_of, layers_of
 from traceprop.attribution.run_data import Keep, RunData
 from traceprop.curvature.architecture import describe
 from traceprop.curvature.digest import model_digest
@@ -105,8 +104,7 @@ class TrainingContext:
         self._watch = OptimizerWatch(model, optimizer)
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._data: RunData | None = None
-        # The run of the model that a loss is expected from: whose it is, and what came out.
-        self._latest: tuple[Forward, ModelOutput] | None = None
+        self._latest: ModelOutput | None = None  # what a loss is expected to be computed from
 
     def __enter__(self) -> Self:
         if self._data is not None:
@@ -122,8 +120,10 @@ class TrainingContext:
         # Before the model's own hook, since a model may be one layer, and that hook ends its run.
         self._recorder.install()
         self._handles = [
-            self.model.register_forward_pre_hook(self._enters, prepend=True, with_kwargs=True),
-            self.model.register_forward_hook(self._leaves, always_call=True),
+            self.model.register_forward_pre_hook(
+                Hook(self._enters), prepend=True, with_kwargs=True
+            ),
+            self.model.register_forward_hook(Hook(self._leaves), always_call=True),
         ]
         self._watch.install()
         return self
@@ -155,11 +155,8 @@ class TrainingContext:
                 "parameters were frozen or unfrozen since the context was entered; begin a new "
                 "context, with a store of its own, when that changes"
             )
-        graph = read_loss(loss, self._latest[1] if self._latest else None)
+        graph = read_loss(loss, self._latest)
         given = given_samples(samples)
-        expected = given or carried_samples([self._latest[0]] if self._latest else [])
-        if expected is not None:  # refuse before any gradient is touched
-            resolve(graph, len(expected.ids), self._criterion)
         wanted = [self._parameters[block.name] for block in self._projector.blocks]
         is_checked = data.steps & (data.steps + 1) == 0  # steps 1, 2, 4, 8 …
         before = [_copy(p.grad) for p in wanted] if is_checked else []
@@ -200,9 +197,9 @@ class TrainingContext:
         return args, kwargs
 
     def _leaves(self, model: nn.Module, args: Any, output: Any) -> None:
-        forward, self._recorder.forward = self._recorder.forward, None
-        if isinstance(forward, Forward) and isinstance(output, Tensor) and output.grad_fn:
-            self._latest = forward, ModelOutput(output.grad_fn, tuple(output.shape))
+        self._recorder.forward = None
+        if isinstance(output, Tensor) and output.grad_fn is not None:
+            self._latest = ModelOutput(output.grad_fn, tuple(output.shape))
 
     def _record(
         self, data: RunData, graph: LossGraph, calls: list[Call], batch: BatchSamples

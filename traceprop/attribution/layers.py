@@ -19,6 +19,9 @@ from torch.nn import functional
 from traceprop.attribution.projection import Sketch
 from traceprop.errors import CaptureError
 
+# How many numbers of per-sample gradients are formed at a time.
+_FORMED_NUMBERS = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Outer:
@@ -30,7 +33,15 @@ class Outer:
 
     def add_to(self, sketch: Sketch, i: int) -> None:
         """Add the share to parameter i of a batch's rows."""
-        sketch.add_outer(i, self.left.numpy(force=True), self.right.numpy(force=True))
+        n, n_terms, p = self.left.shape
+        if sketch.takes_factors(i, n_terms):
+            sketch.add_factors(i, self.left.numpy(force=True), self.right.numpy(force=True))
+            return
+        step = max(1, _FORMED_NUMBERS // (p * self.right.shape[2]))
+        for start in range(0, n, step):
+            part = slice(start, start + step)
+            formed = self.left[part].mT @ self.right[part]
+            sketch.add(i, formed.numpy(force=True), part)
 
     def total(self, shape: torch.Size) -> tuple[Tensor, float]:
         """Return the sum over the samples, and a bound on its norm."""

@@ -13,12 +13,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.errors import AttributionError, StoreError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Floats = NDArray[np.float32]
 
@@ -29,8 +32,8 @@ _TENSOR_FROM = 4
 # Measured nanoseconds, for choosing how a tensor sketch is computed (the map is the same): an FFT
 # pair and its product per k log2 k, a multiply-add of a matrix product, a scattered add.
 _FFT_NS, _PRODUCT_NS, _SCATTER_NS = 0.25, 0.1, 1.3
-# Memory that a step over part of a batch may take for what it forms.
-_CHUNK_NUMBERS = 8 << 20
+# Sketches are made of this many numbers at a time, which stay in a core's cache.
+_CACHED_NUMBERS = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,55 +225,14 @@ class Sketch:
     ) -> None:
         self._projector = projector
         self._rows = np.zeros((n, projector.width), dtype)
-        self._spectrum: NDArray[np.complex64] | None = None
+        self._spectrum: Tensor | None = None
         sizes = [block.size for block in projector.blocks]
         self._starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
         self._exact = projector.kind == "identity"
         self._tables = () if self._exact else _tables(projector)
 
-    def add(self, i: int, gradients: NDArray[Any]) -> None:
-        """Add per-sample gradients `(n, ...)` of parameter i, each with the parameter's size."""
-        self._add(i, gradients, slice(None))
-
-    def add_outer(self, i: int, left: NDArray[Any], right: NDArray[Any]) -> None:
-        """Add Σ_t left[:, t] ⊗ right[:, t] to parameter i, whose size is p·q.
-
-        Parameters
-        ----------
-        i : int
-            The parameter.
-        left, right : ndarray, shape (n, T, p) and (n, T, q)
-            The factors. The sum is formed, for part of the batch at a time, only where projecting
-            the factors isn't the cheaper way.
-        """
-        n, n_terms, n_rows = left.shape
-        k, size = self._projector.k, n_rows * right.shape[2]
-        spectral = not self._exact and self._tables[i].is_tensor
-        spectral = spectral and n_terms * k * math.log2(k) * _FFT_NS < size * (
-            n_terms * _PRODUCT_NS + _SCATTER_NS
-        )
-        step = max(1, _CHUNK_NUMBERS // (n_terms * k if spectral else size))
-        for start in range(0, n, step):
-            part = slice(start, start + step)
-            if spectral:
-                self._add_spectral(i, left[part], right[part], part)
-            else:
-                self._add(i, left[part].transpose(0, 2, 1) @ right[part], part)
-
-    def add_segments(self, i: int, index: NDArray[np.int64], values: NDArray[Any]) -> None:
-        """Add `values[:, t]` (n, T, w) to row `index[:, t]` of parameter i, of shape (p, w)."""
-        if self._exact:
-            gradients = np.zeros((len(values), *self._projector.blocks[i].shape), values.dtype)
-            np.add.at(gradients, (np.arange(len(values))[:, None], index), values)
-            self.add(i, gradients)
-            return
-        from numba_kernels.projection import line_sjlt_segments
-
-        values = np.ascontiguousarray(values, np.float32)
-        key, repetitions = self._tables[i].key, self._projector.repetitions
-        line_sjlt_segments(index, values, key, repetitions, self._rows)
-
-    def _add(self, i: int, gradients: NDArray[Any], part: slice) -> None:
+    def add(self, i: int, gradients: NDArray[Any], part: slice = slice(None)) -> None:
+        """Add per-sample gradients `(m, ...)` of parameter i to the batch, or to part of it."""
         block, rows = self._projector.blocks[i], self._rows[part]
         flat = gradients.reshape(len(rows), block.size)
         if self._exact:
@@ -287,31 +249,75 @@ class Sketch:
         else:
             line_sjlt(flat, tables.key, self._projector.repetitions, rows)
 
-    def _add_spectral(self, i: int, left: NDArray[Any], right: NDArray[Any], part: slice) -> None:
-        """Add the outer products' TensorSketch: a product of spectra is a convolution."""
-        from scipy import fft
+    def takes_factors(self, i: int, n_terms: int) -> bool:
+        """Tell whether parameter i is sketched faster from T outer products than from their sum."""
+        if self._exact or not self._tables[i].is_tensor:
+            return False
+        k, size = self._projector.k, self._projector.blocks[i].size
+        spectral = n_terms * k * math.log2(k) * _FFT_NS
+        return spectral < size * (n_terms * _PRODUCT_NS + _SCATTER_NS)
 
-        from numba_kernels.projection import count_sketch
+    def add_factors(self, i: int, left: NDArray[Any], right: NDArray[Any]) -> None:
+        """Add Σ_t left[:, t] ⊗ right[:, t] to parameter i without forming it.
+
+        Parameters
+        ----------
+        i : int
+            A parameter for which `takes_factors` holds.
+        left, right : ndarray, shape (n, T, p) and (n, T, q)
+            The factors of a (p, q) matrix. The sketch of their product is the cyclic convolution
+            of their count sketches, which is a product of spectra.
+        """
+        import torch
 
         n, n_terms, _ = left.shape
         k = self._projector.k
-        tables = self._tables[i]
-        spectra = []
-        for factor, table in ((left, tables.rows), (right, tables.columns)):
-            flat = np.ascontiguousarray(factor, np.float32).reshape(n * n_terms, -1)
-            counts = np.zeros((len(flat), k), np.float32)
-            count_sketch(flat, *table, counts)
-            spectra.append(fft.rfft(counts))
-        product = np.multiply(spectra[0], spectra[1], out=spectra[0])
         if self._spectrum is None:
-            self._spectrum = np.zeros((len(self._rows), k // 2 + 1), np.complex64)
-        self._spectrum[part] += product.reshape(n, n_terms, -1).sum(1)
+            self._spectrum = torch.zeros(n, k // 2 + 1, dtype=torch.complex64)
+        step = max(1, _CACHED_NUMBERS // (n_terms * k))
+        counts = np.empty((min(step, n) * n_terms, k), np.float32)
+        tables = self._tables[i]
+        for start in range(0, n, step):
+            part = slice(start, start + step)
+            sketches = (
+                _count_sketch(factor[part], table, counts)
+                for factor, table in ((left, tables.rows), (right, tables.columns))
+            )
+            first, second = (torch.fft.rfft(torch.from_numpy(sketch)) for sketch in sketches)
+            shape = (-1, n_terms, k // 2 + 1)
+            if n_terms == 1:
+                self._spectrum[part].addcmul_(first, second)
+            else:
+                self._spectrum[part] += first.mul_(second).reshape(shape).sum(1)
+
+    def add_segments(self, i: int, index: NDArray[np.int64], values: NDArray[Any]) -> None:
+        """Add `values[:, t]` (n, T, w) to row `index[:, t]` of parameter i, of shape (p, w)."""
+        if self._exact:
+            gradients = np.zeros((len(values), *self._projector.blocks[i].shape), values.dtype)
+            np.add.at(gradients, (np.arange(len(values))[:, None], index), values)
+            self.add(i, gradients)
+            return
+        from numba_kernels.projection import line_sjlt_segments
+
+        values = np.ascontiguousarray(values, np.float32)
+        key, repetitions = self._tables[i].key, self._projector.repetitions
+        line_sjlt_segments(index, values, key, repetitions, self._rows)
 
     def rows(self) -> NDArray[Any]:
         """Return the projected rows, (n, width): call once, when every share was added."""
         if self._spectrum is not None:
-            from scipy import fft
+            import torch
 
-            self._rows += fft.irfft(self._spectrum, self._projector.k)
+            self._rows += torch.fft.irfft(self._spectrum, self._projector.k).numpy()
             self._spectrum = None
         return self._rows
+
+
+def _count_sketch(factor: NDArray[Any], table: tuple[Any, ...], counts: Floats) -> Floats:
+    from numba_kernels.projection import count_sketch
+
+    flat = np.ascontiguousarray(factor, np.float32).reshape(-1, factor.shape[2])
+    out = counts[: len(flat)]
+    out[:] = 0
+    count_sketch(flat, *table, out)
+    return out

@@ -6,7 +6,7 @@ gradient comes back to leaves nothing behind; outside of `recording` the hooks k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -112,6 +112,28 @@ def layers_of(model: nn.Module, blocks: Sequence[Block]) -> list[Layer]:
     return layers
 
 
+class Hook:
+    """A hook on this model alone: in a copy, or a pickle, of the model it does nothing.
+
+    Parameters
+    ----------
+    function : callable or None
+        What to call.
+    """
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any] | None) -> None:
+        self._function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function; without one nothing changes."""
+        return None if self._function is None else self._function(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[type[Hook], tuple[None]]:
+        return Hook, (None,)
+
+
 class Recorder:
     """Hooks on layers; what backward passes bring while `recording` is collected.
 
@@ -130,7 +152,7 @@ class Recorder:
     def install(self) -> None:
         """Put a hook on each layer."""
         for layer in self._layers:
-            hook = partial(self._ran, layer)
+            hook = Hook(partial(self._ran, layer))
             handle = layer.module.register_forward_hook(hook, with_kwargs=True)
             self._handles.append(handle)
 
