@@ -62,13 +62,17 @@ def restore_model(store: GradientStore, factory: Callable[[], nn.Module] | None 
             f"{store.path} has no description of its model, whose layers are not all torch's own. "
             "Give a function that returns an untrained one (--model package.module:function)."
         )
-    weights = {name: torch.from_numpy(value.copy()) for name, value in record.final_weights.items()}
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as mismatch:
+    recorded = {name: tuple(value.shape) for name, value in record.final_weights.items()}
+    given = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    if recorded != given:
+        names = ", ".join(sorted(n for n in recorded | given if recorded.get(n) != given.get(n)))
         raise StoreError(
-            f"The recorded weights of {store.path} don't fit the given model: {mismatch}"
-        ) from mismatch
+            f"The recorded weights of {store.path} don't fit the given model: they differ in "
+            f"{names}. Give the function that made the model which was trained."
+        )
+    model.load_state_dict(
+        {name: torch.from_numpy(value.copy()) for name, value in record.final_weights.items()}
+    )
     return model.eval()
 
 
