@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property
 from typing import Any
 
@@ -9,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.attribution.files import StoreFolder, surfaced
-from traceprop.attribution.manifest import SCHEMA, Manifest
+from traceprop.attribution.manifest import SCHEMA, Look, Manifest
 from traceprop.attribution.projection import Projector
 from traceprop.attribution.provenance import Provenance
 from traceprop.attribution.record import TrainingRecord, load_record
 from traceprop.attribution.shards import open_rows, open_sample_ids
 from traceprop.attribution.writer import RECORD
+from traceprop.errors import StoreError, StoreWarning
 
 
 class CommittedRun:
@@ -73,11 +75,35 @@ class CommittedRun:
             "manifest": manifest.name,
             "bytes": sum(entry.size for entry in manifest.entries()),
             "sources": [
-                {name: source[name] for name in ("uri", "kind", "sha256", "n_rows")}
-                for source in manifest.sources
+                {name: stored["source"][name] for name in ("uri", "kind", "sha256", "n_rows")}
+                for stored in manifest.sources
             ],
             "steps": list(manifest.steps),
             "model_sha256": record.model_digest,
             "loss": record.loss and record.loss.to_json(),
             "penalty": record.penalty,
         }
+
+
+def newest_run(folder: StoreFolder, found: Look) -> CommittedRun | None:
+    """Return the run that a folder holds, None where nothing was committed.
+
+    Raises
+    ------
+    StoreError
+        There are manifests, but none is whole. Where an older one is, a `StoreWarning` says so.
+    """
+    if found.manifest is None:
+        if found.damaged:
+            raise StoreError(
+                f"{folder.root} holds no whole run: {'; '.join(found.damaged)}. Copy the store "
+                f"again from a good one, or record the run again with overwrite=True."
+            )
+        return None
+    if found.damaged:
+        warnings.warn(
+            f"{folder.root} is open as of {found.manifest.name}: {'; '.join(found.damaged)}.",
+            StoreWarning,
+            stacklevel=3,
+        )
+    return CommittedRun(folder, found.manifest)

@@ -73,7 +73,7 @@ class Manifest:
     steps : tuple of str
         The preprocessing of the training inputs, by name.
     sources : tuple of dict
-        What `Source.to_json` gave for every source of the training tensors.
+        What `describe_source` gave for every source of the training tensors.
     run : str
         The folder of the run's own files: its provenance and its training record.
     shards : tuple of ShardEntry

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import operator
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -17,17 +18,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from traceprop.attribution.dropped import dropping_step
 from traceprop.attribution.files import StoreFolder
 from traceprop.attribution.manifest import Manifest
 from traceprop.attribution.sample_rows import SampleRows, open_sample_rows
+from traceprop.attribution.shards import open_sample_ids
+from traceprop.attribution.stored_source import StoredSource
 from traceprop.attribution.writer import LINEAGE
-from traceprop.errors import RowError, SourceError, StoreError
-from traceprop.lineage.rowset import RowSet
+from traceprop.errors import RowError, SourceError, StoreError, StoreWarning
+from traceprop.lineage.query import SourceMap
+from traceprop.lineage.rowset import Rows, RowSet
 from traceprop.lineage.source import Source
+from traceprop.lineage.trace import Trace
 
 if TYPE_CHECKING:
     from traceprop.lineage import LineageGraph
-    from traceprop.lineage.trace import Trace
 
 _SHOWN = 5
 
@@ -50,31 +55,41 @@ class Provenance:
         return open_sample_rows(self._folder, self._manifest.run, len(self._manifest.sources))
 
     @cached_property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[StoredSource, ...]:
         """The sources, as they were when the run was committed."""
-        return tuple(Source.from_json(stored) for stored in self._manifest.sources)
+        return tuple(map(StoredSource, self._manifest.sources, self._rows))
+
+    @cached_property
+    def _changes(self) -> dict[Source, str]:
+        """Sources whose file has changed; each is looked at once a process."""
+        found = ((source, source.change()) for source in self.sources)
+        return {source: change for source, change in found if change is not None}
+
+    @cached_property
+    def _trained(self) -> NDArray[np.bool_]:
+        """For each row of the training tensor, whether it has a gradient."""
+        trained = np.zeros(len(self._rows[0].indptr) - 1, bool)
+        trained[open_sample_ids(self._folder, self._manifest)] = True
+        return trained
 
     def trace(self, sample: int) -> Trace:
         """Return where a sample came from; `RowError` if there is no such sample."""
-        from traceprop.lineage.trace import Trace
-
         self._check_tracked()
         n = len(self._rows[0].indptr) - 1
         sample = operator.index(sample)
         if not 0 <= sample < n:
             raise RowError(f"There is no sample {sample}: {self._folder.root} has 0 to {n - 1}.")
-        found = {
+        found: dict[Source, RowSet] = {
             source: RowSet.from_sorted(np.array(rows.of_sample(sample)))
             for source, rows in zip(self.sources, self._rows, strict=True)
         }
-        found = {source: rows for source, rows in found.items() if len(rows)}
+        for source, change in self._changes.items():
+            if len(found[source]):
+                warnings.warn(f"{change}.", StoreWarning, stacklevel=3)
         return Trace(found, self._manifest.steps)
 
     def samples_of(
-        self,
-        uri: str | os.PathLike[str] | Source,
-        rows: Iterable[int],
-        recorded: NDArray[np.int64],
+        self, uri: str | os.PathLike[str] | Source, rows: Iterable[int]
     ) -> tuple[NDArray[np.int64], Mapping[Source, RowSet]]:
         """Return the samples that rows of a source flowed into, and these rows.
 
@@ -82,8 +97,6 @@ class Provenance:
         ----------
         uri : str, path-like or Source
         rows : iterable of int
-        recorded : ndarray of int64
-            The samples that have gradients.
 
         Raises
         ------
@@ -93,20 +106,17 @@ class Provenance:
         self._check_tracked()
         number = self._find(uri)
         source, sample_rows = self.sources[number], self._rows[number]
-        named = RowSet(rows)
-        wanted = named.to_numpy().astype(np.int64)
-        source.check_rows(wanted)
-        unused = sample_rows.unused(wanted)
+        named = source.check_rows(rows)
+        samples, unused = sample_rows.match(named.to_numpy())
         if unused.size:
-            raise RowError(self._why_unused(number, unused))
-        samples = sample_rows.samples_of(wanted)
-        without = samples[~_among(samples, recorded)]
-        if without.size:
+            raise RowError(self._why_unused(source, unused))
+        untrained = samples[~self._trained[samples]]
+        if untrained.size:
             raise RowError(
-                f"{source}: {_listed('sample', without)} came from these rows, but no recorded "
+                f"{source}: {_listed('sample', untrained)} came from these rows, but no recorded "
                 f"batch held them, so they have no gradients and weren't trained on."
             )
-        return samples, {source: named}
+        return samples, SourceMap({source: named})
 
     def sums(self, scores: Iterable[tuple[int, float]]) -> dict[Source, float]:
         """Sum scores per source, largest sum first."""
@@ -150,7 +160,11 @@ class Provenance:
 
     def _find(self, uri: str | os.PathLike[str] | Source) -> int:
         """Return the number of the source that is called so: exactly, by path, by file name."""
-        name = uri if isinstance(uri, str) else getattr(uri, "uri", None) or os.fspath(uri)
+        if isinstance(uri, Source):
+            if uri in self.sources:
+                return self.sources.index(uri)
+            raise self._unknown(uri.uri)
+        name = os.fspath(uri)
         for known in (
             [source.uri for source in self.sources],
             [source.path for source in self.sources],
@@ -161,33 +175,33 @@ class Provenance:
                 if len(hits) > 1:
                     paths = ", ".join(self.sources[i].path for i in hits)
                     raise SourceError(
-                        f"{name} is the name of several sources: {paths}. Give a path."
+                        f"{name} is the name of several sources ({paths}): give a path, or one of "
+                        f"the store's sources."
                     )
                 if hits:
                     return hits[0]
-        names = ", ".join(source.uri for source in self.sources)
-        raise SourceError(
-            f"{name} is no source of {self._folder.root}; its run was trained on {names}."
+        raise self._unknown(name)
+
+    def _unknown(self, name: str) -> SourceError:
+        known = ", ".join(source.uri for source in self.sources)
+        return SourceError(
+            f"{name} is no source of {self._folder.root}: its run was trained on {known}."
         )
 
-    def _why_unused(self, number: int, rows: NDArray[np.int64]) -> str:
-        """Say why no sample came from some rows of a source."""
-        source = self.sources[number]
-        which = _listed("row", rows)
-        return (
-            f"{source}: {which} never reached training, so there is nothing of it to remove from "
-            f"the model."
+    def _why_unused(self, source: Source, rows: Rows) -> str:
+        """Say that no sample came from some rows of a source, and at which step the first went."""
+        first = int(rows[0])
+        step = dropping_step(self.lineage(), source, first)
+        text = f"{source}: no sample came from {_listed('row', rows)}. "
+        text += (
+            f"Row {first} was dropped by {step} before training"
+            if step
+            else (f"Row {first} never reached training")
         )
+        return f"{text}; name rows that were trained on."
 
 
-def _among(samples: NDArray[np.int64], recorded: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which samples are among the recorded ones, without sorting these."""
-    known = np.zeros(int(max(samples.max(initial=-1), recorded.max())) + 1, bool)
-    known[recorded] = True
-    return known[samples]
-
-
-def _listed(noun: str, numbers: NDArray[np.int64]) -> str:
+def _listed(noun: str, numbers: Rows) -> str:
     shown = ", ".join(map(str, numbers[:_SHOWN].tolist()))
     if len(numbers) == 1:
         return f"{noun} {shown}"

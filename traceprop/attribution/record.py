@@ -177,7 +177,7 @@ def _npy(name: str, value: NDArray[Any]) -> Iterator[Bytes]:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(little))
     yield header.getvalue()
-    yield memoryview(little.reshape(-1).view(np.uint8))
+    yield little.reshape(-1).view(np.uint8).data
 
 
 def _read_all(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:

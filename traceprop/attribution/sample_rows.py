@@ -7,25 +7,25 @@ read only what they need.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.attribution.files import FileEntry, StoreFolder
-from traceprop.errors import StoreError
-from traceprop.lineage.rowset import distinct, row_dtype
+from traceprop.errors import SourceError, StoreError, StoreWarning
+from traceprop.lineage.rowset import Rows, distinct, row_dtype
 
 if TYPE_CHECKING:
     from traceprop.lineage import Origin
     from traceprop.lineage.source import Source
 
-Rows = NDArray[np.signedinteger[Any]]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class SampleRows:
     """The rows of one source that each sample came from.
 
@@ -47,80 +47,130 @@ class SampleRows:
     lines: NDArray[np.int64] | None
     byte_offsets: NDArray[np.int64] | None
 
+    @cached_property
+    def one_each(self) -> bool:
+        """Whether every sample came from exactly one row, as where rows are only filtered."""
+        n = len(self.indptr) - 1
+        return len(self.rows) == n and bool((np.diff(self.indptr) == 1).all())
+
     def of_sample(self, sample: int) -> Rows:
         """Return the sorted rows of one sample; empty where it has none in this source."""
         return self.rows[self.indptr[sample] : self.indptr[sample + 1]]
 
-    def samples_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the sorted samples that came from any of some rows (sorted, ≥ 0)."""
+    def match(self, rows: Rows) -> tuple[NDArray[np.int64], Rows]:
+        """Find the samples that came from any of some rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (r,)
+            Rows of the source, sorted.
+
+        Returns
+        -------
+        samples : ndarray of int64
+            Sorted, each once.
+        unused : ndarray
+            Those of `rows` that no sample came from.
+        """
         if not rows.size or not self.used.size:
-            return np.empty(0, np.int64)
+            return np.empty(0, np.int64), rows
         wanted = np.zeros(int(max(rows[-1], self.used[-1])) + 1, bool)
         wanted[rows] = True
         hits = np.flatnonzero(wanted[self.rows])
-        samples = np.searchsorted(self.indptr, hits, side="right") - 1
+        wanted[self.rows[hits]] = False
+        return self._samples_at(hits), rows[wanted[rows]]
+
+    def _samples_at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the samples that places in `rows` belong to, each once."""
+        if self.one_each:
+            return places
+        samples = np.searchsorted(self.indptr, places, side="right") - 1
         return samples[np.diff(samples, prepend=-1) > 0]
 
-    def unused(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return those of some sorted rows that no sample came from."""
-        at = np.searchsorted(self.used, rows)
-        known = at < self.used.size
-        known[known] = self.used[at[known]] == rows[known]
-        return rows[~known]
-
     def located(self, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-        """Return lines and byte offsets of used rows; None where the source has no lines."""
+        """Return lines and byte offsets of rows; None where lines or a row are not stored."""
         if self.lines is None or self.byte_offsets is None:
             return None
         at = np.searchsorted(self.used, rows)
+        if not np.array_equal(self.used.take(at, mode="clip"), rows):
+            return None
         return self.lines[at], self.byte_offsets[at]
 
 
-def merge_origins(origins: Iterable[Origin]) -> list[tuple[Source, NDArray[np.int64], Rows]]:
-    """Put the origins of several tensors of the same samples together, one entry a source.
+@dataclass(frozen=True, slots=True, eq=False)
+class MergedOrigin:
+    """The rows of one source that each sample came from, over all training tensors.
+
+    Parameters
+    ----------
+    source : Source
+    indptr, rows : ndarray
+        As in `SampleRows`.
+    """
+
+    source: Source
+    indptr: NDArray[np.int64]
+    rows: Rows
+
+
+def merge_origins(origins: Iterable[Origin]) -> list[MergedOrigin]:
+    """Put the origins of several tensors of the same samples together, one entry a source."""
+    merged: dict[Source, MergedOrigin] = {}
+    for origin in origins:
+        new = MergedOrigin(origin.source, np.asarray(origin.indptr, np.int64), origin.rows)
+        old = merged.get(origin.source)
+        merged[origin.source] = new if old is None else _union(old, new)
+    return list(merged.values())
+
+
+def locate_used(origin: MergedOrigin) -> dict[str, Rows]:
+    """Return the distinct rows of a source, and where in its file they are.
 
     Returns
     -------
-    list of (source, indptr, rows)
-        For every sample the sorted union of its rows, as in `SampleRows`.
+    dict of str to ndarray, shape (u,)
+        `row`, and for a source that has lines `line` (from 1) and `byte_offset`. A file that is
+        gone or changed since it was loaded is warned about and has no lines.
     """
-    merged: dict[Source, tuple[NDArray[np.int64], Rows]] = {}
-    for origin in origins:
-        new = (np.asarray(origin.indptr, np.int64), np.asarray(origin.rows))
-        old = merged.get(origin.source)
-        same = old is not None and all(map(np.array_equal, old, new))
-        merged[origin.source] = new if old is None or same else _union(old, new)
-    return [(source, indptr, rows) for source, (indptr, rows) in merged.items()]
+    source = origin.source
+    dtype = row_dtype(source.n_rows)
+    table: dict[str, Rows] = {"row": distinct(origin.rows, source.n_rows).astype(dtype, copy=False)}
+    try:
+        located = source.locate(table["row"])
+    except SourceError as error:
+        warnings.warn(f"Lines are not stored: {error}", StoreWarning, stacklevel=2)
+        return table
+    if located is not None:
+        table["line"], table["byte_offset"] = located
+    return table
 
 
 def write_sample_rows(
     folder: StoreFolder,
     below: str,
-    merged: Sequence[tuple[Source, NDArray[np.int64], Rows]],
+    merged: Sequence[MergedOrigin],
+    used: Sequence[dict[str, Rows]],
 ) -> list[FileEntry]:
-    """Write the rows of all sources, and where in their files they are.
+    """Write the rows of all sources, and what `locate_used` gave for each.
 
     One Arrow file has a column of lists per source, a row per sample; one file per source has its
     used rows with line and byte offset.
     """
     import pyarrow as pa
 
-    names, columns, entries = [], [], []
-    for i, (source, indptr, rows) in enumerate(merged):
-        dtype = row_dtype(source.n_rows)
-        rows = rows.astype(dtype, copy=False)
-        names.append(source.uri)
-        columns.append(pa.LargeListArray.from_arrays(pa.array(indptr), pa.array(rows)))
-        used = distinct(rows, source.n_rows).astype(dtype, copy=False)
-        table = {"row": used}
-        located = source.locate(used)
-        if located is not None:
-            table["line"], table["byte_offset"] = (np.asarray(x, np.int64) for x in located)
-        arrays = [pa.array(values) for values in table.values()]
-        content = _arrow_file(arrays, list(table))
+    columns = [
+        pa.LargeListArray.from_arrays(
+            pa.array(origin.indptr),
+            pa.array(origin.rows.astype(row_dtype(origin.source.n_rows), copy=False)),
+        )
+        for origin in merged
+    ]
+    content = _arrow_file(columns, [origin.source.uri for origin in merged])
+    entries = [folder.write(_sample_file(below), [content])]
+    for i, table in enumerate(used):
+        content = _arrow_file([pa.array(values) for values in table.values()], list(table))
         entries.append(folder.write(_source_file(below, i), [content]))
-    content = _arrow_file(columns, names)
-    return [folder.write(_sample_file(below), [content]), *entries]
+    return entries
 
 
 def open_sample_rows(folder: StoreFolder, below: str, n_sources: int) -> list[SampleRows]:
@@ -180,18 +230,18 @@ def _source_file(below: str, number: int) -> str:
     return f"{below}/source_rows-{number}.arrow"
 
 
-def _union(
-    one: tuple[NDArray[np.int64], Rows], other: tuple[NDArray[np.int64], Rows]
-) -> tuple[NDArray[np.int64], Rows]:
-    n = len(one[0]) - 1
-    samples = np.concatenate([_samples(one[0]), _samples(other[0])])
-    rows = np.concatenate([one[1], other[1]])
+def _union(one: MergedOrigin, other: MergedOrigin) -> MergedOrigin:
+    if np.array_equal(one.indptr, other.indptr) and np.array_equal(one.rows, other.rows):
+        return one
+    samples = np.concatenate([_samples(one.indptr), _samples(other.indptr)])
+    rows = np.concatenate([one.rows, other.rows])
     order = np.lexsort((rows, samples))
     samples, rows = samples[order], rows[order]
     first = np.ones(len(rows), bool)
     first[1:] = (samples[1:] != samples[:-1]) | (rows[1:] != rows[:-1])
-    counts = np.bincount(samples[first], minlength=n)
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), rows[first]
+    indptr = np.zeros(len(one.indptr), np.int64)
+    np.cumsum(np.bincount(samples[first], minlength=len(indptr) - 1), out=indptr[1:])
+    return MergedOrigin(one.source, indptr, rows[first])
 
 
 def _samples(indptr: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -51,11 +51,11 @@ def settings_for(
     StoreError
         A value can't be used, or the store was made with another one.
     """
-    if k is not None and (not isinstance(k, int) or isinstance(k, bool) or k < 1):
+    if k is not None and not _is_whole(k, 1, 1 << 31):
         raise StoreError(
             f"k={k!r} is no number of columns: give a whole number from 1 (and path=)."
         )
-    if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 1 << 63):
+    if seed is not None and not _is_whole(seed, 0, 1 << 63):
         raise StoreError(f"seed={seed!r} can't be used: give a whole number from 0 to 2**63 - 1.")
     if dtype is not None:
         check_dtype(dtype)
@@ -71,3 +71,8 @@ def settings_for(
         dtype=made.dtype if dtype is None else dtype,
         seed=made.seed if seed is None else seed,
     )
+
+
+def _is_whole(value: object, start: int, stop: int) -> bool:
+    """Tell whether a value is an int of a range; a caller may well have put a path in its place."""
+    return isinstance(value, int) and not isinstance(value, bool) and start <= value < stop

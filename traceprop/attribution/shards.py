@@ -120,7 +120,7 @@ def _encoded(gradients: NDArray[np.floating], dtype: np.dtype[np.float32]) -> It
     step = _rows_per_chunk(gradients.shape[1])
     for start in range(0, len(gradients), step):
         block = np.ascontiguousarray(gradients[start : start + step], dtype)
-        yield memoryview(block.reshape(-1).view(np.uint8))
+        yield block.reshape(-1).view(np.uint8).data
 
 
 def _rows_per_chunk(width: int) -> int:

@@ -9,7 +9,6 @@ lock, and a second writer is refused; a question never creates or changes a file
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -18,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.attribution.check import Verification, verify_store
-from traceprop.attribution.committed import CommittedRun
+from traceprop.attribution.committed import CommittedRun, newest_run
 from traceprop.attribution.files import StoreFolder, surfaced
 from traceprop.attribution.forget import ForgetSet
 from traceprop.attribution.lock import LOCK_CONTENT, LOCK_NAME, WriterLock
 from traceprop.attribution.manifest import Look, Manifest, look
 from traceprop.attribution.settings import settings_for
 from traceprop.attribution.writer import Run, commit_run, cut_strays
-from traceprop.errors import DataError, StoreError, StoreWarning
+from traceprop.errors import StoreError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -84,8 +83,10 @@ class GradientStore:
         self._overwrite = overwrite
         self._lock: WriterLock | None = None
         found = self._look()
-        self._run = None if overwrite else self._opened(found)
-        self._settings = settings_for(self.path, self._run and self._run.manifest, k, dtype, seed)
+        self._run = None if overwrite else newest_run(self._folder, found)
+        self._settings = settings_for(
+            self.path, self._run.manifest if self._run else None, k, dtype, seed
+        )
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -239,8 +240,7 @@ class GradientStore:
             The source doesn't have a row, or a row was not trained on (the message says at which
             step it was dropped).
         """
-        run = self._held()
-        samples, named = run.provenance.samples_of(uri, rows, run.sample_ids)
+        samples, named = self._held().provenance.samples_of(uri, rows)
         return ForgetSet(samples, named, self)
 
     def by_source(self, scores: Iterable[tuple[int, float]]) -> dict[Source, float]:
@@ -296,7 +296,7 @@ class GradientStore:
         """
         if self._lock is not None:
             return
-        self._refuse_second_run(self._run and self._run.manifest)
+        self._refuse_second_run(self._run.manifest if self._run else None)
         with surfaced(self.path, "Writing"):
             self._folder.create(LOCK_NAME, LOCK_CONTENT)
             lock = WriterLock(self.path)
@@ -343,8 +343,7 @@ class GradientStore:
         """
         ids = np.asarray(sample_ids, np.int64)
         run = Run(np.asarray(gradients), ids, projector, record, tuple(tensors or ()))
-        self._check_projector(run)
-        run.check()
+        run.check(self._settings)
         self.prepare()
         try:
             with surfaced(self.path, "Writing"):
@@ -369,23 +368,6 @@ class GradientStore:
         with surfaced(self.path, "Reading"):
             return look(self._folder)
 
-    def _opened(self, found: Look) -> CommittedRun | None:
-        """Return the run to answer from; warn where a newer one is damaged."""
-        if found.manifest is None:
-            if found.damaged:
-                raise StoreError(
-                    f"{self.path} holds no whole run: {'; '.join(found.damaged)}. Copy the store "
-                    f"again from a good one, or record the run again with overwrite=True."
-                )
-            return None
-        if found.damaged:
-            warnings.warn(
-                f"{self.path} is open as of {found.manifest.name}: {'; '.join(found.damaged)}.",
-                StoreWarning,
-                stacklevel=3,
-            )
-        return CommittedRun(self._folder, found.manifest)
-
     def _held(self) -> CommittedRun:
         if self._run is None:
             raise StoreError(
@@ -406,12 +388,4 @@ class GradientStore:
             raise StoreError(
                 f"{self.path} is damaged: {'; '.join(found.damaged)}. Give another path=, or "
                 f"replace it with overwrite=True."
-            )
-
-    def _check_projector(self, run: Run) -> None:
-        projector, width = run.projector, run.gradients.shape[-1]
-        if (projector.k, projector.seed) != (self.k, self.seed) or projector.width != width:
-            raise DataError(
-                f"Rows of {width} numbers, projected to {projector.width} with k={projector.k}, "
-                f"seed={projector.seed}, don't belong into a store of k={self.k}, seed={self.seed}."
             )

@@ -22,9 +22,15 @@ from numpy.typing import NDArray
 from traceprop.attribution.files import TEMPORARY_SUFFIX, FileEntry, StoreFolder
 from traceprop.attribution.manifest import MANIFEST_NAME, Look, Manifest
 from traceprop.attribution.record import TrainingRecord, save_record
-from traceprop.attribution.sample_rows import merge_origins, write_sample_rows
+from traceprop.attribution.sample_rows import (
+    MergedOrigin,
+    locate_used,
+    merge_origins,
+    write_sample_rows,
+)
 from traceprop.attribution.settings import Settings
 from traceprop.attribution.shards import SHARDS, check_rows, write_shard
+from traceprop.attribution.stored_source import describe_source
 from traceprop.errors import DataError
 
 if TYPE_CHECKING:
@@ -58,8 +64,16 @@ class Run:
     record: TrainingRecord
     tensors: tuple[ProvenanceTensor, ...]
 
-    def check(self) -> None:
+    def check(self, settings: Settings) -> None:
         """Raise `DataError` where gradients, record and tensors are out of step."""
+        projector, width = self.projector, self.gradients.shape[-1]
+        made = (projector.k, projector.seed, projector.width)
+        if made != (settings.k, settings.seed, width):
+            raise DataError(
+                f"Rows of {width} numbers and a projection to {projector.width} with "
+                f"k={projector.k}, seed={projector.seed} don't belong into a store of "
+                f"k={settings.k}, seed={settings.seed}."
+            )
         check_rows(self.gradients, self.sample_ids)
         n = len(self.record.inputs)
         if self.sample_ids.max() >= n:
@@ -108,6 +122,7 @@ def _write(folder: StoreFolder, before: Look, settings: Settings, run: Run) -> M
     below = f"run-{number}"
     shard = 1 + max(_numbers(folder.root / SHARDS, _SHARD_NAME, group=2), default=-1)
     origins = _origins(run.tensors)
+    used = [locate_used(origin) for origin in origins]
     parent = before.manifest and before.sha256 and (before.manifest.number, before.sha256)
     manifest = Manifest(
         number=number,
@@ -119,11 +134,14 @@ def _write(folder: StoreFolder, before: Look, settings: Settings, run: Run) -> M
         width=run.gradients.shape[1],
         projector=run.projector.to_json(),
         steps=tuple(str(step) for step in run.tensors[0].ops()) if run.tensors else (),
-        sources=tuple(source.to_json() for source, _, _ in origins),
+        sources=tuple(
+            describe_source(origin.source, located="line" in table)
+            for origin, table in zip(origins, used, strict=True)
+        ),
         run=below,
         shards=(write_shard(folder, _RANK, shard, run.gradients, run.sample_ids, settings.dtype),),
         files=(
-            *(write_sample_rows(folder, below, origins) if origins else ()),
+            *(write_sample_rows(folder, below, origins, used) if origins else ()),
             *_save_lineage(folder, below, run.tensors),
             *save_record(folder, f"{below}/{RECORD}", run.record),
         ),
@@ -156,7 +174,7 @@ def cut_strays(folder: StoreFolder, kept: Manifest | None) -> None:
             folder.truncate(path.relative_to(root).as_posix(), sizes[path])
 
 
-def _origins(tensors: tuple[ProvenanceTensor, ...]):  # type: ignore
+def _origins(tensors: tuple[ProvenanceTensor, ...]) -> list[MergedOrigin]:
     if not tensors:
         return []
     from traceprop.lineage import origins

@@ -104,9 +104,9 @@ class Source:
             wanted = RowSet(rows)
         except TypeError as wrong:
             raise RowError(f"{rows!r} are not row numbers of {self.name}: give ints.") from wrong
-        span = wanted.ranges()
-        if span and (span[0].start < 0 or span[-1].stop > self.n_rows):
-            outside = span[0].start if span[0].start < 0 else span[-1].stop - 1
+        numbers = wanted.to_numpy()
+        if len(numbers) and (numbers[0] < 0 or numbers[-1] >= self.n_rows):
+            outside = numbers[0] if numbers[0] < 0 else numbers[-1]
             raise RowError(
                 f"{self.name} has no row {outside}: its rows are 0 to {self.n_rows - 1}."
             )
