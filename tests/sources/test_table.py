@@ -99,6 +99,20 @@ def test_rows_chosen_by_plain_keys(table: tp.Table, key, rows: list[int]) -> Non
         assert rows_of(chosen["job"][at]) == [row]
 
 
+def test_a_filter_is_one_step_however_many_columns_it_goes_through(table: tp.Table) -> None:
+    X = table[~table.missing("job")][["age", "job", "paid"]].to_tensor()
+    assert X.ops() == ["row_filter", "one_hot"]
+
+
+def test_columns_are_not_written_into(table: tp.Table) -> None:
+    for column in (table["age"], table[[0, 1]]["age"], table["job"]):
+        with pytest.raises(ValueError, match="read-only"):
+            column[0] = "1"
+        own = column.copy()
+        own[0] = "1"
+        assert values(table["age"])[0] == 31
+
+
 def test_an_index_that_is_written_into_afterwards_changes_nothing(table: tp.Table) -> None:
     index = np.array([2, 0])
     chosen = table[index]
@@ -122,7 +136,7 @@ def test_numbers_out(table: tp.Table) -> None:
     assert X.ops() == ["one_hot"]
     for row in range(4):
         assert rows_of(X[row]) == [row]
-    assert table.to_tensor(["paid"]).ops() == ["to_tensor"]
+    assert table.to_tensor(["paid"]).ops() == []
     assert table.to_tensor("paid").shape == (4, 1)
 
 
@@ -136,7 +150,7 @@ def test_names_stay_through_a_normalisation(table: tp.Table) -> None:
     X = table[[0, 3]].to_tensor(["age", "paid"])
     normal = (X - X.mean(axis=0)) / X.std(axis=0)
     assert normal.columns == ("age", "paid")
-    assert normal[:, 1].trace().steps == ("row_filter", "to_tensor", "normalize")
+    assert normal[:, 1].trace().steps == ("row_filter", "normalize")
 
 
 def test_lineage_of_a_table_is_saved_and_loaded(table: tp.Table, tmp_path: Path) -> None:

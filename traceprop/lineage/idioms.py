@@ -63,7 +63,12 @@ _QUIET: Final = frozenset(
         np.array_split,
     }
 )  # fmt: skip
-_QUIET_NAMES: Final = frozenset({"astype", "flatten", "view", "overwrite", "source", "constant"})
+_QUIET_NAMES: Final = frozenset(
+    {
+        "astype", "flatten", "view", "overwrite", "source", "constant",
+        "row_numbers", "column", "text_of_codes", "to_tensor",
+    }
+)  # fmt: skip
 _REDUCED: Final[dict[Any, Any]] = {np.minimum: np.min, np.maximum: np.max, np.add: np.sum}
 _DEPTH: Final = 6  # operations between a scaling step and the statistic it uses
 

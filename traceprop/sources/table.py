@@ -1,8 +1,8 @@
 """A table of named columns whose rows know which data row of a source they are.
 
 Small on purpose: columns in, selections of rows and columns, and a float64 tensor out. Every column
-is a 1-D ProvenanceTensor; text is kept as category codes. Rows are chosen for all columns by the
-same mask or index, which the columns' lineages share.
+is a 1-D ProvenanceTensor; text is kept as category codes. A table is its source's columns and one
+tracked selection of rows that they share: choosing rows moves no data, asking for a column does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from traceprop.errors import DataError, RowError, SourceError
 from traceprop.sources.columns import Column
-from traceprop.sources.encoding import as_text, side_by_side
+from traceprop.sources.table_ops import as_text, row_numbers, rows_of, side_by_side
 
 if TYPE_CHECKING:
     from traceprop.lineage import ProvenanceTensor, Source
@@ -36,21 +36,27 @@ class Table:
     >>> table = tp.read_csv("german.data", delimiter=" ", header=False)  # doctest: +SKIP
     >>> grown_up = table[table["f12"] > 25]  # doctest: +SKIP
     >>> X = grown_up.to_tensor(["f1", "f3"])  # f1, f3=A40, f3=A41, …  # doctest: +SKIP
+
+    Notes
+    -----
+    A table doesn't change, and its columns can't be written into; write into a `.copy()`.
     """
 
-    __slots__ = ("_gaps", "_tensors", "categories", "source")
+    __slots__ = ("_gaps", "_leaves", "_rows", "categories", "source")
 
     def __init__(
         self,
         source: Source,
-        tensors: Mapping[str, ProvenanceTensor],
+        leaves: Mapping[str, ProvenanceTensor],
         categories: Mapping[str, tuple[str, ...]],
         gaps: frozenset[str],
+        rows: ProvenanceTensor | None = None,
     ) -> None:
         self.source = source
         self.categories = MappingProxyType(dict(categories))
-        self._tensors = dict(tensors)
+        self._leaves = dict(leaves)  # all rows of the source
         self._gaps = gaps  # text columns that miss values somewhere in the source
+        self._rows = rows  # the rows chosen, None for all
 
     @classmethod
     def from_columns(cls, source: Source, columns: Mapping[str, Column]) -> Table:
@@ -63,25 +69,26 @@ class Table:
                 categories[name] = column.categories
                 if column.values.size and column.values.min() < 0:
                     gaps.add(name)
-        tensors = {
+            column.values.flags.writeable = False
+        leaves = {
             name: from_source(column.values, source, columns=(name,))
             for name, column in columns.items()
         }
-        return cls(source, tensors, categories, frozenset(gaps))
+        return cls(source, leaves, categories, frozenset(gaps))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns."""
-        return tuple(self._tensors)
+        return tuple(self._leaves)
 
     def __len__(self) -> int:
-        return int(next(iter(self._tensors.values())).shape[0])
+        return self.source.n_rows if self._rows is None else len(self._rows)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
+        return iter(self._leaves)
 
     def __contains__(self, column: object) -> bool:
-        return column in self._tensors
+        return column in self._leaves
 
     def __getitem__(self, key: Any) -> Any:
         """Return a column, some columns, or some rows.
@@ -104,8 +111,8 @@ class Table:
             tensor = self._tensor(key)
             return as_text(tensor, self.categories[key]) if key in self.categories else tensor
         if isinstance(key, list) and key and isinstance(key[0], str):
-            return self._with({name: self._tensor(name) for name in key})
-        return self._rows(key)
+            return self._with({name: self._leaf(name) for name in key}, self._rows)
+        return self._with(self._leaves, self._choose(key))
 
     def codes(self, column: str) -> ProvenanceTensor:
         """Return a text column's codes: int32, positions in `categories[column]`, -1 for missing.
@@ -189,21 +196,26 @@ class Table:
         kinds = (
             f"{name}: {len(self.categories[name])} categories"
             if name in self.categories
-            else f"{name}: {tensor.dtype}"
-            for name, tensor in self._tensors.items()
+            else f"{name}: {leaf.dtype}"
+            for name, leaf in self._leaves.items()
         )
         return f"Table of {self.source}, {len(self)} rows ({', '.join(kinds)})"
 
-    def _tensor(self, column: str) -> ProvenanceTensor:
-        if column not in self._tensors:
+    def _leaf(self, column: str) -> ProvenanceTensor:
+        if column not in self._leaves:
             raise SourceError(
                 f"the table of {self.source} has no column {column!r}; it has {', '.join(self)}"
             )
-        return self._tensors[column]
+        return self._leaves[column]
+
+    def _tensor(self, column: str) -> ProvenanceTensor:
+        """Return this table's rows of a column."""
+        leaf = self._leaf(column)
+        return leaf if self._rows is None else rows_of(leaf, self._rows)
 
     def _check_text(self, column: str) -> None:
         if column not in self.categories:
-            dtype = self._tensor(column).dtype
+            dtype = self._leaf(column).dtype
             raise SourceError(
                 f"column {column!r} of {self.source} is {dtype}, not text, so it has no "
                 f"categories; use table[{column!r}]"
@@ -216,24 +228,27 @@ class Table:
         categories = [*self.categories[column], *(["(missing)"] if column in self._gaps else [])]
         return [f"{column}={category}" for category in categories]
 
-    def _with(self, tensors: Mapping[str, ProvenanceTensor]) -> Table:
-        """Return a table of other tensors of this table's source."""
-        categories = {name: self.categories[name] for name in tensors if name in self.categories}
-        return Table(self.source, tensors, categories, self._gaps)
+    def _with(self, leaves: Mapping[str, ProvenanceTensor], rows: ProvenanceTensor | None) -> Table:
+        """Return a table of some of this one's columns and rows."""
+        categories = {name: self.categories[name] for name in leaves if name in self.categories}
+        return Table(self.source, leaves, categories, self._gaps, rows)
 
-    def _rows(self, key: Any) -> Table:
+    def _choose(self, key: Any) -> ProvenanceTensor:
+        """Return the source's row numbers that a mask, index or slice chooses of this table's."""
         from traceprop.lineage import ProvenanceTensor
 
         chosen = key
         if not isinstance(key, slice | ProvenanceTensor):
-            # One copy for all columns: whoever made the index may write into it afterwards.
             chosen = np.array([key] if isinstance(key, int) else key)
             if not chosen.size:
                 chosen = chosen.astype(np.intp)
         if not isinstance(key, slice) and chosen.ndim != 1:
             raise RowError(f"rows are chosen by a 1-D mask or index, not by shape {chosen.shape}")
+        rows = self._rows
+        if rows is None:
+            rows = row_numbers(next(iter(self._leaves.values())))
         try:
-            return self._with({name: tensor[chosen] for name, tensor in self._tensors.items()})
+            return cast("ProvenanceTensor", rows[chosen])
         except IndexError as error:
             raise RowError(
                 f"no such rows ({error}); this table has rows 0 to {len(self) - 1}"

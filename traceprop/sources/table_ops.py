@@ -1,7 +1,7 @@
-"""Categories as text and as columns of 0 and 1: two recorded operations of Traceprop's own.
+"""A table's own recorded operations: rows of a column, categories as text, one-hot columns.
 
-NumPy would need a lookup by code (which makes the codes a mere index) or an operation per category;
-each of these is one step, row by row, that can be run again.
+NumPy has functions that do each of these, but not as one step, and not so that a row of the result
+is known to be made of one row: `take` makes of category codes a mere index.
 """
 
 from __future__ import annotations
@@ -17,13 +17,26 @@ from traceprop.lineage.memo import memo
 from traceprop.lineage.node import Node, Op
 from traceprop.lineage.record import call
 from traceprop.lineage.registry import implements
-from traceprop.lineage.rowmap import Identity
+from traceprop.lineage.rowmap import Identity, Take
+from traceprop.lineage.rowset import row_dtype
 from traceprop.lineage.tensor import ProvenanceTensor
+
+
+def _count(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Count the rows of a column: 0, 1, …."""
+    return np.arange(len(column), dtype=row_dtype(len(column)))
+
+
+def _gather(column: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return some rows of a column, not to be written into."""
+    gathered: npt.NDArray[Any] = column[rows]
+    gathered.flags.writeable = False
+    return gathered
 
 
 def _look_up(codes: npt.NDArray[np.int32], categories: npt.NDArray[np.str_]) -> npt.NDArray[Any]:
     """Return each code's category; `categories` ends with the text for -1."""
-    return categories[codes]
+    return _gather(categories, codes)
 
 
 def _encode(*columns: npt.NDArray[Any], widths: Sequence[int]) -> npt.NDArray[np.float64]:
@@ -45,15 +58,39 @@ def _encode(*columns: npt.NDArray[Any], widths: Sequence[int]) -> npt.NDArray[np
     return out
 
 
+_ROW_NUMBERS = Op("row_numbers", _count)
+_COLUMN = Op("column", _gather)
 _TEXT = Op("text_of_codes", _look_up)
 _ONE_HOT = Op("one_hot", _encode)
 _TO_TENSOR = Op("to_tensor", _encode)
 
 
-@implements(_TEXT, _ONE_HOT, _TO_TENSOR, family="sources")
+@implements(_COLUMN, family="sources", values=(1,))
+def _rows_gathered(node: Node) -> Edges:
+    """Row i of the result is the row of the column that row number i says."""
+    return [
+        Edge(0, Take(node.args[1].array, node.inputs[0].n_rows)),
+        Edge(1, Identity(node.n_rows)),
+    ]
+
+
+@implements(_ROW_NUMBERS, _TEXT, _ONE_HOT, _TO_TENSOR, family="sources")
 def _rows_stay(node: Node) -> Edges:
     """Row i of the result is made of row i of every column."""
     return [Edge(i, Identity(node.n_rows)) for i in range(len(node.inputs))]
+
+
+def row_numbers(column: ProvenanceTensor) -> ProvenanceTensor:
+    """Return the row numbers 0, 1, … of a column, tracked, so that a table's rows can be chosen."""
+    numbers: ProvenanceTensor = call(_ROW_NUMBERS, (column,), {})
+    return numbers
+
+
+def rows_of(column: ProvenanceTensor, rows: ProvenanceTensor) -> ProvenanceTensor:
+    """Return the rows of a column that tracked row numbers say; shape (len(rows),)."""
+    tensor: ProvenanceTensor = call(_COLUMN, (column, rows), {})
+    memo(tensor.node).columns = memo(column.node).columns
+    return tensor
 
 
 def as_text(codes: ProvenanceTensor, categories: Sequence[str]) -> ProvenanceTensor:
