@@ -124,7 +124,7 @@ def test_a_second_data_set_is_refused(data: SampleDataset) -> None:
 
 
 @pytest.mark.parametrize(
-    "samples", [[[1, 2]], [0.5, 1.0], [-1, 2], [], ["a"], torch.tensor([True, False])]
+    "samples", [[[1, 2]], [0.5, 1.0], [-1, 2], [], ["a"], [2**31, 1], torch.tensor([True, False])]
 )
 def test_samples_that_are_no_rows_are_refused(data: SampleDataset, samples: Any) -> None:
     model = mlp()

@@ -199,6 +199,11 @@ def test_a_criterion_that_contradicts_the_graph_is_refused() -> None:
         read(lambda o: functional.mse_loss(o, values()), nn.MSELoss(reduction="sum"))
 
 
+def test_a_criterion_of_another_kind_is_refused() -> None:
+    with pytest.raises(CaptureError, match="criterion= is cross_entropy, but the loss is mse"):
+        read(lambda o: functional.mse_loss(o, values()), nn.CrossEntropyLoss())
+
+
 @pytest.mark.parametrize("criterion", [functional.mse_loss, nn.MSELoss(reduction="none")])
 def test_a_criterion_without_a_reduction_is_refused(criterion: object) -> None:
     with pytest.raises(CaptureError, match="'mean' or 'sum'"):

@@ -18,6 +18,7 @@ from traceprop.errors import CaptureError
 from traceprop.interop.torch import SampleDataset, SampleTensor
 from traceprop.interop.torch.sample_tensor import take_samples
 
+_TOO_MANY = 1 << 31  # more rows than that aren't trained on: such a number is a key, not a row
 _WAY_OUT = "give ctx.backward(loss, samples=...) the row of the training data of each sample"
 
 
@@ -85,7 +86,8 @@ def given_samples(samples: Any) -> BatchSamples | None:
             raise CaptureError(f"the tensor in samples= lost its ids in a write; {_WAY_OUT}")
         return batch
     array = samples.numpy(force=True) if isinstance(samples, Tensor) else np.asarray(samples)
-    if array.ndim != 1 or array.dtype.kind not in "iu" or len(array) == 0 or array.min() < 0:
+    is_list = array.ndim == 1 and array.dtype.kind in "iu" and len(array) > 0
+    if not is_list or array.min() < 0 or array.max() >= _TOO_MANY:
         raise CaptureError(
             f"samples= of shape {array.shape} and type {array.dtype} isn't a list of rows of the "
             f"training data; give one whole number from 0 up for each sample of the batch"

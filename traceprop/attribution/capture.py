@@ -28,9 +28,9 @@ PerSample = Callable[[Tensor, Tensor], Tensor]
 """(outputs, targets) -> one value a sample."""
 
 _CHUNK = 128
-# Rounding of sums in a parameter's precision, relative to the sizes of the summands.
+# What rounding does to a sum, relative to the sizes of the summands, by what they were computed in.
 _ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}
-_COARSE_ROUNDING = 3e-2
+_COARSE_ROUNDING = 3e-2  # half precision, and float32 on an accelerator, which may compute in TF32
 
 
 def project_calls(calls: Iterable[Call], sketch: Sketch, n: int, factor: float = 1.0) -> None:
@@ -56,7 +56,7 @@ def project_calls(calls: Iterable[Call], sketch: Sketch, n: int, factor: float =
         share.add_to(sketch, call.layer.blocks[share.parameter])
 
 
-def check_sum(calls: Iterable[Call], n: int, gradients: Sequence[Tensor | None]) -> None:
+def check_sum(calls: Sequence[Call], n: int, gradients: Sequence[Tensor | None]) -> None:
     """Check that the samples' gradients add up to what autograd gave.
 
     Finds a parameter that is used without its layer being called, and layers that change what
@@ -64,7 +64,7 @@ def check_sum(calls: Iterable[Call], n: int, gradients: Sequence[Tensor | None])
 
     Parameters
     ----------
-    calls : iterable of Call
+    calls : sequence of Call
         What a backward pass brought.
     n : int
         The batch size.
@@ -79,6 +79,7 @@ def check_sum(calls: Iterable[Call], n: int, gradients: Sequence[Tensor | None])
     totals: dict[int, Tensor] = {}
     bounds: dict[int, float] = {}
     names: dict[int, str] = {}
+    tolerance = max((_rounding(call.gradient) for call in calls), default=0.0)
     for call, share in _shares(calls, n, 1.0):
         i = call.layer.blocks[share.parameter]
         gradient = gradients[i]
@@ -93,13 +94,19 @@ def check_sum(calls: Iterable[Call], n: int, gradients: Sequence[Tensor | None])
             continue
         gradient = gradient.to_dense() if gradient.is_sparse else gradient
         off = gradient - totals[i] if i in totals else gradient
-        tolerance = _ROUNDING.get(gradient.dtype, _COARSE_ROUNDING)
+        tolerance = max(tolerance, _rounding(gradient))
         if float(off.norm()) > tolerance * max(float(gradient.norm()), bounds.get(i, 0.0)):
             raise CaptureError(
                 f"the samples' gradients of {names.get(i, f'parameter {i}')} don't add up to the "
                 f"batch's: it is used somewhere else than in its layer's forward. Call the layer "
                 f"itself, freeze it with requires_grad_(False), or use variant='last-layer'"
             )
+
+
+def _rounding(gradient: Tensor | None) -> float:
+    if gradient is None or gradient.device.type != "cpu":
+        return _COARSE_ROUNDING
+    return _ROUNDING.get(gradient.dtype, _COARSE_ROUNDING)
 
 
 def _shares(calls: Iterable[Call], n: int, factor: float) -> Iterator[tuple[Call, Share]]:

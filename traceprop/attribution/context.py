@@ -273,10 +273,12 @@ def _copy(gradient: Tensor | None) -> Tensor | None:
 
 
 def _added(parameters: list[nn.Parameter], before: list[Tensor | None]) -> list[Tensor | None]:
-    """Return what a backward pass added to the parameters' gradients."""
+    """Return what a backward pass added to each gradient; None where it can't be told."""
     added: list[Tensor | None] = []
     for parameter, old in zip(parameters, before, strict=True):
         new = parameter.grad
+        if parameter._backward_hooks:  # such as clipping: not the loss's gradient any more
+            new = None
         added.append(new if old is None or new is None else new - old)
     return added
 

@@ -165,6 +165,11 @@ def resolve(graph: LossGraph, n: int, criterion: Any = None) -> SampleLoss:
     reduction = said or reduction
     assert reduction is not None
     spec = None if criterion is None else spec_of(criterion)
+    if spec is not None and graph.kind not in (None, spec.kind):
+        raise CaptureError(
+            f"criterion= is {spec.kind}, but the loss is {graph.kind}; give the criterion that the "
+            f"loss was computed with"
+        )
     if spec is None and graph.kind is not None:
         spec = LossSpec(graph.kind, reduction)
     if reduction == "sum":
