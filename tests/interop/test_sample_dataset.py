@@ -24,7 +24,7 @@ from torch.utils.data import (
 )
 
 from traceprop.errors import DataError
-from traceprop.interop.torch import SampleDataset, SampleTensor, dataset
+from traceprop.interop.torch import SampleDataset, SampleTensor, dataset, tensor
 from traceprop.interop.torch.sample_dataset import find_dataset
 
 N = 53
@@ -126,6 +126,13 @@ class Augmented(Dataset[Any]):
 def test_a_data_set_around_it(data: SampleDataset, workers: int) -> None:
     loader = DataLoader(Augmented(data), batch_size=8, shuffle=True, num_workers=workers)
     assert check(loader) == ALL
+
+
+def test_features_alone(data: SampleDataset) -> None:
+    alone = tensor(data.inputs).owner
+    assert isinstance(alone, SampleDataset)
+    for Xb in DataLoader(alone, batch_size=8, shuffle=True):
+        check(iter([(Xb, torch.from_numpy(10 * Xb.sample_ids))]))
 
 
 def test_two_data_sets_joined_have_no_common_ids(data: SampleDataset) -> None:

@@ -77,6 +77,13 @@ class TrainingContext:
     StoreError
         On entry: the store holds a run already.
 
+    Notes
+    -----
+    A sample's gradient is what flows back through its own row of each layer. The first dimension
+    of every layer's input must therefore be the samples', and where a loss or a layer lets samples
+    meet (a contrastive loss, BatchNorm in training) the row is the sample's part of the batch's
+    gradient, not the gradient of a loss of its own.
+
     Examples
     --------
     >>> with TrainingContext(model, store) as ctx:  # doctest: +SKIP

@@ -69,10 +69,12 @@ class SampleDataset(Dataset[Any]):
         inputs = attach(self.inputs[where], ids, self)
         return inputs if self.targets is None else SampleItem((inputs, self.targets[where]))
 
-    def __getitems__(self, indices: Sequence[int]) -> _FetchedItems:
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
         """Return the samples of a batch, gathered in one go; called by `DataLoader`."""
+        if self.targets is None:
+            return [self[i] for i in indices]
         ids = np.asarray(indices, np.int64)
-        return _FetchedItems(self, np.where(ids < 0, ids + len(self), ids))
+        return _FetchedItems(self, self.targets, np.where(ids < 0, ids + len(self), ids))
 
     def __getstate__(self) -> dict[str, Any]:
         # A worker process hands out numbers and ids. The lineage is needed, and stays, at home.
@@ -92,20 +94,18 @@ class SampleItem(tuple[Any, ...]):
 class _FetchedItems(Sequence[Any]):
     """The samples of one batch: looks like their list, and is collated without taking it apart."""
 
-    def __init__(self, owner: SampleDataset, ids: Ids) -> None:
+    def __init__(self, owner: SampleDataset, targets: torch.Tensor, ids: Ids) -> None:
         index = torch.from_numpy(ids)
         self.inputs = attach(owner.inputs.index_select(0, index), ids, owner)
-        self.targets = None if owner.targets is None else owner.targets.index_select(0, index)
+        self.targets = targets.index_select(0, index)
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(self.targets)
 
-    def __getitem__(self, i: Any) -> Any:
-        if self.targets is None:
-            return self.inputs[i]
+    def __getitem__(self, i: Any) -> SampleItem:
         return SampleItem((self.inputs[i], self.targets[i]))
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[SampleItem]:
         return map(self.__getitem__, range(len(self)))
 
 
