@@ -15,6 +15,7 @@ help:            ## what can be made
 	touch $@
 
 demo: .venv/.ready   ## train, ask which rows drove a decision, remove them, sign the certificate
+	rm -rf traceprop-demo
 	$(RUN)traceprop demo
 
 test: lint types     ## everything that CI checks
@@ -34,4 +35,4 @@ nightly: .venv/.ready ## the longer checks
 	TRACEPROP_HYPOTHESIS_PROFILE=long $(RUN)python -m pytest -m nightly
 
 clean:           ## forget the environment and the caches
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .asv .bench-envs
+	rm -rf .venv traceprop-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .asv .bench-envs

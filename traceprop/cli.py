@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from traceprop import __version__
-from traceprop.errors import TracepropError
+from traceprop.errors import TracepropError, UnlearnError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -207,6 +207,9 @@ def unlearn(
     from traceprop.attribution.restore import save_weights
     from traceprop.unlearn import approximate_unlearn, export_compliance, record
 
+    for path in (out, certificate):
+        if path.exists():
+            raise UnlearnError(f"{path} is already there; move it away or give another name.")
     opened, model = _open_with_model(store, factory)
     forget_set = opened.samples_from_source(source, rows=_row_numbers(rows))
     unlearned = approximate_unlearn(model, forget_set, method=method)
