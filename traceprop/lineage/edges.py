@@ -14,7 +14,7 @@ A mean by itself is not a statistic but a value: the rows that were averaged flo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from traceprop.lineage.memo import memo
@@ -24,7 +24,9 @@ from traceprop.lineage.rowmap import All, Identity, RowMap, Slice
 DIRECT: Final = 0
 STATISTIC: Final = 1
 CONTROL: Final = 2
-KINDS: Final = ("direct", "statistic", "control")
+EXTENT: Final = 3
+"""The input's values decide how many rows there are, as a mask's do. Everything made of the result
+can hang on that, even where no row is left to say so; it counts as a control."""
 
 
 class Edge(NamedTuple):
@@ -36,7 +38,7 @@ class Edge(NamedTuple):
         Position among the node's inputs; a position may occur twice.
     map : RowMap
     kind : int
-        DIRECT, STATISTIC or CONTROL. A path is as far from direct as its farthest edge.
+        DIRECT, STATISTIC, CONTROL or EXTENT. A path is as far from direct as its farthest edge.
     aggregates : bool
         An output row mixes many input rows into one value, as a sum does.
     """
@@ -52,11 +54,21 @@ Rule = Callable[[Node], Edges]
 
 
 def opaque(node: Node) -> list[Edge]:
-    """Give the sound answer about the unknown: every output row depends on every input row."""
+    """Let every output row depend on every input row: the sound answer where shapes are given."""
     return [
         Edge(i, All(node.n_rows, parent.n_rows), DIRECT, True)
         for i, parent in enumerate(node.inputs)
     ]
+
+
+def opaque_in_extent(node: Node) -> list[Edge]:
+    """Let the number of rows depend on the values too: the sound answer about the unknown."""
+    return [*opaque(node), *extent_of(node, range(len(node.inputs)))]
+
+
+def extent_of(node: Node, inputs: Iterable[int]) -> list[Edge]:
+    """Return edges that say that these inputs decide how many rows there are."""
+    return [Edge(i, All(node.n_rows, node.inputs[i].n_rows), EXTENT) for i in inputs]
 
 
 _identity_edges: dict[int, tuple[Edge, ...]] = {}

@@ -11,7 +11,7 @@ from traceprop.lineage.compose import compose, merge
 from traceprop.lineage.edges import edges
 from traceprop.lineage.memo import memo
 from traceprop.lineage.node import SOURCE, Node
-from traceprop.lineage.query import _consumers
+from traceprop.lineage.query import consumers
 from traceprop.lineage.rowmap import Identity, RowMap, Take
 from traceprop.lineage.rowset import Rows
 from traceprop.lineage.source import Source
@@ -48,7 +48,7 @@ def source_maps(node: Node) -> dict[Source, RowMap]:
 
 
 def _compose_paths(root: Node) -> dict[Source, RowMap]:
-    waiting = _consumers(root, direct_only=True)
+    waiting = consumers(root, direct_only=True)
     maps: dict[Node, RowMap] = {root: Identity(root.n_rows)}
     found: dict[Source, RowMap] = {}
     ready = [root]

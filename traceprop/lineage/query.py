@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from traceprop.lineage.edges import CONTROL, DIRECT, STATISTIC, edges
+from traceprop.lineage.edges import CONTROL, DIRECT, EXTENT, STATISTIC, edges
 from traceprop.lineage.memo import memo
-from traceprop.lineage.node import SOURCE, Node, ancestors
-from traceprop.lineage.rowmap import Take
+from traceprop.lineage.node import SOURCE, Node, inputs_first
+from traceprop.lineage.rowmap import RowMap, Take
 from traceprop.lineage.rowset import EMPTY, RowSet, union
 from traceprop.lineage.source import Source
 
@@ -124,25 +124,35 @@ def reach(root: Node, rows: RowSet, direct_only: bool = False) -> dict[Node, Set
     direct_only : bool
         Follow direct edges alone.
     """
-    waiting = _consumers(root, direct_only)
+    waiting = consumers(root, direct_only)
     reached: dict[Node, Sets] = {root: [rows, EMPTY, EMPTY]}
     ready = [root]
     while ready:
         node = ready.pop()
         sets = reached.get(node)
         for edge in edges(node):
-            if direct_only and edge.kind:
-                continue
-            parent = node.inputs[edge.input]
-            if sets is not None:
-                _carry(sets, edge.kind, edge.map, reached, parent)
+            if edge.kind == EXTENT:
+                if not direct_only:
+                    _reach_all(node.inputs[edge.input], reached)
+            elif sets is not None and not (direct_only and edge.kind):
+                _carry(sets, edge.kind, edge.map, reached, node.inputs[edge.input])
+        for parent in _parents(node, direct_only):
             waiting[parent] -= 1
             if not waiting[parent]:
                 ready.append(parent)
     return reached
 
 
-def _carry(sets: Sets, kind: int, row_map, reached: dict[Node, Sets], parent: Node) -> None:  # type: ignore[no-untyped-def]
+def _reach_all(parent: Node, reached: dict[Node, Sets]) -> None:
+    """All rows of `parent` decided how many rows there are."""
+    there = reached.get(parent)
+    if there is None:
+        there = reached[parent] = [EMPTY, EMPTY, EMPTY]
+    there[CONTROL] = RowSet.span(0, parent.n_rows)
+
+
+def _carry(sets: Sets, kind: int, row_map: RowMap, reached: dict[Node, Sets], parent: Node) -> None:
+    """Carry the rows of a node along one edge to its input."""
     for from_kind, rows in enumerate(sets):
         if not rows._length:
             continue
@@ -156,16 +166,17 @@ def _carry(sets: Sets, kind: int, row_map, reached: dict[Node, Sets], parent: No
         there[to_kind] = union(there[to_kind], found)
 
 
-def _consumers(root: Node, direct_only: bool) -> dict[Node, int]:
-    """How many edges lead to each node that `root` rests on."""
+def consumers(root: Node, direct_only: bool) -> dict[Node, int]:
+    """Count the edges that lead to each node that `root` rests on.
+
+    A node that takes only the shape of another has no edge to it, and yet hangs on what decided
+    that shape; such an input is counted as one edge.
+    """
     count: dict[Node, int] = {root: 0}
     stack = [root]
     while stack:
         node = stack.pop()
-        for edge in edges(node):
-            if direct_only and edge.kind:
-                continue
-            parent = node.inputs[edge.input]
+        for parent in _parents(node, direct_only):
             seen = count.get(parent)
             if seen is None:
                 count[parent] = 1
@@ -175,10 +186,19 @@ def _consumers(root: Node, direct_only: bool) -> dict[Node, int]:
     return count
 
 
+def _parents(node: Node, direct_only: bool) -> list[Node]:
+    """List the inputs, once for each edge that is followed, and once where there is none."""
+    found = edges(node)
+    if direct_only:
+        return [node.inputs[edge.input] for edge in found if not edge.kind]
+    parents = [node.inputs[edge.input] for edge in found]
+    if len(found) != len(node.inputs) or len(found) > 1:
+        parents += [p for p in node.inputs if p not in parents]
+    return parents
+
+
 def descendants(node: Node, source: Source, rows: RowSet) -> RowSet:
     """Rows of `node` that depend on `rows` of `source` in any way."""
-    from traceprop.lineage.node import inputs_first
-
     touched: dict[Node, RowSet] = {}
     for each in inputs_first(node):
         if each.op is SOURCE:
@@ -190,17 +210,8 @@ def descendants(node: Node, source: Source, rows: RowSet) -> RowSet:
         for edge in edges(each):
             before = touched.get(each.inputs[edge.input], EMPTY)
             if len(before):
+                if edge.kind == EXTENT:
+                    return RowSet.span(0, node.n_rows)
                 found = union(found, edge.map.preimage(before))
         touched[each] = found
     return touched.get(node, EMPTY)
-
-
-__all__ = [
-    "Dependencies",
-    "SourceMap",
-    "ancestors",
-    "dependencies",
-    "descendants",
-    "reach",
-    "sources",
-]

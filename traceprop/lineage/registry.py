@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from traceprop.lineage.edges import Edge, Rule, opaque
+from traceprop.lineage.edges import Edge, Rule, opaque_in_extent
 from traceprop.lineage.node import Node, UfuncMethod
 
 EXACT: Final = "exact"
@@ -62,7 +62,7 @@ _HANDLERS: Final[dict[Function, Handler]] = {}
 _CLASSIFIED: Final[dict[Function, Classified]] = {}
 _VALUES: Final[dict[Function, tuple[int | str, ...]]] = {}
 _METHOD_RULES: Final[dict[str, RowRule]] = {}
-_UNKNOWN: Final = RowRule(opaque, True, "unknown")
+_UNKNOWN: Final = RowRule(opaque_in_extent, True, "unknown")
 _FAMILIES: Final = (
     "elementwise",
     "reduction",

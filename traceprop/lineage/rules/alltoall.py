@@ -8,7 +8,7 @@ import numpy as np
 import numpy.polynomial.polynomial as polynomial
 from numpy.lib import recfunctions
 
-from traceprop.lineage.edges import Edge, Edges, opaque, row_by_row
+from traceprop.lineage.edges import Edge, Edges, opaque, opaque_in_extent, row_by_row
 from traceprop.lineage.node import Node
 from traceprop.lineage.registry import CONSERVATIVE, implements
 from traceprop.lineage.rowmap import All, Identity
@@ -20,22 +20,24 @@ implements(
     np.corrcoef, np.cov, np.roots, np.poly, np.polyfit, np.polyadd, np.polysub, np.polymul,
     np.polydiv, np.polyder, np.polyint, np.vander, np.linalg.cond, np.linalg.matrix_rank,
     np.linalg.multi_dot, np.linalg.tensorinv, np.linalg.tensorsolve, np.linalg.lstsq,
-    np.bincount, np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges,
+    np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges,
     np.apply_over_axes, np.piecewise, np.packbits, np.unpackbits, np.ix_,
     np.unravel_index, np.ravel_multi_index,
     family="alltoall", mixes=True,
 )(opaque)  # fmt: skip
 
+implements(np.bincount, family="alltoall", mixes=True)(opaque_in_extent)
+
 implements(
     np.unique, np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values,
     np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d,
     family="sets", status=CONSERVATIVE, reason="which rows hold a value is in values not kept",
-)(opaque)  # fmt: skip
+)(opaque_in_extent)  # fmt: skip
 
 implements(
     np.nonzero, np.flatnonzero, np.argwhere,
     family="searching", status=CONSERVATIVE, reason="which rows are true is in values not kept",
-)(opaque)  # fmt: skip
+)(opaque_in_extent)  # fmt: skip
 
 implements(np.polyval, family="elementwise", mixes=True)(lambda node: _broadcast_second(node))
 implements(polynomial.polyval2d, family="elementwise", mixes=True)(first_broadcast(2))

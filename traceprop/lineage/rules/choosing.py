@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.edges import CONTROL, DIRECT, Edge, opaque
+from traceprop.lineage.edges import CONTROL, DIRECT, Edge, opaque_in_extent
 from traceprop.lineage.node import Node
 from traceprop.lineage.registry import CONSERVATIVE, implements
 from traceprop.lineage.rules.elementwise import aligned
@@ -25,7 +25,7 @@ def _chosen(node: Node, deciding: set[int]) -> list[Edge]:
 )  # fmt: skip
 def where_rows(node: Node) -> list[Edge]:
     """`where(condition, a, b)`."""
-    return opaque(node) if len(node.args) < 3 else _chosen(node, set(slots(node.args[0])))
+    return opaque_in_extent(node) if len(node.args) < 3 else _chosen(node, set(slots(node.args[0])))
 
 
 @implements(

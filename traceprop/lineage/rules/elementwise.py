@@ -50,7 +50,7 @@ def first_broadcast(count: int) -> Rule:
 
 
 implements(
-    np.angle, np.around, np.round, np.fix, np.nan_to_num, np.real, np.imag, np.real_if_close,
+    np.angle, np.around, np.round, np.fix, np.nan_to_num, np.real, np.imag,
     np.iscomplex, np.isreal, np.isneginf, np.isposinf, np.isclose, np.sinc, np.i0, np.clip,
     np.copy,
     family="elementwise", mixes=True,
@@ -59,11 +59,19 @@ implements(
 if hasattr(np, "astype"):  # NumPy 2.1
     implements(np.astype, family="elementwise")(first_broadcast(1))
 
-implements(
+
+@implements(
     np.emath.sqrt, np.emath.log, np.emath.log2, np.emath.log10, np.emath.logn, np.emath.power,
-    np.emath.arccos, np.emath.arcsin, np.emath.arctanh,
+    np.emath.arccos, np.emath.arcsin, np.emath.arctanh, np.real_if_close,
     family="elementwise", mixes=True,
-)(elementwise_rows)  # fmt: skip
+)  # fmt: skip
+def cells_of_one_type(node: Node) -> list[Edge]:
+    """One cell out of range makes all of them complex: every row has a say in the type."""
+    together = [
+        Edge(i, All(node.n_rows, parent.n_rows), CONTROL) for i, parent in enumerate(node.inputs)
+    ]
+    return [*elementwise_rows(node), *together]
+
 
 implements(np.is_busday, np.datetime_as_string, family="elementwise")(first_broadcast(1))
 implements(np.busday_offset, np.busday_count, family="elementwise", mixes=True)(first_broadcast(2))

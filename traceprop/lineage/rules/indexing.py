@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from traceprop.lineage.edges import CONTROL, Edge, Edges, opaque, row_by_row
+from traceprop.lineage.edges import CONTROL, EXTENT, Edge, Edges, opaque, row_by_row
 from traceprop.lineage.held import is_unchanged
 from traceprop.lineage.node import Held, Node, Op, Slot
 from traceprop.lineage.registry import implements
@@ -20,12 +20,17 @@ from traceprop.lineage.template import places
 GETITEM: Final = Op("getitem", operator.getitem)
 
 
+def names_fields(key: Any) -> bool:
+    """Whether a key names one or several fields of a structured array."""
+    return type(key) is str or (type(key) is list and bool(key) and type(key[0]) is str)
+
+
 @implements(GETITEM, family="indexing")
 def getitem_rows(node: Node) -> Edges:
     """Rows by slice, number, mask or index; a tracked key is in control of what is where."""
     key = node.args[1]
-    if type(key) is str or (isinstance(key, list) and key and type(key[0]) is str):
-        return row_by_row(node.n_rows)  # fields of a structured array
+    if names_fields(key):
+        return row_by_row(node.n_rows)
     if any(not is_unchanged(place) for place in places(key) if isinstance(place, Held)):
         warnings.warn(
             "A plain array that chose rows was changed afterwards, so that every row is given as "
@@ -92,14 +97,19 @@ def _key_edges(node: Node, key: Any) -> list[Edge]:
         if place.index < 0:
             continue
         parent = node.inputs[place.index]
-        edges.append(Edge(place.index, _key_map(node, key, place, parent), CONTROL))
+        if parent.dtype == bool:  # a mask; an index keeps its shape
+            edges.append(Edge(place.index, All(node.n_rows, parent.n_rows), EXTENT))
+        else:
+            edges.append(Edge(place.index, _key_map(node, key, place, parent), CONTROL))
     return edges
 
 
 def _key_map(node: Node, key: Any, place: Held | Slot, parent: Node) -> RowMap:
-    # A mask decides how many rows there are, and so what is made of them all or from the end:
-    # every output row hangs on every cell of it. An index decides row by row.
-    alone = key is place or (type(key) is tuple and key[0] is place)
-    if alone and parent.dtype != bool and len(parent.shape) == 1 and node.shape:
+    alone = key is place or (
+        type(key) is tuple
+        and key[0] is place
+        and all(isinstance(part, (int, slice)) for part in key[1:])
+    )
+    if alone and len(parent.shape) == 1 and node.shape:
         return Identity(node.n_rows)
     return All(node.n_rows, parent.n_rows)

@@ -6,12 +6,12 @@ without running anything: rows left in place, plain reshapes, work along one axi
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from traceprop.lineage.edges import CONTROL, Edge, Edges, Rule, opaque, row_by_row
+from traceprop.lineage.edges import EXTENT, Edge, Edges, Rule, opaque, opaque_in_extent, row_by_row
 from traceprop.lineage.node import Node, Op
 from traceprop.lineage.registry import CONSERVATIVE, implements
 from traceprop.lineage.rowmap import All, Blocks, Identity, RowMap
@@ -46,7 +46,7 @@ def movement(*data: int, along: str | None = None) -> Rule:
             except LookupError:
                 return opaque(node)
         return [
-            Edge(i, maps[i]) if i in moving else Edge(i, All(node.n_rows, parent.n_rows), CONTROL)
+            Edge(i, maps[i]) if i in moving else Edge(i, All(node.n_rows, parent.n_rows), EXTENT)
             for i, parent in enumerate(node.inputs)
         ]
 
@@ -167,7 +167,7 @@ def _padded_with_nothing(node: Node) -> Edges:
 )  # fmt: skip
 def trimmed_rows(node: Node) -> list[Edge]:
     """Any row may be any."""
-    return opaque(node)
+    return opaque_in_extent(node)
 
 
 @implements(np.require, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray,
@@ -179,11 +179,16 @@ def same_rows(node: Node) -> tuple[Edge, ...]:
 
 @implements(VIEW, family="movement")
 def view_rows(node: Node) -> Edges:
-    """Another reading of the same bytes; in one dimension it may split or join cells."""
+    """Another reading of the same bytes."""
     parent = node.inputs[0]
-    if parent.n_rows == node.n_rows:
-        return row_by_row(node.n_rows)
-    if len(parent.shape) != 1 or not node.n_rows:
-        return opaque(node)
-    sizes = node.dtype.itemsize, parent.dtype.itemsize
-    return [Edge(0, Blocks(*sizes, node.n_rows, parent.n_rows))]
+    return [Edge(0, same_bytes(node.shape, node.dtype, parent.shape, parent.dtype))]
+
+
+def same_bytes(
+    shape: tuple[int, ...], dtype: np.dtype[Any], of: tuple[int, ...], of_dtype: np.dtype[Any]
+) -> RowMap:
+    """Row map of an array from one on the same bytes: in one dimension cells may split or join."""
+    rows, of_rows = (each[0] if each else 1 for each in (shape, of))
+    if rows == of_rows:
+        return Identity(rows)
+    return Blocks(dtype.itemsize, of_dtype.itemsize, rows, of_rows)

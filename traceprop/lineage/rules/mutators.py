@@ -6,6 +6,7 @@ hold their own. Rows that are written whole forget what they held before.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,8 +19,11 @@ from traceprop.lineage.escapes import escape
 from traceprop.lineage.node import Node, Op, Recipe, make_node
 from traceprop.lineage.record import Captured
 from traceprop.lineage.registry import EXACT, handles, implements
-from traceprop.lineage.rowmap import All, Outside, Patch, RowMap, Spans
-from traceprop.lineage.rules.rowids import RowNumbers, decode, parameters
+from traceprop.lineage.rowmap import All, Identity, Outside, Patch, RowMap, Spans
+from traceprop.lineage.rules.elementwise import aligned
+from traceprop.lineage.rules.indexing import names_fields
+from traceprop.lineage.rules.movement import VIEW, same_bytes
+from traceprop.lineage.rules.rowids import RowNumbers, decode, flatten, parameters
 from traceprop.lineage.template import slots
 
 SETITEM: Final = Op("setitem", operator.setitem)
@@ -41,7 +45,7 @@ def rewritten(node: Node) -> list[Edge]:
     """Rule of every mutator: what was there, what was written, and what decided where."""
     position = _VALUE[node.op]
     values = set(slots(node.args[position])) if len(node.args) > position else set()
-    maps = _simple_rows(node) or _numbered_rows(node, position)
+    maps = _field_rows(node) or _simple_rows(node) or _numbered_rows(node, position)
     if maps is None:
         return opaque(node)
     edges = []
@@ -59,6 +63,15 @@ def _kind_written(target: Node, value: Node) -> int:
     """Tell a mean that is written among single values: a statistic of them."""
     statistic = bool(target.inputs) and is_aggregate(value) and not is_aggregate(target)
     return STATISTIC if statistic else DIRECT
+
+
+def _field_rows(node: Node) -> list[RowMap] | None:
+    """Fields of structured cells: the others stay."""
+    key = node.args[1]
+    if node.op is not SETITEM or not names_fields(key):
+        return None
+    values = (aligned(value.shape, node.shape) for value in node.inputs[1:])
+    return [Identity(node.n_rows), *values]
 
 
 def _simple_rows(node: Node) -> list[RowMap] | None:
@@ -156,23 +169,30 @@ def overwritten(node: Node) -> list[Edge]:
                 Edge(0, Outside(low, high, whole.n_rows)),
                 Edge(1, Patch(low, high, whole.n_rows, part.n_rows)),
             ]
+    if view.op is VIEW:
+        return [Edge(1, same_bytes(whole.shape, whole.dtype, part.shape, part.dtype))]
+    if part.dtype != whole.dtype:  # a field of each cell, or its real part: the rest stays
+        return [Edge(0, Identity(whole.n_rows)), Edge(1, Identity(part.n_rows))]
+    places = _seen_cells(view, whole)
+    if places is None or places.shape != part.shape:
+        return opaque(node)
     numbers = RowNumbers(node)
-    cells = np.array(numbers.cells(0))
-    try:
-        window = _same_view(view, cells)
-    except LookupError:
-        return opaque(node)
-    if not np.shares_memory(window, cells):
-        return opaque(node)
-    window[...] = numbers.cells(1)
-    maps = decode(cells, numbers, node.n_rows)
+    cells = numbers.cells(0).flatten()
+    cells[places] = numbers.cells(1)
+    maps = decode(cells.reshape(whole.shape), numbers, node.n_rows)
     return [Edge(i, row_map) for i, row_map in enumerate(maps)]
 
 
-def _same_view(view: Recipe, cells: Any) -> Any:
-    """Look at `cells` as the view looks at its parent."""
-    from traceprop.lineage.rules.rowids import flatten
-
-    args = (cells, *parameters(view.args[1:]))
-    result = view.op(*args, **(view.kwargs or {}))
+def _seen_cells(view: Recipe, whole: Node) -> Any:
+    """Tell which cells of `whole`, counted row by row, the view shows where; None if unknown."""
+    options = dict(view.kwargs or {})
+    options.pop("copy", None)
+    orders = [value for value in (*view.args[1:], *options.values()) if isinstance(value, str)]
+    if view.op is np.trim_zeros or {"A", "K"} & set(orders):
+        return None  # it hangs on the values, or on the order in memory
+    cells = np.arange(math.prod(whole.shape)).reshape(whole.shape)
+    try:
+        result = view.op(cells, *parameters(view.args[1:]), **parameters(options))
+    except LookupError:
+        return None
     return result if view.item is None else list(flatten(result))[view.item]

@@ -162,4 +162,6 @@ def moved(node: Node, data: Sequence[int | str], flat: bool = False) -> list[Row
     result = node.op(*args, **kwargs)
     if node.item is not None:
         result = list(flatten(result))[node.item]
+    if flat and result.shape[:1] != node.shape[:1]:
+        return moved(node, data)  # axis 0 is gone, as after np.take(a, 3, axis=0)
     return decode(result, numbers, node.n_rows)
