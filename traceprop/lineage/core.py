@@ -121,7 +121,7 @@ def attach_view(tensor: Tracked, parent: Tracked) -> None:
 
 def shares_memory(result: NDArray[Any], array: Any) -> bool:
     """Whether an array that was just made is a view of `array`'s memory."""
-    base = result.base
+    base: Any = result.base
     if base is not None and not isinstance(base, np.ndarray):
         base = getattr(base, "base", None)  # what as_strided puts between
     return base is not None and (base is array or base is getattr(array, "base", None))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.edges import CONTROL, Edge, Edges, Rule, row_by_row
+from traceprop.lineage.edges import CONTROL, Edge, Edges, Rule, extent_of, row_by_row
 from traceprop.lineage.node import Node
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import All, Identity, RowMap
@@ -67,10 +67,7 @@ if hasattr(np, "astype"):  # NumPy 2.1
 )  # fmt: skip
 def cells_of_one_type(node: Node) -> list[Edge]:
     """One cell out of range makes all of them complex: every row has a say in the type."""
-    together = [
-        Edge(i, All(node.n_rows, parent.n_rows), CONTROL) for i, parent in enumerate(node.inputs)
-    ]
-    return [*elementwise_rows(node), *together]
+    return [*elementwise_rows(node), *extent_of(node, range(len(node.inputs)))]
 
 
 implements(np.is_busday, np.datetime_as_string, family="elementwise")(first_broadcast(1))

@@ -38,6 +38,11 @@ _VALUE: Final[dict[Callable[..., Any], int]] = {
     np.put_along_axis: 2,
     np.fill_diagonal: 1,
 }
+# These read what they have just written when the value is on the target's memory.
+_SHARED: Final = {
+    function: Op(f"{function.__name__} of shared memory", function)
+    for function in (np.place, np.fill_diagonal)
+}
 _CHOOSERS: Final = {np.put: (1,), np.place: (1,), np.putmask: (1,), np.put_along_axis: (1,)}
 
 
@@ -131,6 +136,9 @@ for _function in _VALUE:
     implements(_function, family="mutators", values=_CHOOSERS.get(_function, ()))(rewritten)
 
 
+implements(*_SHARED.values(), family="mutators")(opaque)
+
+
 @handles(*(f for f in _VALUE if f is not SETITEM), family="mutators", status=EXACT)
 def mutate(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Run a mutator and give the array it wrote a node; one that is plain takes values away."""
@@ -139,7 +147,17 @@ def mutate(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
         function(*captured.args, **captured.kwargs)
         escape(captured.inputs[0], f"np.{function.__name__} into a plain array")
         return
+    if function in _SHARED and _shares_memory(captured, _VALUE[function]):
+        function = _SHARED[function]
     record_write(function, captured, args[0])
+
+
+def _shares_memory(captured: Captured, position: int) -> bool:
+    """Whether the value that is written is on the memory of what it is written into."""
+    return any(
+        isinstance(value, np.ndarray) and np.may_share_memory(value, captured.args[0])
+        for value in captured.args[position : position + 1]
+    )
 
 
 def record_write(function: Callable[..., Any], captured: Captured, target: Tracked) -> None:
