@@ -87,6 +87,8 @@ def perturbed(function: Callable[..., Any], arrays: Sequence[Array]) -> list[Pai
             other = flat_results(run_quietly(function, *sources))
         except FAILURES:
             continue
+        if len(other) != len(plain):
+            other = [None] * len(plain)  # another number of results: all are others
         for found, before, after in zip(pairs, plain, other, strict=True):
             found[:, column] |= rows_differ(before, after)
     return pairs

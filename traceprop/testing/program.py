@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -42,7 +42,8 @@ class Step:
     args, kwargs : tuple, dict
         With a `Var` where a variable stands, in tuples, lists and slices too.
     makes : int
-        How many variables it makes; none if it is called for what it writes into an argument.
+        How many variables it makes; none if it is called for what it writes into an argument. When
+        it makes another number it raises ValueError, since all later numbers would be wrong.
     """
 
     function: Callable[..., Any]
@@ -52,11 +53,18 @@ class Step:
 
     def run(self, variables: list[Any]) -> None:
         """Do the call, and put what it makes behind the other variables."""
+        result = self.result(variables)
+        if self.makes:
+            made = _results(result)
+            if len(made) != self.makes:  # unstacking a shape that hangs on values
+                raise ValueError(f"{self} made {len(made)} variables instead of {self.makes}")
+            variables.extend(made)
+
+    def result(self, variables: list[Any]) -> Any:
+        """Do the call and return what it returns."""
         args = tuple(_fill(value, variables) for value in self.args)
         kwargs = {name: _fill(value, variables) for name, value in self.kwargs.items()}
-        result = self.function(*args, **kwargs)
-        if self.makes:
-            variables.extend(_results(result))
+        return self.function(*args, **kwargs)
 
     def __str__(self) -> str:
         words = [_text(value) for value in self.args]
@@ -144,12 +152,11 @@ class Builder:
     def call(self, function: Any, *args: Any, **kwargs: Any) -> Var:
         """Add a step and return the first variable that it makes; the others follow it."""
         first = len(self.values)
-        step = Step(function, args, kwargs)
-        step.run(self.values)
-        made = self.values[first:]
+        made = _results(Step(function, args, kwargs).result(self.values))
         if not made or any(value.size > MOST_CELLS for value in made):
             raise DoesNotFit
-        self.steps.append(replace(step, makes=len(made)))
+        self.values.extend(made)
+        self.steps.append(Step(function, args, kwargs, makes=len(made)))
         return Var(first)
 
     def write(self, function: Any, *args: Any, **kwargs: Any) -> None:

@@ -79,7 +79,8 @@ def _einsum(choices: Choices, b: Builder) -> None:
         (3, 1): ("ijk,k->ij", "ijk,j->ik"),
         (3, 2): ("ijk,kl->ijl", "ijk,ij->k", "ijk,kj->ij"),
     }
-    b.call(np.einsum, choices.pick(pairs[ndim, b.value(y).ndim]), x, y)
+    formulas = pairs.get((ndim, b.value(y).ndim), ("...,...->...",))
+    b.call(np.einsum, choices.pick(formulas), x, y)
 
 
 @step("contraction")
