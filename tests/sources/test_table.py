@@ -213,3 +213,30 @@ def test_one_hot_is_the_naive_one(
         a, b = rows[row]
         naive = [float(a + "x" == c) if a else 0.0 for c in categories] + [float(not a)] * gap
         assert line.tolist() == [*naive, float(b)]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.sampled_from("xyz")), min_size=2, max_size=12),
+    st.data(),
+)
+def test_the_rows_that_a_nudged_cell_changes_are_the_rows_that_name_it(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, str]], data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("nudge") / "t.csv"
+    order = data.draw(st.permutations(range(len(rows))))
+    nudged = data.draw(st.integers(0, len(rows) - 1))
+
+    def build(amounts: list[float]) -> tp.ProvenanceTensor:
+        lines = [f"{a},{b},{c}\n" for a, (b, c) in zip(amounts, rows, strict=True)]
+        path.write_text("amount,level,kind\n" + "".join(lines))
+        table = tp.read_csv(path)[np.array(order)]
+        kept = table[(table["level"] > 2) | (table["kind"] == "x")]
+        return kept.to_tensor(["kind", "amount"])
+
+    amounts = [float(i) for i in range(len(rows))]
+    before = build(amounts)
+    amounts[nudged] += 0.5
+    after = build(amounts)
+    changed = (values(before) != values(after)).any(axis=1)
+    naming = [nudged in rows_of(before[i]) for i in range(len(before))]
+    assert changed.tolist() == naming
