@@ -8,7 +8,7 @@ import numpy as np
 import numpy.polynomial.polynomial as polynomial
 from numpy.lib import recfunctions
 
-from traceprop.lineage.edges import Edge, Edges, opaque, opaque_in_extent, row_by_row
+from traceprop.lineage.edges import Edge, Edges, extent_of, opaque, opaque_in_extent, row_by_row
 from traceprop.lineage.node import Node
 from traceprop.lineage.registry import CONSERVATIVE, implements
 from traceprop.lineage.rowmap import All, Identity
@@ -81,8 +81,8 @@ def fftn_rows(node: Node) -> Edges:
 
 @implements(
     np.linalg.inv, np.linalg.pinv, np.linalg.det, np.linalg.slogdet, np.linalg.cholesky,
-    np.linalg.eig, np.linalg.eigh, np.linalg.eigvals, np.linalg.eigvalsh, np.linalg.qr,
-    np.linalg.svd, np.linalg.svdvals, np.linalg.matrix_power, np.linalg.solve,
+    np.linalg.eigh, np.linalg.eigvalsh, np.linalg.qr, np.linalg.svd,
+    np.linalg.svdvals, np.linalg.matrix_power, np.linalg.solve,
     family="alltoall", mixes=True,
 )  # fmt: skip
 def stacked_rows(node: Node) -> list[Edge]:
@@ -95,6 +95,12 @@ def stacked_rows(node: Node) -> list[Edge]:
         else:
             edges.append(Edge(i, All(node.n_rows, parent.n_rows), aggregates=True))
     return edges
+
+
+@implements(np.linalg.eig, np.linalg.eigvals, family="alltoall", mixes=True)
+def eigen_rows(node: Node) -> list[Edge]:
+    """Complex as soon as one matrix of the stack has complex eigenvalues."""
+    return [*stacked_rows(node), *extent_of(node, (0,))]
 
 
 @implements(
