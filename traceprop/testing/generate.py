@@ -38,7 +38,7 @@ def draw_program(
     names = [*available, *_OFTEN] if families is None else families
     builder = Builder(sources)
     for attempt in range(most_steps):
-        if attempt and not choices.integer(0, 9):
+        if attempt and not choices.integer(0, 29):
             break
         maker = choices.pick(available[choices.pick(names)])
         builder.attempt(partial(maker, choices))

@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from traceprop.testing.choices import Choices
-from traceprop.testing.program import Builder
+from traceprop.testing.program import Builder, Var
 from traceprop.testing.steps import ANY, INTEGERS, NUMERIC, REAL, pick, step
+
+
+def _table(choices: Choices, b: Builder) -> Var:
+    """Draw a sorted table: in another one, what NumPy finds hangs on what it looked up before."""
+    x = pick(choices, b, REAL, most=1, test=len)
+    return b.call(np.sort, b.call(np.nan_to_num, x))
 
 
 @step("searching")
@@ -15,15 +21,13 @@ def _searchsorted(choices: Choices, b: Builder) -> None:
     if choices.flag():
         b.call(np.searchsorted, [0.0, 1.0, 2.0], v, side=choices.pick(("left", "right")))
     else:
-        a = pick(choices, b, REAL, most=1)
-        table = b.call(np.sort, a) if choices.flag() else a
-        b.call(np.searchsorted, table, v)
+        b.call(np.searchsorted, _table(choices, b), v)
 
 
 @step("searching")
 def _digitize(choices: Choices, b: Builder) -> None:
     x = pick(choices, b, "fi")
-    bins = pick(choices, b, "f", most=1) if choices.flag() else np.array([0.0, 1.0, 4.0])
+    bins = _table(choices, b) if choices.flag() else np.array([0.0, 1.0, 4.0])
     b.call(np.digitize, x, bins)
 
 
@@ -57,7 +61,7 @@ def _interp(choices: Choices, b: Builder) -> None:
     if choices.flag():
         b.call(np.interp, x, [0.0, 1.0, 3.0], [5.0, -1.0, 2.0])
     else:
-        xp = pick(choices, b, "f", most=1, test=len)
+        xp = _table(choices, b)
         b.call(np.interp, x, xp, xp)
 
 
