@@ -16,6 +16,7 @@ import torch
 
 from tests.attribution.runs import PROJECTOR, WIDTH, commit, make_record, mark_of
 from traceprop.attribution.lock import LOCK_NAME
+from traceprop.attribution.manifest import _seal
 from traceprop.attribution.projection import Block, Projector
 from traceprop.attribution.store import GradientStore
 from traceprop.curvature.digest import model_digest
@@ -230,6 +231,19 @@ def test_a_second_writer_is_refused(path: Path):
     assert mark_of(GradientStore.open(path)) == 1
 
 
+def test_a_forked_worker_does_not_give_the_lock_up(path: Path):
+    """A DataLoader's worker holds a copy of the store, and drops it long before training ends."""
+    code = (
+        "import os, sys; from traceprop.attribution import GradientStore\n"
+        "store = GradientStore(path=sys.argv[1]); store.prepare(); child = os.fork()\n"
+        "if child == 0: store.close(); os._exit(0)\n"
+        "os.waitpid(child, 0)\n"
+        "try: GradientStore(path=sys.argv[1]).prepare()\n"
+        "except Exception as e: print(type(e).__name__, f'process {os.getpid()}.' in str(e))"
+    )
+    assert _python(code, path) == "StoreError True"
+
+
 def test_other_folders_are_left_alone(tmp_path: Path):
     (tmp_path / "photo.txt").write_text("holiday")
     for overwrite in (False, True):
@@ -238,6 +252,18 @@ def test_other_folders_are_left_alone(tmp_path: Path):
     with pytest.raises(StoreError, match="is a file"):
         GradientStore(path=tmp_path / "photo.txt")
     assert [p.name for p in tmp_path.iterdir()] == ["photo.txt"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_store_of_another_schema_is_left_alone(path: Path, stored: GradientStore, overwrite):
+    manifest = path / "manifest-1.json"
+    body = json.loads(manifest.read_bytes()) | {"schema": 0}
+    del body["sha256"]
+    manifest.write_bytes(_seal(body))
+    before = {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+    with pytest.raises(StoreError, match="has schema 0; this version of Traceprop reads schema 1"):
+        GradientStore(path=path, overwrite=overwrite)
+    assert before == {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
 def test_an_empty_folder_becomes_a_store(path: Path):

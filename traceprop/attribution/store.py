@@ -380,7 +380,7 @@ class GradientStore:
         if manifest is not None and not self._overwrite:
             raise StoreError(
                 f"{self.path} already holds a run of {manifest.rows} samples. Open it to query, "
-                f"give another path=, or replace it with GradientStore(path, overwrite=True)."
+                f"give another path=, or replace it with GradientStore(path=…, overwrite=True)."
             )
 
     def _refuse_damaged(self, found: Look) -> None:
