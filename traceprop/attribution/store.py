@@ -297,6 +297,7 @@ class GradientStore:
         if self._lock is not None:
             return
         self._refuse_second_run(self._run.manifest if self._run else None)
+        self._look()  # what came there since must not get our files mixed in
         with surfaced(self.path, "Writing"):
             self._folder.create(LOCK_NAME, LOCK_CONTENT)
             lock = WriterLock(self.path)
