@@ -204,7 +204,7 @@ def unlearn(
     factory: str | None,
 ) -> None:
     """Take source rows out of the recorded model; write the new weights and a certificate."""
-    from traceprop.attribution.restore import save_weights
+    from traceprop.attribution.store.restore import save_weights
     from traceprop.unlearn import approximate_unlearn, export_compliance, record
 
     for path in (out, certificate):
@@ -292,7 +292,7 @@ def _open(path: Path) -> GradientStore:
 
 
 def _open_with_model(path: Path, factory: str | None) -> tuple[GradientStore, nn.Module]:
-    from traceprop.attribution.restore import restore_model
+    from traceprop.attribution.store.restore import restore_model
 
     opened = _open(path)
     return opened, restore_model(opened, _load_factory(factory) if factory else None)

@@ -28,7 +28,7 @@ from tests.naive.gradients import gradients
 from tests.naive.retrain import leave_one_out_margins, retrained_weights
 from tests.robustness.bad_inputs import BAD_INPUTS, complaint
 from traceprop.attribution import compute_influence_scores
-from traceprop.attribution.capture import flat_gradients
+from traceprop.attribution.capture.gradients import flat_gradients
 from traceprop.compliance.verify import verify
 from traceprop.lineage import values
 from traceprop.unlearn import approximate_unlearn, export_compliance, record

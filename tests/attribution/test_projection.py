@@ -10,9 +10,9 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
-from traceprop.attribution.capture import flat_gradients
+from traceprop.attribution.capture.gradients import flat_gradients
+from traceprop.attribution.capture.recorder import blocks_of
 from traceprop.attribution.projection import Block, Projector, Sketch
-from traceprop.attribution.recorder import blocks_of
 from traceprop.curvature.losses import LossSpec
 from traceprop.errors import AttributionError, StoreError
 

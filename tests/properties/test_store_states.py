@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.attribution.runs import PROJECTOR, WIDTH, make_record
+from tests.attribution.store.runs import PROJECTOR, WIDTH, make_record
 from tests.naive.store import MemoryStore
-from traceprop.attribution import store as store_module
-from traceprop.attribution.files import StoreFolder
-from traceprop.attribution.store import GradientStore
+from traceprop.attribution.store import gradient_store as store_module
+from traceprop.attribution.store.files import StoreFolder
+from traceprop.attribution.store.gradient_store import GradientStore
 from traceprop.errors import DataError, StoreError, StoreWarning
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # where an fsync costs nothing

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from traceprop.attribution.files import StoreFolder
+from traceprop.attribution.store.files import StoreFolder
 
 
 @dataclass(frozen=True)

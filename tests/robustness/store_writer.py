@@ -9,8 +9,8 @@ import itertools
 import sys
 
 import numba_kernels.crc32c  # noqa: F401  compiled before `ready`, so that kills hit the writing
-from tests.attribution.runs import commit, mark_of
-from traceprop.attribution.store import GradientStore
+from tests.attribution.store.runs import commit, mark_of
+from traceprop.attribution.store.gradient_store import GradientStore
 
 
 def main(path: str) -> None:

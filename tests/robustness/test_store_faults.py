@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.attribution.runs import commit, make_record, mark_of
-from traceprop.attribution.lock import LOCK_NAME
+from tests.attribution.store.runs import commit, make_record, mark_of
 from traceprop.attribution.projection import Block, Projector
-from traceprop.attribution.store import GradientStore
+from traceprop.attribution.store.gradient_store import GradientStore
+from traceprop.attribution.store.lock import LOCK_NAME
 from traceprop.errors import StoreError
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.attribution.runs import commit, mark_of
-from traceprop.attribution.store import GradientStore
+from tests.attribution.store.runs import commit, mark_of
+from traceprop.attribution.store.gradient_store import GradientStore
 
 ROOT = Path(__file__).resolve().parents[2]
 

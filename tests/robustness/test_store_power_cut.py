@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import traceprop as tp
-from tests.attribution.runs import commit, mark_of
+from tests.attribution.store.runs import commit, mark_of
 from tests.robustness.power_cut import Event, LoggedFolder, crash_states, needed_syncs, put_on_disk
-from traceprop.attribution import store as store_module
-from traceprop.attribution.store import GradientStore
+from traceprop.attribution.store import gradient_store as store_module
+from traceprop.attribution.store.gradient_store import GradientStore
 from traceprop.errors import StoreWarning, TracepropError
 
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 from traceprop.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from traceprop.attribution.context import TrainingContext as TrainingContext
-    from traceprop.attribution.forget import ForgetSet as ForgetSet
+    from traceprop.attribution.capture.context import TrainingContext as TrainingContext
     from traceprop.attribution.influence import compute_influence_scores as compute_influence_scores
     from traceprop.attribution.projection import Projector as Projector
-    from traceprop.attribution.record import TrainingRecord as TrainingRecord
-    from traceprop.attribution.store import GradientStore as GradientStore
+    from traceprop.attribution.store.forget import ForgetSet as ForgetSet
+    from traceprop.attribution.store.gradient_store import GradientStore as GradientStore
+    from traceprop.attribution.store.record import TrainingRecord as TrainingRecord
 
 _HOMES = {
-    "ForgetSet": "traceprop.attribution.forget",
-    "GradientStore": "traceprop.attribution.store",
+    "ForgetSet": "traceprop.attribution.store.forget",
+    "GradientStore": "traceprop.attribution.store.gradient_store",
     "Projector": "traceprop.attribution.projection",
-    "TrainingContext": "traceprop.attribution.context",
-    "TrainingRecord": "traceprop.attribution.record",
+    "TrainingContext": "traceprop.attribution.capture.context",
+    "TrainingRecord": "traceprop.attribution.store.record",
     "compute_influence_scores": "traceprop.attribution.influence",
 }
 

@@ -25,7 +25,7 @@ from traceprop.errors import AttributionError, DataError
 if TYPE_CHECKING:
     from torch import nn
 
-    from traceprop.attribution.store import GradientStore
+    from traceprop.attribution.store.gradient_store import GradientStore
     from traceprop.lineage import ProvenanceTensor
 
 ORDERS = ("largest", "abs", "against")

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from traceprop.compliance import merkle
 from traceprop.compliance.canonical import canonical, parse
-from traceprop.compliance.files import write_file
 from traceprop.errors import CertificateError
+from traceprop.files import write_file
 
 if TYPE_CHECKING:
-    from traceprop.attribution.forget import ForgetSet
+    from traceprop.attribution.store.forget import ForgetSet
 
 TREE = "RFC 6962 tree, SHA-256, over HMAC-SHA-256 commitments"
 

@@ -19,18 +19,18 @@ from traceprop.compliance.commitments import key_path, save_key, sealed_entries
 from traceprop.compliance.draft import draft_bytes
 from traceprop.compliance.envelope import sign
 from traceprop.compliance.evidence import gather
-from traceprop.compliance.files import write_file
 from traceprop.compliance.keys import SigningKey, public_path, signing_key
 from traceprop.compliance.regulations import load_regulation
 from traceprop.compliance.statement import build_statement, check_before_signing
 from traceprop.compliance.summary import describe
 from traceprop.errors import CertificateError
+from traceprop.files import write_file
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from traceprop.attribution.forget import ForgetSet
-    from traceprop.attribution.store import GradientStore
+    from traceprop.attribution.store.forget import ForgetSet
+    from traceprop.attribution.store.gradient_store import GradientStore
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from traceprop.errors import DataError, UnlearnError
 if TYPE_CHECKING:
     from torch import nn
 
-    from traceprop.attribution.forget import ForgetSet
-    from traceprop.attribution.store import GradientStore
+    from traceprop.attribution.store.forget import ForgetSet
+    from traceprop.attribution.store.gradient_store import GradientStore
 
 Rows = NDArray[np.int64]
 

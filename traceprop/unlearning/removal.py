@@ -27,7 +27,7 @@ from traceprop.unlearning.record import RemovalRecord, attach
 if TYPE_CHECKING:
     from torch import nn
 
-    from traceprop.attribution.forget import ForgetSet
+    from traceprop.attribution.store.forget import ForgetSet
 
 METHODS = ("auto", "exact-convex", "approximate-unguaranteed", "ascent")
 

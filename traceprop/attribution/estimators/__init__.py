@@ -25,7 +25,7 @@ from traceprop.curvature.objective import MAX_DENSE
 from traceprop.errors import AttributionError
 
 if TYPE_CHECKING:
-    from traceprop.attribution.store import GradientStore
+    from traceprop.attribution.store.gradient_store import GradientStore
 
 __all__ = ["ESTIMATORS", "Problem", "Quality", "Queries", "Scorer", "problem_of"]
 

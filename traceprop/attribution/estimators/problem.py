@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from traceprop.attribution.store import GradientStore
+    from traceprop.attribution.store.gradient_store import GradientStore
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]

@@ -1,0 +1,1 @@
+"""Per-sample gradients, taken inside an ordinary training loop and handed to a store."""

@@ -1,0 +1,190 @@
+"""What a training run left for later: its data, its loss and penalty, its weights, its settings.
+
+Influence scores, exact removal and certificates are computed from this record. Promises: it is
+saved without pickle (arrays as `.npy`, the rest as one JSON file), comes back equal, and training
+data come back as memory maps.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from tokenize import TokenError  # what NumPy lets through from an `.npy` header it can't parse
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceprop.attribution.store.files import Bytes, FileEntry, StoreFolder
+from traceprop.curvature.losses import LossSpec
+from traceprop.errors import DataError, StoreError
+
+_SETTINGS = "record.json"
+_WEIGHTS = ("initial_weights", "final_weights")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRecord:
+    """One training run, as far as it was given or could be read.
+
+    Parameters
+    ----------
+    inputs : ndarray, shape (n, ...)
+        The training inputs; row i is sample i. A read-only memory map where it comes from a store.
+    targets : ndarray, shape (n, ...)
+        The training targets, likewise.
+    loss : LossSpec or None
+        The loss and its reduction; None where they couldn't be read.
+    penalty : float or None
+        λ of the λ/2 ‖θ‖² added to the reduced loss, as the optimizer's `weight_decay` means it;
+        None where unknown.
+    penalty_origin : str
+        Where the penalty was read, or why it couldn't be.
+    optimizer : dict or None
+        The optimizer's name and settings, as JSON values.
+    initial_weights, final_weights : mapping of str to ndarray
+        The model's state before and after.
+    model_digest : str
+        `model_digest` of the final weights.
+    architecture : dict or None
+        The layers as `curvature.architecture.describe` gives them; None where it can't.
+    epochs, batch_size : int or None
+        How the run went, where it was seen.
+    input_columns : tuple of str or None
+        The names of the inputs' columns.
+    seed : int or None
+        The seed of the run, where it was given.
+    """
+
+    inputs: NDArray[Any]
+    targets: NDArray[Any]
+    loss: LossSpec | None
+    penalty: float | None
+    penalty_origin: str
+    optimizer: dict[str, Any] | None
+    initial_weights: Mapping[str, NDArray[Any]]
+    final_weights: Mapping[str, NDArray[Any]]
+    model_digest: str
+    architecture: dict[str, Any] | None
+    epochs: int | None
+    batch_size: int | None
+    input_columns: tuple[str, ...] | None
+    seed: int | None
+
+
+def save_record(folder: StoreFolder, below: str, record: TrainingRecord) -> list[FileEntry]:
+    """Write a record below a folder of the store, and return the files' entries.
+
+    Raises
+    ------
+    DataError
+        Inputs and targets are not of the same length.
+    StoreError
+        A value has no JSON form, or an array holds Python objects.
+    """
+    if len(record.inputs) != len(record.targets):
+        raise DataError(
+            f"{len(record.inputs)} training inputs for {len(record.targets)} targets can't be "
+            f"recorded: give one target an input."
+        )
+    settings = _settings(record)
+    parts = {
+        "inputs.npy": _npy("inputs", record.inputs),
+        "targets.npy": _npy("targets", record.targets),
+        _SETTINGS: iter([settings]),
+    }
+    for group in _WEIGHTS:
+        # All in one file, one `.npy` after the other: a model has hundreds, each would be synced.
+        weights = getattr(record, group).items()
+        parts[f"{group}.npy"] = chain.from_iterable(_npy(name, value) for name, value in weights)
+    return [folder.write(f"{below}/{name}", content) for name, content in parts.items()]
+
+
+def load_record(folder: StoreFolder, below: str) -> TrainingRecord:
+    """Read a record that `save_record` wrote.
+
+    Raises
+    ------
+    StoreError
+        A file is gone or damaged.
+    """
+    try:
+        value = json.loads(folder.locate(f"{below}/{_SETTINGS}").read_bytes())
+        loss = value["loss"]
+        columns = value["input_columns"]
+        weights = {
+            group: _read_all(folder.locate(f"{below}/{group}.npy"), value[group])
+            for group in _WEIGHTS
+        }
+        return TrainingRecord(
+            inputs=_mapped(folder.locate(f"{below}/inputs.npy")),
+            targets=_mapped(folder.locate(f"{below}/targets.npy")),
+            loss=None if loss is None else LossSpec.from_json(loss),
+            penalty=value["penalty"],
+            penalty_origin=value["penalty_origin"],
+            optimizer=value["optimizer"],
+            initial_weights=weights["initial_weights"],
+            final_weights=weights["final_weights"],
+            model_digest=value["model_digest"],
+            architecture=value["architecture"],
+            epochs=value["epochs"],
+            batch_size=value["batch_size"],
+            input_columns=None if columns is None else tuple(columns),
+            seed=value["seed"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, TokenError) as error:
+        raise StoreError(
+            f"The training record in {folder.root}/{below} can't be read: {error}. "
+            f"`traceprop store verify` tells which files are damaged."
+        ) from error
+
+
+def _settings(record: TrainingRecord) -> bytes:
+    value = {
+        "loss": record.loss and record.loss.to_json(),
+        "penalty": record.penalty,
+        "penalty_origin": record.penalty_origin,
+        "optimizer": record.optimizer,
+        "initial_weights": list(record.initial_weights),
+        "final_weights": list(record.final_weights),
+        "model_digest": record.model_digest,
+        "architecture": record.architecture,
+        "epochs": record.epochs,
+        "batch_size": record.batch_size,
+        "input_columns": record.input_columns,
+        "seed": record.seed,
+    }
+    for name, item in value.items():
+        try:
+            json.dumps(item, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise StoreError(
+                f"The training record's {name} has no JSON form ({error}): give plain numbers, "
+                f"strings, lists and dicts."
+            ) from error
+    return json.dumps(value, indent=1).encode() + b"\n"
+
+
+def _npy(name: str, value: NDArray[Any]) -> Iterator[Bytes]:
+    """Yield the parts of an `.npy` file: its header, then the values without a copy."""
+    if value.dtype.hasobject:
+        raise StoreError(f"{name} holds Python objects, which are not stored: give it as numbers.")
+    little = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).reshape(value.shape)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(little))
+    yield header.getvalue()
+    yield little.reshape(-1).view(np.uint8).data
+
+
+def _read_all(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    with path.open("rb") as file:
+        return {name: np.lib.format.read_array(file, allow_pickle=False) for name in names}
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped

@@ -1,0 +1,102 @@
+"""Models in and out of files without pickle: the one a store was recorded from, and new weights.
+
+The store keeps the final weights, and for modules of a known kind a description of the layers. A
+model of the user's own class needs the user's own factory.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from traceprop.curvature.architecture import build
+from traceprop.errors import StoreError
+from traceprop.files import write_file
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from traceprop.attribution.store.gradient_store import GradientStore
+
+
+def restore_model(
+    store: GradientStore, factory: Callable[[], nn.Module] | None = None
+) -> nn.Module:
+    """Build the recorded model with its final weights, in evaluation mode.
+
+    Parameters
+    ----------
+    store : GradientStore
+        A store that holds a run.
+    factory : callable, optional
+        Returns an untrained model of the recorded architecture. Needed where the store has no
+        description of it: models other than sequences of torch's ordinary layers.
+
+    Returns
+    -------
+    torch.nn.Module
+
+    Raises
+    ------
+    StoreError
+        The store holds no run, has no description of the model and no factory was given, or the
+        factory's parameters don't fit the recorded weights.
+
+    Examples
+    --------
+    >>> from traceprop.attribution import GradientStore
+    >>> model = restore_model(GradientStore.open("./grad/"))  # doctest: +SKIP
+    """
+    import torch
+
+    record = store.record
+    if record is None:
+        raise StoreError(f"{store.path} holds no run yet: train inside a TrainingContext first.")
+    if factory is not None:
+        model = factory()
+    elif record.architecture is not None:
+        model = build(record.architecture)
+    else:
+        raise StoreError(
+            f"{store.path} has no description of its model, whose layers are not all torch's own. "
+            "Give a function that returns an untrained one (--model package.module:function)."
+        )
+    recorded = {name: tuple(value.shape) for name, value in record.final_weights.items()}
+    given = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    if recorded != given:
+        names = ", ".join(sorted(n for n in recorded | given if recorded.get(n) != given.get(n)))
+        raise StoreError(
+            f"The recorded weights of {store.path} don't fit the given model: they differ in "
+            f"{names}. Give the function that made the model which was trained."
+        )
+    model.load_state_dict(
+        {name: torch.from_numpy(value.copy()) for name, value in record.final_weights.items()}
+    )
+    return model.eval()
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write a model's weights as an uncompressed `.npz`, one array a parameter, in one move.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    path : Path
+        Replaced whole or left as it was; its folder must exist.
+
+    Raises
+    ------
+    StoreError
+        The file can't be written.
+    """
+    arrays = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **arrays)
+    try:
+        write_file(path, content.getvalue())
+    except OSError as error:
+        raise StoreError(f"Can't write the weights to {path}: {error.strerror}.") from error

@@ -1,0 +1,96 @@
+"""A source as a store remembers it: what it was when the run was trained, whatever became of it.
+
+Lines and byte offsets come from the store, so the file need not be there. Promise: a file that is
+there but has changed since is reported, never silently cited.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceprop.attribution.store.sample_rows import SampleRows
+from traceprop.lineage.source import Source
+from traceprop.sources.files import FileStamp, file_digest, stamp_file
+
+
+class StoredSource(Source):
+    """A source of a committed run.
+
+    Parameters
+    ----------
+    stored : dict
+        What `describe_source` gave at the commit.
+    rows : SampleRows
+        The rows that were trained on, with their lines.
+    """
+
+    __slots__ = ("_original", "_rows", "_stamp")
+
+    def __init__(self, stored: dict[str, Any], rows: SampleRows) -> None:
+        self._original = original = Source.from_json(stored["source"])
+        self._rows = rows
+        self._stamp = None if stored["stamp"] is None else FileStamp(**stored["stamp"])
+        super().__init__(
+            original.uri,
+            path=original.path,
+            name=original.name,
+            n_rows=original.n_rows,
+            sha256=original.sha256,
+            columns=original.columns,
+        )
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]  # its own kind's, though of another class
+        """What kind of source it was loaded from."""
+        return self._original.kind
+
+    def locate(self, rows: Iterable[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Line and byte offset of rows: stored for those trained on, else looked up in the file."""
+        wanted = np.fromiter(rows, np.int64)
+        return self._rows.located(wanted) or self._original.locate(wanted)
+
+    def read(self) -> NDArray[Any]:
+        """Read the file again; `SourceError` where it is gone or changed."""
+        return self._original.read()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the source itself gave."""
+        return self._original.to_json()
+
+    def change(self) -> str | None:
+        """Say that the file is no longer the one that was trained on; None where it is, or is gone.
+
+        Its bytes are hashed only where size and times can't vouch for them.
+        """
+        if self._stamp is None or not os.path.isfile(self.path):
+            return None
+        if self._stamp.vouches_for(stamp_file(self.path, self.name)):
+            return None
+        digest, stamp = file_digest(self.path, self.name)
+        if digest == self.sha256:
+            self._stamp = stamp
+            return None
+        return (
+            f"{self.path} has changed since it was trained on (SHA-256 {self.sha256[:12]}… then, "
+            f"{digest[:12]}… now): rows and lines are those of the file as it was"
+        )
+
+
+def describe_source(source: Source, located: bool) -> dict[str, Any]:
+    """Return what a manifest keeps of a source.
+
+    Parameters
+    ----------
+    source : Source
+    located : bool
+        Whether its rows were just found in its file, which is then stamped as the one.
+    """
+    in_file = located and os.path.isabs(source.path)
+    stamp = asdict(stamp_file(source.path, source.name)) if in_file else None
+    return {"source": source.to_json(), "stamp": stamp}
