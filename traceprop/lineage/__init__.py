@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from traceprop.lineage.escapes import Escape, strict
+from traceprop.lineage.granularity import granularity
 from traceprop.lineage.graph import LineageGraph
 from traceprop.lineage.node import Node
 from traceprop.lineage.origins import Origin
@@ -28,6 +29,7 @@ __all__ = [
     "Trace",
     "array",
     "from_source",
+    "granularity",
     "load_lineage",
     "origins",
     "save_lineage",

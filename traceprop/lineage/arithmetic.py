@@ -7,14 +7,20 @@ a tensor, and nothing else.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
+from sys import getrefcount
 from typing import Any, Final
 
 import numpy as np
 
 from traceprop.lineage.core import Tracked, before_write, wrap, write
-from traceprop.lineage.node import FIRST, PAIR, Node, make_node
-from traceprop.lineage.ufuncs import call_ufunc
+from traceprop.lineage.node import FIRST, ONE, PAIR, Node, Op, make_node
+from traceprop.lineage.record import call, capture
+from traceprop.lineage.registry import implements
+from traceprop.lineage.reuse import LARGE, birth, dying
+from traceprop.lineage.rules.elementwise import elementwise_rows
+from traceprop.lineage.ufuncs import call_ufunc, leave
 
 _new: Final = object.__new__
 _NUMBERS: Final = frozenset({int, float, bool, complex})
@@ -24,46 +30,92 @@ Unary = Callable[[Tracked], Any]
 
 
 def _binary(ufunc: np.ufunc) -> Binary:
-    """Return the method for `tensor <op> other`."""
+    """Return the method for `tensor <op> other`, cell by cell."""
 
     def method(self: Tracked, other: Any) -> Any:
         kind = type(self)
         node = self._node if self._state is None else self.node
         if type(other) is kind:
-            array: Any = ufunc(self._array, other._array)
+            if self._born is None and other._born is None:
+                array = ufunc(self._array, other._array)
+            else:
+                space = dying(getrefcount(self), getrefcount(other), ufunc, self, other)
+                array = ufunc(self._array, other._array, out=space)
             second = other._node if other._state is None else other.node
             inputs: tuple[Node, ...] = (node, second)
             args: tuple[Any, ...] = PAIR
+            shape = node.shape
+            if second.shape is not shape:
+                shape = array.shape
         elif type(other) in _NUMBERS:
-            array = ufunc(self._array, other)
+            if self._born is None:
+                array = ufunc(self._array, other)
+            else:
+                space = dying(getrefcount(self), 0, ufunc, self, other)
+                array = ufunc(self._array, other, out=space)
             inputs = (node,)
             args = (FIRST, other)
+            shape = node.shape
         elif _defers(other):
             return NotImplemented
         else:
             return call_ufunc(ufunc, "__call__", (self, other), {})
-        if type(array) is tuple:  # divmod
-            return tuple(
-                wrap(kind, each, make_node(ufunc, inputs, args, None, each.shape, each.dtype, i))
-                for i, each in enumerate(array)
-            )
+        try:
+            dtype = array.dtype
+        except AttributeError:  # a cell of an object array
+            return leave(self, array, ufunc)
         made = _new(Node)
         made.op = ufunc
         made.inputs = inputs
         made.args = args
         made.kwargs = None
-        shape = array.shape
-        made.shape = node.shape if shape == node.shape else shape
-        made.dtype = array.dtype
+        made.shape = shape
+        made.dtype = dtype
         made.item = None
         made.memo = None
         tensor = _new(kind)
         tensor._array = array
         tensor._node = made
         tensor._state = None
+        tensor._born = birth() if array.size > LARGE else None
         return tensor
 
     return method
+
+
+def _whole(ufunc: np.ufunc) -> Binary:
+    """Return the method for `tensor <op> other` where a cell takes more than one cell of each."""
+
+    def method(self: Tracked, other: Any) -> Any:
+        if _defers(other):
+            return NotImplemented
+        return call_ufunc(ufunc, "__call__", (self, other), {})
+
+    return method
+
+
+POWER: Final = Op("power", operator.pow)
+"""`x ** y` on arrays: not quite np.power, since NumPy squares and takes roots in other ways."""
+
+implements(POWER, family="elementwise", mixes=True)(elementwise_rows)
+
+
+def _power(self: Tracked, other: Any, modulo: Any = None) -> Any:
+    if modulo is not None or _defers(other):
+        return NotImplemented
+    return call(POWER, (self, other), {})
+
+
+def _ipower(self: Tracked, other: Any) -> Any:
+    if not isinstance(self._array, np.ndarray):
+        return _power(self, other)
+    captured = capture((self, other), {})
+    before_write(self)
+    array = self._array
+    array **= captured.args[1]
+    args = captured.template
+    write(self, make_node(POWER, captured.nodes, args, None, array.shape, array.dtype))
+    return self
 
 
 def _reflected(ufunc: np.ufunc) -> Binary:
@@ -72,8 +124,10 @@ def _reflected(ufunc: np.ufunc) -> Binary:
     def method(self: Tracked, other: Any) -> Any:
         if type(other) in _NUMBERS and ufunc.nout == 1:
             array = ufunc(other, self._array)
-            node = make_node(ufunc, (self.node,), (other, FIRST), None, array.shape, array.dtype)
-            return wrap(type(self), array, node)
+            if isinstance(array, (np.ndarray, np.generic)):
+                inputs = (self.node,)
+                made = make_node(ufunc, inputs, (other, FIRST), None, array.shape, array.dtype)
+                return wrap(type(self), array, made)
         if _defers(other):
             return NotImplemented
         return call_ufunc(ufunc, "__call__", (other, self), {})
@@ -85,7 +139,12 @@ def _unary(ufunc: np.ufunc) -> Unary:
     """Return the method for `<op> tensor`."""
 
     def method(self: Tracked) -> Any:
-        return call_ufunc(ufunc, "__call__", (self,), {})
+        array = ufunc(self._array)
+        if not isinstance(array, (np.ndarray, np.generic)):
+            return leave(self, array, ufunc)
+        node = self.node
+        made = make_node(ufunc, (node,), ONE, None, node.shape, array.dtype)
+        return wrap(type(self), array, made)
 
     return method
 
@@ -137,9 +196,9 @@ class Arithmetic(Tracked):
     __truediv__ = _binary(np.true_divide)
     __floordiv__ = _binary(np.floor_divide)
     __mod__ = _binary(np.remainder)
-    __pow__ = _binary(np.power)
-    __divmod__ = _binary(np.divmod)
-    __matmul__ = _binary(np.matmul)
+    __pow__ = _power
+    __divmod__ = _whole(np.divmod)
+    __matmul__ = _whole(np.matmul)
     __and__ = _binary(np.bitwise_and)
     __or__ = _binary(np.bitwise_or)
     __xor__ = _binary(np.bitwise_xor)
@@ -173,7 +232,7 @@ class Arithmetic(Tracked):
     __itruediv__ = _inplace(np.true_divide)
     __ifloordiv__ = _inplace(np.floor_divide)
     __imod__ = _inplace(np.remainder)
-    __ipow__ = _inplace(np.power)
+    __ipow__ = _ipower
     __iand__ = _inplace(np.bitwise_and)
     __ior__ = _inplace(np.bitwise_or)
     __ixor__ = _inplace(np.bitwise_xor)

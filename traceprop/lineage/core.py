@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.lineage.node import FIRST, PAIR, SOURCE, Held, Node, Op, Recipe, make_node
+from traceprop.lineage.granularity import level
+from traceprop.lineage.node import FIRST, PAIR, SOURCE, Held, Node, Op, Recipe, make_held, make_node
 
 if TYPE_CHECKING:
     from traceprop.lineage.escapes import Escape
@@ -22,6 +23,20 @@ if TYPE_CHECKING:
 
 OVERWRITE: Final = Op("overwrite")
 """`overwrite(whole, part, recipe)`: `whole` after its view `part` was written."""
+
+
+_new: Final = object.__new__
+
+
+class Adoption:
+    """A plain array that tracked values were written into (`traceprop.lineage.adopted`)."""
+
+    __slots__ = ("array", "node", "tensor")
+
+    def __init__(self, array: weakref.ref[Any], node: Node) -> None:
+        self.array = array
+        self.node = node
+        self.tensor: weakref.ref[Tracked] | None = None
 
 
 class State:
@@ -33,7 +48,7 @@ class State:
         The state of the tensor that this one is a view of in the end; itself for a root.
     version : int
         On a root: how often the memory was written.
-    holders : list of weakref to Held
+    holders : list of weakref to Held, or None
         On a root: who holds this memory as a mask or an index.
     parent : Tracked or None
         The tensor that this one is a view of.
@@ -41,27 +56,43 @@ class State:
         How the view was made of its parent.
     seen : int
         The root's version that the tensor's node belongs to.
-    escapes : list of Escape
+    escapes : list of Escape, or None
+    read : (int, Birth) or None
+        The row that was read last, and by which instruction (`Subscript.__setitem__`).
+    adoption : Adoption or None
+        On a root whose memory is a plain array of somebody else's.
     """
 
-    __slots__ = ("escapes", "holders", "parent", "root", "seen", "version", "view")
+    __slots__ = (
+        "adoption",
+        "escapes",
+        "holders",
+        "parent",
+        "read",
+        "root",
+        "seen",
+        "version",
+        "view",
+    )
 
-    def __init__(self, parent: Tracked | None = None, view: Node | None = None) -> None:
-        self.escapes: list[Escape] = []
-        self.parent = parent
-        self.view = view
-        self.version = 0
-        self.holders: list[weakref.ref[Held]] = []
-        self.root: State = self if parent is None else parent._own_state().root
-        self.seen = self.root.version
+    adoption: Adoption | None
+    escapes: list[Escape] | None
+    holders: list[weakref.ref[Held]] | None
+    parent: Tracked | None
+    read: tuple[int, tuple[int, int]] | None
+    root: State
+    seen: int
+    version: int
+    view: Node | None
 
 
 class Tracked:
     """An array with its node. `ProvenanceTensor` is the one class made of it."""
 
-    __slots__ = ("__weakref__", "_array", "_node", "_state")
+    __slots__ = ("__weakref__", "_array", "_born", "_node", "_state")
 
     _array: Any  # ndarray, or the scalar that NumPy gives in its stead
+    _born: tuple[int, int] | None  # see traceprop.lineage.reuse; None but for large results
     _node: Node
     _state: State | None
 
@@ -93,16 +124,25 @@ class Tracked:
         """Return the state, made when it is first needed."""
         state = self._state
         if state is None:
-            state = self._state = State()
+            state = self._state = _new(State)
+            state.root = state
+            state.version = state.seen = 0
+            state.escapes = state.holders = state.parent = state.view = None
+            state.adoption = state.read = None
         return state
+
+
+KIND: Final[list[type[Tracked]]] = [Tracked]
+"""The class that tensors are made of, set by the module that defines it."""
 
 
 def wrap(cls: type[Tracked], array: Any, node: Node) -> Any:
     """Make a tensor of class `cls` from an array or scalar and its node."""
-    tensor = object.__new__(cls)
+    tensor = _new(cls)
     tensor._array = array
     tensor._node = node
     tensor._state = None
+    tensor._born = None
     return tensor
 
 
@@ -116,7 +156,14 @@ def leaf(
 
 def attach_view(tensor: Tracked, parent: Tracked) -> None:
     """Note that `tensor`, just made, shares the memory of `parent`, its node's first input."""
-    tensor._state = State(parent, tensor._node)
+    root = (parent._state or parent._own_state()).root
+    state = tensor._state = _new(State)
+    state.root = root
+    state.seen = root.version
+    state.version = 0
+    state.parent = parent
+    state.view = tensor._node
+    state.escapes = state.holders = state.adoption = state.read = None
 
 
 def shares_memory(result: NDArray[Any], array: Any) -> bool:
@@ -167,6 +214,8 @@ def write(target: Tracked, node: Node) -> None:
         )
         tensor._node = part
         tensor._own_state().seen = root.version
+    if root.adoption is not None:
+        root.adoption.node = part
 
 
 def _recipe(state: State) -> Recipe:
@@ -178,10 +227,19 @@ def _recipe(state: State) -> Recipe:
 
 def hold(tensor: Tracked, index: int) -> Held:
     """Hold a tensor's values as they are now, by reference: they choose rows."""
-    held = Held(index, tensor._array)
+    array = tensor._array
+    if level.get() == "op":
+        return make_held(index, None)
     holders = tensor._own_state().root.holders
-    if len(holders) > 32:
-        holders[:] = [reference for reference in holders if reference() is not None]
+    if holders:
+        latest = holders[-1]()
+        if latest is not None and latest.array is array and latest.index == index:
+            return latest  # X[kept], then y[kept]
+        if len(holders) > 32:
+            holders[:] = [reference for reference in holders if reference() is not None]
+    elif holders is None:
+        holders = tensor._own_state().root.holders = []
+    held = make_held(index, array)
     holders.append(weakref.ref(held))
     return held
 

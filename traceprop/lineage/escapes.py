@@ -77,7 +77,10 @@ def escape(tensor: Tracked, door: str) -> None:
             f"{door} at {filename}:{line} would take values out of the lineage while strict is "
             "on: keep to NumPy functions, or take them knowingly with traceprop.lineage.values."
         )
-    tensor._own_state().escapes.append(Escape(door, filename, line))
+    state = tensor._own_state()
+    if state.escapes is None:
+        state.escapes = []
+    state.escapes.append(Escape(door, filename, line))
     site = (filename, line, door)
     if site not in _warned:
         _warned.add(site)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
+from traceprop.lineage.granularity import level
 from traceprop.lineage.node import Held
 
 _COPIED_BELOW: Final = 4096  # bytes: a copy takes about 0.2 µs
@@ -28,6 +29,8 @@ def fingerprint(array: NDArray[Any]) -> bytes:
 
 def hold_plain(array: NDArray[Any], result_nbytes: int) -> Held:
     """Hold a plain array that chose rows."""
+    if level.get() == "op":
+        return Held(-1, None)
     if array.nbytes <= _COPIED_BELOW or array.nbytes * _COPIED_SHARE <= result_nbytes:
         return Held(-1, array.copy())
     return Held(-1, array, fingerprint(array))
@@ -35,7 +38,7 @@ def hold_plain(array: NDArray[Any], result_nbytes: int) -> Held:
 
 def is_unchanged(held: Held) -> bool:
     """Whether a held array is still what it was, as far as its fingerprint tells."""
-    return held.mark is None or fingerprint(held.array) == held.mark
+    return held.mark is None or held.array is None or fingerprint(held.array) == held.mark
 
 
 def constant(array: NDArray[Any]) -> NDArray[Any]:

@@ -207,6 +207,8 @@ def _is_mask(node: Node, key: Held) -> bool:
     """Tell a filter: a tracked mask, or rows chosen once each and in order."""
     if key.index >= 0:
         return node.inputs[key.index].dtype == bool
+    if key.array is None:
+        return True
     rows = np.asarray(key.array)
     return rows.dtype == bool or (
         len(rows) < node.inputs[0].n_rows and bool(np.all(np.diff(rows) > 0))

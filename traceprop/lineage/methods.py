@@ -20,8 +20,8 @@ from traceprop.lineage.core import (
     wrap,
     write,
 )
-from traceprop.lineage.node import FIRST, ONE, Op, make_node
-from traceprop.lineage.record import Captured, call, wrap_result
+from traceprop.lineage.node import FIRST, ONE, Node, Op, make_node
+from traceprop.lineage.record import call, capture, wrap_result
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rules.elementwise import elementwise_rows, first_broadcast
 from traceprop.lineage.rules.movement import FLATTEN, VIEW, movement
@@ -46,6 +46,8 @@ implements(ASTYPE, FIELD, family="elementwise")(first_broadcast(1))
 implements(BYTESWAP, family="elementwise")(elementwise_rows)
 implements(RESIZE, family="movement")(movement(0))
 
+_new: Final = object.__new__
+_AXES: Final = frozenset({int, type(None)})
 _SIMPLE: Final = frozenset({int, float, bool, str, type(None), type, slice})
 
 
@@ -61,7 +63,7 @@ def _method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
                 return call(function, (self, *args), kwargs)
         result = getattr(self._array, name)(*args, **kwargs)
         if not isinstance(result, (np.ndarray, np.generic)):
-            return wrap_result(function, Captured((self, *args), kwargs), result)
+            return wrap_result(function, capture((self, *args), kwargs), result)
         node = self._node if self._state is None else self.node
         made = make_node(
             function,
@@ -85,24 +87,58 @@ def _attribute(name: str) -> property:
     return property(operator.attrgetter(f"_array.{name}"), doc=f"As `numpy.ndarray.{name}`.")
 
 
+def _reduction(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the method of a reduction; over one axis, with no options, it takes a short way."""
+    general = _method(name, function)
+    plain = getattr(np.ndarray, name)
+
+    def method(self: Tracked, axis: Any = None, *args: Any, **kwargs: Any) -> Any:
+        array = self._array
+        if args or kwargs or type(axis) not in _AXES or type(array) is not np.ndarray:
+            return general(self, *((axis, *args) if args or axis is not None else ()), **kwargs)
+        result = plain(array, axis)
+        if not isinstance(result, (np.ndarray, np.generic)):
+            return general(self, axis)
+        node = self._node if self._state is None else self.node
+        made = _new(Node)
+        made.op = function
+        made.inputs = (node,)
+        made.args = ONE if axis is None else (FIRST, axis)
+        made.kwargs = None
+        made.shape = result.shape
+        made.dtype = result.dtype
+        made.item = None
+        made.memo = None
+        tensor = _new(type(self))
+        tensor._array = result
+        tensor._node = made
+        tensor._state = None
+        tensor._born = None
+        return tensor
+
+    method.__name__ = name
+    method.__doc__ = f"As `numpy.ndarray.{name}`."
+    return method
+
+
 class Methods(Tracked):
     """Methods and attributes of ndarray."""
 
     __slots__ = ()
 
-    sum = _method("sum", np.sum)
-    prod = _method("prod", np.prod)
-    mean = _method("mean", np.mean)
-    std = _method("std", np.std)
-    var = _method("var", np.var)
-    min = _method("min", np.min)
-    max = _method("max", np.max)
-    any = _method("any", np.any)
-    all = _method("all", np.all)
-    argmin = _method("argmin", np.argmin)
-    argmax = _method("argmax", np.argmax)
-    cumsum = _method("cumsum", np.cumsum)
-    cumprod = _method("cumprod", np.cumprod)
+    sum = _reduction("sum", np.sum)
+    prod = _reduction("prod", np.prod)
+    mean = _reduction("mean", np.mean)
+    std = _reduction("std", np.std)
+    var = _reduction("var", np.var)
+    min = _reduction("min", np.min)
+    max = _reduction("max", np.max)
+    any = _reduction("any", np.any)
+    all = _reduction("all", np.all)
+    argmin = _reduction("argmin", np.argmin)
+    argmax = _reduction("argmax", np.argmax)
+    cumsum = _reduction("cumsum", np.cumsum)
+    cumprod = _reduction("cumprod", np.cumprod)
     clip = _method("clip", np.clip)
     round = _method("round", np.round)
     dot = _method("dot", np.dot)
@@ -126,6 +162,14 @@ class Methods(Tracked):
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
         """As `numpy.ndarray.reshape`."""
         wanted = shape[0] if len(shape) == 1 else shape
+        if order == "C" and copy is None and not isinstance(wanted, Tracked):
+            array = self._array.reshape(wanted)
+            args = (FIRST, wanted)
+            node = make_node(np.reshape, (self.node,), args, None, array.shape, array.dtype)
+            tensor = wrap(type(self), array, node)
+            if shares_memory(array, self._array):
+                attach_view(tensor, self)
+            return tensor
         options = {} if order == "C" else {"order": order}
         return call(
             np.reshape, (self, wanted), options if copy is None else {**options, "copy": copy}
@@ -224,7 +268,11 @@ class Methods(Tracked):
     @property
     def T(self) -> Any:
         """The tensor with its axes reversed."""
-        return call(np.transpose, (self,), {})
+        array = self._array.T
+        node = make_node(np.transpose, (self.node,), ONE, None, array.shape, array.dtype)
+        tensor = wrap(type(self), array, node)
+        attach_view(tensor, self)
+        return tensor
 
     @property
     def mT(self) -> Any:

@@ -41,8 +41,9 @@ class Slot:
 class Held:
     """An array that chose rows: a mask or an index, tracked (`index` ≥ 0) or plain (−1).
 
-    `array` is held by reference, not copied. Whoever writes into a tracked array calls `protect`
-    on its holders first; a plain array is checked by a fingerprint (`traceprop.lineage.held`).
+    `array` is held by reference, not copied; None at granularity "op", which keeps no rows.
+    Whoever writes into a tracked array calls `protect` on its holders first; a plain array is
+    checked by a fingerprint (`traceprop.lineage.held`).
     """
 
     __slots__ = ("__weakref__", "array", "index", "mark")
@@ -54,7 +55,8 @@ class Held:
 
     def protect(self) -> None:
         """Keep the values as they are now: the memory behind `array` is about to be written."""
-        self.array = self.array.copy()
+        if self.array is not None:
+            self.array = self.array.copy()
 
     def __reduce__(self) -> Any:
         return Held, (self.index, self.array, self.mark)
@@ -63,7 +65,16 @@ class Held:
         return f"<rows chosen by input {self.index}>" if self.index >= 0 else "<rows chosen>"
 
 
-SLOTS: Final = tuple(Slot(i) for i in range(8))
+def make_held(index: int, array: Any) -> Held:
+    """Make a `Held` without a fingerprint."""
+    held = object.__new__(Held)
+    held.index = index
+    held.array = array
+    held.mark = None
+    return held
+
+
+SLOTS: Final = tuple(Slot(i) for i in range(64))
 FIRST: Final = SLOTS[0]
 SECOND: Final = SLOTS[1]
 ONE: Final = (FIRST,)
@@ -72,7 +83,7 @@ PAIR: Final = (FIRST, SECOND)
 
 def slot(index: int) -> Slot:
     """Return the placeholder of input number `index`; the first few are shared."""
-    return SLOTS[index] if index < len(SLOTS) else Slot(index)
+    return SLOTS[index] if index < 64 else Slot(index)
 
 
 class Op:

@@ -49,9 +49,10 @@ class Protocols(Tracked):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
-        for kind in types:
-            if not issubclass(kind, (Tracked, np.ndarray)):
-                return NotImplemented
+        if len(types) != 1:
+            for kind in types:
+                if not issubclass(kind, (Tracked, np.ndarray)):
+                    return NotImplemented
         handler = handler_of(function)
         if handler is not None:
             return handler(function, args, kwargs)

@@ -7,32 +7,55 @@ node. Results that share memory with an argument become views of it; `out=` beco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any
+from itertools import count
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from traceprop.lineage.core import (
-    Tracked,
-    attach_view,
-    before_write,
-    hold,
-    shares_memory,
-    wrap,
-    write,
-)
+from traceprop.lineage.adopted import adopt, adopted
+from traceprop.lineage.core import KIND, Tracked, attach_view, before_write, hold, write
 from traceprop.lineage.escapes import escape
 from traceprop.lineage.held import constant, hold_plain
-from traceprop.lineage.node import Node, make_node, slot
+from traceprop.lineage.node import Held, Node, make_node, slot
 from traceprop.lineage.registry import values_of
-from traceprop.lineage.template import parameter_names, transform
+from traceprop.lineage.template import Place, parameter_names, transform
 
 Function = Callable[..., Any]
 
+_new: Final = object.__new__
+_SIMPLE: Final = frozenset({int, float, bool, str, type(None), type, slice, type(Ellipsis)})
+
 
 class Captured:
-    """A call's arguments, apart: the tracked inputs, the plain values, the template.
+    """A call's arguments, apart.
+
+    Attributes
+    ----------
+    inputs : list of Tracked
+    nodes : tuple of Node
+        The inputs' nodes, as they were before the call.
+    args, kwargs
+        The plain values.
+    template, template_kwargs
+        What the node keeps of them.
+    """
+
+    __slots__ = ("args", "inputs", "kwargs", "nodes", "template", "template_kwargs")
+
+    inputs: list[Tracked]
+    nodes: tuple[Node, ...]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    template: tuple[Any, ...]
+    template_kwargs: dict[str, Any] | None
+
+
+def capture(
+    args: Sequence[Any], kwargs: dict[str, Any], values: Sequence[int | str] = ()
+) -> Captured:
+    """Take a call's arguments apart.
 
     Parameters
     ----------
@@ -41,71 +64,102 @@ class Captured:
     values : collection of (int or str)
         Positions and names of arguments whose values the row rule needs (masks, indices).
     """
-
-    __slots__ = ("args", "inputs", "kwargs", "template", "template_kwargs")
-
-    def __init__(
-        self,
-        args: Sequence[Any],
-        kwargs: dict[str, Any],
-        values: Sequence[int | str] = (),
-    ) -> None:
-        self.inputs: list[Tracked] = []
-        plain, template = [], []
-        for position, value in enumerate(args):
-            stripped, kept = self._strip(value, position in values)
+    captured: Captured = object.__new__(Captured)
+    inputs: list[Tracked] = []
+    plain: list[Any] = []
+    template: list[Any] = []
+    for value in args:
+        if type(value) in _SIMPLE:
+            plain.append(value)
+            template.append(value)
+        else:
+            stripped, kept = strip(value, inputs, values and len(plain) in values)
             plain.append(stripped)
             template.append(kept)
-        self.args = tuple(plain)
-        self.template = tuple(template)
-        self.kwargs: dict[str, Any] = {}
-        self.template_kwargs: dict[str, Any] | None = None
-        if kwargs:
-            self.template_kwargs = {}
-            for name, value in kwargs.items():
-                stripped, kept = self._strip(value, name in values)
-                self.kwargs[name] = stripped
-                self.template_kwargs[name] = kept
+    captured.args = tuple(plain)
+    captured.template = tuple(template)
+    captured.kwargs = {}
+    captured.template_kwargs = None
+    if kwargs:
+        captured.template_kwargs = {}
+        for name, value in kwargs.items():
+            stripped, kept = strip(value, inputs, name in values)
+            captured.kwargs[name] = stripped
+            captured.template_kwargs[name] = kept
+    nodes: list[Node] = []
+    for tensor in inputs:
+        nodes.append(tensor._node if tensor._state is None else tensor.node)
+    captured.nodes = tuple(nodes)
+    captured.inputs = inputs
+    return captured
 
-    def _strip(self, value: Any, chooses: bool) -> tuple[Any, Any]:
-        if isinstance(value, Tracked):
-            index = len(self.inputs)
-            self.inputs.append(value)
-            return value._array, hold(value, index) if chooses else slot(index)
-        kind = type(value)
-        if kind is tuple or kind is list:
-            pairs = [self._strip(each, chooses) for each in value]
-            return kind(pair[0] for pair in pairs), kind(pair[1] for pair in pairs)
-        if isinstance(value, np.ndarray):
-            return value, hold_plain(value, 0) if chooses else constant(value)
-        return value, value
 
-    @property
-    def nodes(self) -> tuple[Node, ...]:
-        """The inputs' nodes, in the order of their slots."""
-        return tuple(tensor.node for tensor in self.inputs)
+def strip(value: Any, inputs: list[Tracked], chooses: Any = False) -> tuple[Any, Any]:
+    """Return a value without tracked arrays, and its template; collect the arrays' tensors."""
+    if isinstance(value, Tracked):
+        index = len(inputs)
+        inputs.append(value)
+        return value._array, hold(value, index) if chooses else slot(index)
+    kind = type(value)
+    if kind is tuple or kind is list:
+        plain: list[Any] = []
+        template: list[Any] = []
+        for each in value:
+            if isinstance(each, Tracked) and not chooses:
+                template.append(slot(len(inputs)))
+                inputs.append(each)
+                plain.append(each._array)
+            else:
+                stripped, kept = strip(each, inputs, chooses)
+                plain.append(stripped)
+                template.append(kept)
+        return (tuple(plain), tuple(template)) if kind is tuple else (plain, template)
+    if isinstance(value, np.ndarray):
+        known = adopted(value, KIND[0])
+        if known is not None:
+            return strip(known, inputs, chooses)
+        return value, hold_plain(value, 0) if chooses else constant(value)
+    return value, value
+
+
+class _Traits(NamedTuple):
+    """What recording a function has to know of it."""
+
+    out: int  # position of `out`; beyond all positions where it has none
+    values: tuple[int | str, ...]
+
+
+@cache
+def _traits(function: Function) -> _Traits:
+    names = parameter_names(function)
+    return _Traits(names.index("out") if "out" in names else 1 << 30, values_of(function))
 
 
 def call(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Call a NumPy function on arguments with tracked arrays among them, and record it."""
-    out = kwargs.get("out")
-    if out is None:
-        position = out_position(function)
-        if position is not None and len(args) > position:
-            out = args[position]
-            names = parameter_names(function)
-            kwargs = {
-                **dict(zip(names[position + 1 :], args[position + 1 :], strict=False)),
-                **kwargs,
-            }
-            args = args[:position]
-    elif "out" in kwargs:
-        kwargs = {name: value for name, value in kwargs.items() if name != "out"}
-    captured = Captured(args, kwargs, values_of(function))
-    if out is not None:
-        return call_into(function, captured, out)
+    out_position, values = _traits(function)
+    if kwargs or len(args) > out_position:
+        out, args, kwargs = _take_out(function, out_position, args, kwargs)
+        if out is not None:
+            return call_into(function, capture(args, kwargs, values), out)
+    captured = capture(args, kwargs, values)
     result = function(*captured.args, **captured.kwargs)
+    if type(result) is np.ndarray:
+        return _wrap_array(function, captured, result)
     return wrap_result(function, captured, result)
+
+
+def _take_out(
+    function: Function, position: int, args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[Any, Sequence[Any], dict[str, Any]]:
+    """Take `out` from the arguments, and name those that came after it."""
+    if len(args) > position:
+        names = parameter_names(function)[position + 1 :]
+        after = dict(zip(names, args[position + 1 :], strict=False))
+        return args[position], args[:position], {**after, **kwargs}
+    if "out" in kwargs:
+        return kwargs["out"], args, {name: v for name, v in kwargs.items() if name != "out"}
+    return None, args, kwargs
 
 
 def call_into(function: Function, captured: Captured, out: Any) -> Any:
@@ -113,9 +167,9 @@ def call_into(function: Function, captured: Captured, out: Any) -> Any:
     nodes = captured.nodes
     if not isinstance(out, Tracked):
         result = function(*captured.args, **captured.kwargs, out=out)
-        if captured.inputs:
-            escape(captured.inputs[0], f"{_name(function)}(out=) into a plain array")
-        return _wrap_array(function, captured, result, None, nodes)
+        return into_plain(
+            out, captured.inputs[0], _wrap_array(function, captured, result), function
+        )
     before_write(out)
     function(*captured.args, **captured.kwargs, out=out._array)
     template, inputs = captured.template_kwargs, nodes
@@ -127,29 +181,37 @@ def call_into(function: Function, captured: Captured, out: Any) -> Any:
     return out
 
 
+def into_plain(array: Any, tensor: Tracked, wrapped: Any, function: Function) -> Any:
+    """Record that values went into a plain array, and remember it; return the array's tensor."""
+    escape(tensor, f"{door_name(function)} into a plain array")
+    adopt(array, wrapped)
+    return wrapped
+
+
 def wrap_result(function: Function, captured: Captured, result: Any) -> Any:
     """Give each array in a function's result its node."""
     if isinstance(result, (np.ndarray, np.generic)):
-        return _wrap_array(function, captured, result, None, captured.nodes)
+        return _wrap_array(function, captured, result)
     if isinstance(result, (tuple, list)):
-        counter = iter(range(1 << 62))
-        nodes = captured.nodes
-        return _wrap_several(function, captured, result, counter, nodes)
+        return _wrap_several(function, captured, result, count())
     if captured.inputs:
-        escape(captured.inputs[0], _name(function))
+        escape(captured.inputs[0], door_name(function))
     return result
 
 
 def _wrap_several(
-    function: Function, captured: Captured, result: Any, counter: Any, nodes: tuple[Node, ...]
+    function: Function,
+    captured: Captured,
+    result: Any,
+    numbers: Iterator[int],
 ) -> Any:
     """Wrap a tuple or list of results, numbering the arrays in it in order."""
     wrapped = []
     for each in result:
         if isinstance(each, (np.ndarray, np.generic)):
-            wrapped.append(_wrap_array(function, captured, each, next(counter), nodes))
+            wrapped.append(_wrap_array(function, captured, each, next(numbers)))
         elif isinstance(each, (tuple, list)):
-            wrapped.append(_wrap_several(function, captured, each, counter, nodes))
+            wrapped.append(_wrap_several(function, captured, each, numbers))
         else:
             wrapped.append(each)
     kind = type(result)
@@ -157,68 +219,65 @@ def _wrap_several(
 
 
 def _wrap_array(
-    function: Function,
-    captured: Captured,
-    result: Any,
-    item: int | None,
-    nodes: tuple[Node, ...],
+    function: Function, captured: Captured, result: Any, item: int | None = None
 ) -> Any:
+    node: Node = _new(Node)
+    node.op = function
+    node.inputs = captured.nodes
+    node.args = captured.template
+    node.kwargs = captured.template_kwargs
+    node.shape = result.shape
+    node.dtype = result.dtype
+    node.item = item
+    node.memo = None
     inputs = captured.inputs
-    node = make_node(
-        function,
-        nodes,
-        captured.template,
-        captured.template_kwargs,
-        result.shape,
-        result.dtype,
-        item,
-    )
-    for tensor in inputs:
-        if result is tensor._array:
-            return tensor
-    wrapped = wrap(type(inputs[0]), result, node)
-    if isinstance(result, np.ndarray) and result.base is not None:
+    wrapped = _new(type(inputs[0]))
+    wrapped._array = result
+    wrapped._node = node
+    wrapped._state = None
+    wrapped._born = None
+    if type(result) is np.ndarray:
+        base: Any = result.base
+        if base is not None and type(base) is not np.ndarray:
+            base = getattr(base, "base", None)  # what as_strided puts between
         for position, tensor in enumerate(inputs):
-            if shares_memory(result, tensor._array):
-                if position == 0:
-                    attach_view(wrapped, tensor)
-                else:
-                    _attach_later_view(wrapped, tensor, position)
+            array = tensor._array
+            if result is array:
+                return tensor
+            if base is not None and (base is array or base is array.base):
+                if position:
+                    wrapped._node = _led_by(node, position)
+                attach_view(wrapped, tensor)
                 break
     return wrapped
 
 
-def _attach_later_view(tensor: Tracked, parent: Tracked, position: int) -> None:
-    """Attach a view whose parent isn't the first input: number it first in a node of its own."""
-    node = tensor._node
-    captured = [node.inputs[position], *node.inputs[:position], *node.inputs[position + 1 :]]
-    order = {position: 0} | {
-        old: new + 1 for new, old in enumerate(i for i in range(len(node.inputs)) if i != position)
-    }
-    tensor._node = make_node(
+def _led_by(node: Node, position: int) -> Node:
+    """Return the node with one input in front: a view's parent is its first input."""
+    others = [i for i in range(len(node.inputs)) if i != position]
+    order = {old: new for new, old in enumerate([position, *others])}
+    return make_node(
         node.op,
-        tuple(captured),
+        tuple(node.inputs[i] for i in order),
         renumber(node.args, order),
         renumber(node.kwargs, order),
         node.shape,
         node.dtype,
         node.item,
     )
-    attach_view(tensor, parent)
 
 
 def renumber(template: Any, order: dict[int, int]) -> Any:
     """Return a template with its slots numbered anew."""
-    return transform(template, lambda place: slot(order[place.index]))
+
+    def place(old: Place) -> Place:
+        index = order.get(old.index, -1)
+        return Held(index, old.array, old.mark) if isinstance(old, Held) else slot(index)
+
+    return transform(template, place)
 
 
-@cache
-def out_position(function: Function) -> int | None:
-    """Position of a function's `out` parameter, None where it has none or takes it by name only."""
-    names = parameter_names(function)
-    return names.index("out") if "out" in names else None
-
-
-def _name(function: Function) -> str:
+def door_name(function: Function) -> str:
+    """Return what a function is called where it is a door out of the lineage."""
     name = getattr(function, "__name__", None) or getattr(function, "name", "")
     return f"np.{name}"

@@ -62,6 +62,7 @@ _HANDLERS: Final[dict[Function, Handler]] = {}
 _CLASSIFIED: Final[dict[Function, Classified]] = {}
 _VALUES: Final[dict[Function, tuple[int | str, ...]]] = {}
 _METHOD_RULES: Final[dict[str, RowRule]] = {}
+_loaded: Final[list[bool]] = []
 _UNKNOWN: Final = RowRule(opaque_in_extent, True, "unknown")
 _FAMILIES: Final = (
     "elementwise",
@@ -76,6 +77,8 @@ _FAMILIES: Final = (
     "mutators",
     "creation",
     "alltoall",
+    "polynomials",
+    "structured",
     "metadata",
     "text",
     "ufunc_methods",
@@ -87,6 +90,7 @@ def load_rules() -> None:
     """Import every family, so that the tables are full."""
     for family in _FAMILIES:
         importlib.import_module(f"traceprop.lineage.rules.{family}")
+    _loaded.append(True)
 
 
 def implements(
@@ -146,7 +150,7 @@ def classify(*functions: Function, family: str, status: str, reason: str = "") -
 
 def rule_of(op: Function) -> RowRule:
     """Return the rule that answers for an operation; the opaque one for the unknown."""
-    if not _RULES:
+    if not _loaded:
         load_rules()
     rule = _RULES.get(op)
     if rule is None:
@@ -171,14 +175,14 @@ def ufunc_rule(ufunc: np.ufunc) -> RowRule:
 
 def values_of(function: Function) -> tuple[int | str, ...]:
     """Return the positions and names of a function's arguments whose values choose rows."""
-    if not _RULES:
+    if not _loaded:
         load_rules()
     return _VALUES.get(function, ())
 
 
 def handler_of(function: Function) -> Handler | None:
     """Return how calls of `function` are executed, None for the ordinary way."""
-    if not _RULES:
+    if not _loaded:
         load_rules()
     return _HANDLERS.get(function)
 

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from typing import Any, cast
+from sys import getrefcount as refcount
+from typing import Any, Final, cast
 
 import numpy as np
 
+from traceprop.errors import LineageError
 from traceprop.lineage.core import Tracked, attach_view, before_write, hold, wrap, write
 from traceprop.lineage.escapes import escape
+from traceprop.lineage.granularity import level
 from traceprop.lineage.held import constant, hold_plain
-from traceprop.lineage.node import FIRST, Node, make_node, slot
+from traceprop.lineage.node import FIRST, Node, make_held, make_node, slot
+from traceprop.lineage.reuse import birth
 from traceprop.lineage.rules.indexing import GETITEM
 from traceprop.lineage.rules.mutators import SETITEM
+
+# Up to Python 3.13 a value on its way into a call is counted by whoever holds it: this frame's
+# `key` and getrefcount's own argument make two. From 3.14 on the caller may only have lent it.
+_ONLY_OURS: Final = 2 if sys.version_info < (3, 14) else -1
+_BASIC: Final = frozenset({int, slice, type(None), type(Ellipsis)})
+
+
+def _is_basic(key: tuple[Any, ...]) -> bool:
+    """Whether a key has only numbers, slices, None and `...`: the result is a view."""
+    for part in key:  # noqa: SIM110 - `all` would make a generator, on the hot path
+        if type(part) not in _BASIC:
+            return False
+    return True
 
 
 class Subscript(Tracked):
@@ -25,13 +43,23 @@ class Subscript(Tracked):
         node = self._node if self._state is None else self.node
         inputs: tuple[Node, ...] = (node,)
         kind = type(key)
-        if kind is int or kind is slice:
+        if kind is int or kind is slice or (kind is tuple and _is_basic(key)):
             result = array[key]
             args: tuple[Any, ...] = (FIRST, key)
         elif kind is type(self):
             result = array[key._array]
-            inputs = (node, key.node)
-            args = (FIRST, hold(key, 1))
+            if (
+                key._state is None
+                and refcount(key) <= _ONLY_OURS
+                and refcount(key._array) <= 2
+                and level.get() != "op"
+            ):
+                # A mask made for this line alone: nobody is left to write into it.
+                inputs = (node, key._node)
+                args = (FIRST, make_held(1, key._array))
+            else:
+                inputs = (node, key.node)
+                args = (FIRST, hold(key, 1))
         else:
             tensors: list[Tracked] = [self]
             plain, template = _strip_key(key, tensors)
@@ -46,6 +74,9 @@ class Subscript(Tracked):
         base = result.base if isinstance(result, np.ndarray) else None
         if base is not None and (base is array or base is array.base):
             attach_view(tensor, self)
+            if kind is int:
+                self._state.read = key, birth()  # type: ignore[union-attr]
+                tensor._born = self._state.read[1]  # type: ignore[union-attr]
         return tensor
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -63,6 +94,8 @@ class Subscript(Tracked):
             tensors.append(stacked)
         else:
             plain_value = value_template = value
+        if isinstance(value, Tracked) and value._born is not None:
+            _refuse_swap(self, key, value)
         inputs = tuple(tensor.node for tensor in tensors)
         before_write(self)
         array = self._array
@@ -81,6 +114,25 @@ class Subscript(Tracked):
     def __contains__(self, value: Any) -> bool:
         escape(self, "in")
         return bool(np.any(self._array == (value._array if isinstance(value, Tracked) else value)))
+
+
+def _refuse_swap(target: Tracked, key: Any, value: Tracked) -> None:
+    """Refuse a swap of rows by C code that takes rows for copies, before a byte moves.
+
+    `rng.shuffle(X)` does `X[i], X[j] = X[j], X[i]`. The rows are views, so that rows would be
+    doubled and lost, with no more than a warning. In Python code reading j, reading i and writing
+    row j into i are three instructions; here all happen in the one that called the C code.
+    """
+    state = value._state
+    if state is None or state.parent is not target or target._state is None:
+        return
+    now = birth(depth=3)
+    other_row = state.view is not None and state.view.args[1] != key
+    if other_row and value._born == now and target._state.read == (key, now):
+        raise LineageError(
+            "This would swap rows of a tensor through views and lose some of them, as "
+            "rng.shuffle(X) does. Write X = X[rng.permutation(len(X))], or rng.permuted(X, axis=0)."
+        )
 
 
 def _strip_key(key: Any, tensors: list[Tracked]) -> tuple[Any, Any]:

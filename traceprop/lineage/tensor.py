@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from traceprop.errors import DataError
 from traceprop.lineage.arithmetic import Arithmetic
 from traceprop.lineage.columns import columns
-from traceprop.lineage.core import Tracked, leaf
+from traceprop.lineage.core import KIND, Tracked, leaf
 from traceprop.lineage.escapes import Escape
 from traceprop.lineage.graph import LineageGraph, trace_rows
 from traceprop.lineage.idioms import Step, steps
@@ -94,7 +94,7 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
 
     def escapes(self) -> list[Escape]:
         """Where values of this tensor left the lineage."""
-        return [] if self._state is None else list(self._state.escapes)
+        return list((self._state and self._state.escapes) or ())
 
     def __repr__(self) -> str:
         from traceprop.lineage.printing import text
@@ -108,6 +108,9 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         from traceprop.lineage.printing import html
 
         return html(self)
+
+
+KIND[0] = ProvenanceTensor
 
 
 def from_source(

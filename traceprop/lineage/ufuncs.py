@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.core import Tracked, before_write, wrap, write
+from traceprop.lineage.core import KIND, Tracked, before_write, wrap, write
 from traceprop.lineage.escapes import escape
 from traceprop.lineage.node import Node, make_node, slot, ufunc_method
-from traceprop.lineage.record import Captured
+from traceprop.lineage.record import Captured, capture, into_plain, strip
 from traceprop.lineage.rules.mutators import record_write
 
 
@@ -17,11 +17,13 @@ def call_ufunc(
     ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Run `ufunc.method(*inputs, **kwargs)`, some argument of which is tracked, and record it."""
+    if method == "__call__" and not kwargs and ufunc.nout == 1:
+        return _call_plainly(ufunc, inputs)
     if method == "at":
         return _call_at(ufunc, inputs, kwargs)
     outs: tuple[Any, ...] = kwargs.pop("out", None) or ()
     op = ufunc if method == "__call__" else ufunc_method(ufunc, method)
-    captured = Captured(inputs, kwargs, (1, "indices") if method == "reduceat" else ())
+    captured = capture(inputs, kwargs, (1, "indices") if method == "reduceat" else ())
     nodes = captured.nodes
     plain_outs = tuple(o._array if isinstance(o, Tracked) else o for o in outs)
     for out in outs:
@@ -39,6 +41,30 @@ def call_ufunc(
     )
 
 
+def _call_plainly(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
+    """Run a ufunc of one result without options: nearly every call."""
+    tensors: list[Tracked] = []
+    plain: list[Any] = []
+    template: list[Any] = []
+    for value in inputs:
+        stripped, kept = strip(value, tensors)
+        plain.append(stripped)
+        template.append(kept)
+    result = ufunc(*plain)
+    if type(result) is not np.ndarray and not isinstance(result, np.generic):
+        return leave(tensors[0], result, ufunc)
+    nodes = tuple([t._node if t._state is None else t.node for t in tensors])
+    node = make_node(ufunc, nodes, tuple(template), None, result.shape, result.dtype)
+    return wrap(type(tensors[0]), result, node)
+
+
+def leave(tensor: Tracked, result: Any, op: Any) -> Any:
+    """Hand out a result that isn't an array: a cell of an object array, or NotImplemented."""
+    if result is not NotImplemented:
+        escape(tensor, f"an object out of np.{op.__name__}")
+    return result
+
+
 def _finish(
     op: Any,
     captured: Captured,
@@ -48,12 +74,8 @@ def _finish(
     out: Any,
 ) -> Any:
     """Give one result its node: a new tensor, or the tensor it was written into."""
-    if result is NotImplemented:
-        return result
     if not isinstance(result, (np.ndarray, np.generic)):
-        escaped = captured.inputs[0] if captured.inputs else out
-        escape(escaped, f"an object out of {op.__name__}")
-        return result
+        return leave(captured.inputs[0] if captured.inputs else out, result, op)
     template = captured.template_kwargs
     if out is not None and _keeps_cells(captured, op):
         before = out.node if isinstance(out, Tracked) else None
@@ -64,10 +86,8 @@ def _finish(
     if isinstance(out, Tracked):
         write(out, node)
         return out
-    kind = type(captured.inputs[0])
-    if out is not None:
-        escape(captured.inputs[0], f"np.{op.__name__}(out=) into a plain array")
-    return wrap(kind, result, node)
+    wrapped = wrap(KIND[0], result, node)
+    return wrapped if out is None else into_plain(out, captured.inputs[0], wrapped, op)
 
 
 def _keeps_cells(captured: Captured, op: Any) -> bool:
@@ -77,10 +97,4 @@ def _keeps_cells(captured: Captured, op: Any) -> bool:
 
 def _call_at(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     op = ufunc_method(ufunc, "at")
-    captured = Captured(inputs, kwargs, (1,))
-    target = inputs[0]
-    if isinstance(target, Tracked):
-        record_write(op, captured, target)
-        return
-    op(*captured.args, **captured.kwargs)
-    escape(captured.inputs[0], f"np.{op.__name__} into a plain array")
+    record_write(op, capture(inputs, kwargs, (1,)), inputs[0])

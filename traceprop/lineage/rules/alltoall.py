@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
-import numpy.polynomial.polynomial as polynomial
-from numpy.lib import recfunctions
 
 from traceprop.lineage.edges import Edge, Edges, extent_of, opaque, opaque_in_extent, row_by_row
 from traceprop.lineage.node import Node
 from traceprop.lineage.registry import CONSERVATIVE, implements
-from traceprop.lineage.rowmap import All, Identity
-from traceprop.lineage.rules.elementwise import first_broadcast
+from traceprop.lineage.rowmap import All, Identity, Spans
 from traceprop.lineage.rules.reduction import reduces_rows
-from traceprop.lineage.template import named
+from traceprop.lineage.template import named, slots
 
 implements(
-    np.corrcoef, np.cov, np.roots, np.poly, np.polyfit, np.polyadd, np.polysub, np.polymul,
-    np.polydiv, np.polyder, np.polyint, np.vander, np.linalg.cond, np.linalg.matrix_rank,
-    np.linalg.multi_dot, np.linalg.tensorinv, np.linalg.tensorsolve, np.linalg.lstsq,
-    np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges,
-    np.apply_over_axes, np.piecewise, np.packbits, np.unpackbits, np.ix_,
-    np.unravel_index, np.ravel_multi_index,
+    np.corrcoef, np.cov, np.linalg.tensorinv, np.linalg.tensorsolve,
     family="alltoall", mixes=True,
 )(opaque)  # fmt: skip
 
-implements(np.bincount, family="alltoall", mixes=True)(opaque_in_extent)
+implements(np.linalg.lstsq, np.bincount, family="alltoall", mixes=True)(opaque_in_extent)
+
+implements(
+    np.apply_over_axes, np.piecewise,
+    family="alltoall", mixes=True, status=CONSERVATIVE,
+    reason="the function that is applied sees the whole array, so that every row gets all rows",
+)(opaque)  # fmt: skip
+
+
+@implements(
+    np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges,
+    family="alltoall", mixes=True,
+)  # fmt: skip
+def histogram_rows(node: Node) -> list[Edge]:
+    """Every bin counts over all rows; how many bins there are may be left to the values."""
+    bins = named(node, "bins")
+    return opaque_in_extent(node) if isinstance(bins, str) or slots(bins) else opaque(node)
+
 
 implements(
     np.unique, np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values,
@@ -38,21 +48,6 @@ implements(
     np.nonzero, np.flatnonzero, np.argwhere,
     family="searching", status=CONSERVATIVE, reason="which rows are true is in values not kept",
 )(opaque_in_extent)  # fmt: skip
-
-implements(np.polyval, family="elementwise", mixes=True)(lambda node: _broadcast_second(node))
-implements(polynomial.polyval2d, family="elementwise", mixes=True)(first_broadcast(2))
-implements(polynomial.polygrid2d, family="alltoall", mixes=True)(opaque)
-
-
-def _broadcast_second(node: Node) -> list[Edge]:
-    from traceprop.lineage.rules.elementwise import aligned
-    from traceprop.lineage.template import slots
-
-    points = set(slots(node.args[1:2]))
-    return [
-        Edge(i, aligned(p.shape, node.shape) if i in points else All(node.n_rows, p.n_rows))
-        for i, p in enumerate(node.inputs)
-    ]
 
 
 @implements(
@@ -82,7 +77,8 @@ def fftn_rows(node: Node) -> Edges:
 @implements(
     np.linalg.inv, np.linalg.pinv, np.linalg.det, np.linalg.slogdet, np.linalg.cholesky,
     np.linalg.eigh, np.linalg.eigvalsh, np.linalg.qr, np.linalg.svd,
-    np.linalg.svdvals, np.linalg.matrix_power, np.linalg.solve,
+    np.linalg.svdvals, np.linalg.matrix_power, np.linalg.solve, np.linalg.cond,
+    np.linalg.matrix_rank,
     family="alltoall", mixes=True,
 )  # fmt: skip
 def stacked_rows(node: Node) -> list[Edge]:
@@ -115,13 +111,20 @@ def applied_rows(node: Node) -> Edges:
     return opaque(node)
 
 
-implements(
-    recfunctions.append_fields, recfunctions.apply_along_fields,
-    recfunctions.drop_fields, recfunctions.find_duplicates,
-    recfunctions.join_by, recfunctions.merge_arrays, recfunctions.rec_append_fields,
-    recfunctions.rec_drop_fields, recfunctions.rec_join,
-    recfunctions.rename_fields, recfunctions.repack_fields,
-    recfunctions.require_fields, recfunctions.stack_arrays,
-    recfunctions.structured_to_unstructured, recfunctions.unstructured_to_structured,
-    family="structured", status=CONSERVATIVE, reason="every row gets all rows",
-)(opaque)  # fmt: skip
+@implements(np.packbits, np.unpackbits, family="alltoall")
+def bit_rows(node: Node) -> Edges:
+    """Eight cells along an axis to one, or one to eight; without an axis over the flat cells."""
+    parent = node.inputs[0]
+    axis = named(node, "axis")
+    if len(node.inputs) > 1 or not parent.shape:
+        return opaque(node)
+    if axis is not None and int(axis) not in (0, -len(parent.shape)):
+        return row_by_row(node.n_rows)
+    width = max(math.prod(parent.shape[1:]), 1) if axis is None else 1  # cells in a row
+    places = np.arange(node.n_rows, dtype=np.int64)
+    if node.op is np.packbits:
+        low, high = places * 8 // width, (places * 8 + 7) // width + 1
+    else:
+        low = places // 8 // width
+        high = low + 1
+    return [Edge(0, Spans(low, np.minimum(high, parent.n_rows), parent.n_rows))]

@@ -201,6 +201,20 @@ def gufunc_rows(node: Node) -> Edges:
     return _edges(node, kept)
 
 
-implements(np.vecdot, np.linalg.vecdot, family="contraction", mixes=True)(gufunc_rows)
+implements(np.vecdot, family="contraction", mixes=True)(gufunc_rows)
+
+
+@implements(np.linalg.vecdot, family="contraction", mixes=True)
+def vecdot_rows(node: Node) -> list[Edge]:
+    """Sums of products along one axis; the others broadcast."""
+    ndims = [len(shape) for _, shape in _operands(node)]
+    if int(named(node, "axis")) % max(ndims) == 0 or min(ndims) != max(ndims):
+        return opaque(node)
+    return [
+        Edge(i, Identity(node.n_rows)) if parent.n_rows == node.n_rows else _spread(node, i)
+        for i, parent in enumerate(node.inputs)
+    ]
+
+
 if hasattr(np, "matvec"):  # NumPy 2.2
     implements(np.matvec, np.vecmat, family="contraction", mixes=True)(gufunc_rows)

@@ -10,7 +10,7 @@ import numpy as np
 from traceprop.lineage.core import leaf
 from traceprop.lineage.edges import Edge, opaque
 from traceprop.lineage.node import Node
-from traceprop.lineage.record import Captured, call
+from traceprop.lineage.record import call, capture
 from traceprop.lineage.registry import CONSERVATIVE, EXACT, handles, implements
 from traceprop.lineage.rules.elementwise import aligned
 from traceprop.lineage.source import MemorySource
@@ -51,7 +51,7 @@ def made_like(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
     """`like=X` makes a tensor: where plain values came from isn't known."""
     from traceprop.lineage.tensor import ProvenanceTensor
 
-    captured = Captured(args, kwargs)
+    captured = capture(args, kwargs)
     if captured.inputs:
         return call(function, args, kwargs)
     array = function(*args, **kwargs)

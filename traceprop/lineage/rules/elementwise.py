@@ -72,4 +72,5 @@ def cells_of_one_type(node: Node) -> list[Edge]:
 
 implements(np.is_busday, np.datetime_as_string, family="elementwise")(first_broadcast(1))
 implements(np.busday_offset, np.busday_count, family="elementwise", mixes=True)(first_broadcast(2))
+implements(np.unravel_index, np.ravel_multi_index, family="elementwise")(first_broadcast(1))
 implements(np.interp, np.isin, np.digitize, family="searching", mixes=True)(first_broadcast(1))

@@ -77,7 +77,7 @@ def _along_axis_0(node: Node, key: Any) -> RowMap | None:
 def chosen_rows(held: Held, n: int) -> Rows | None:
     """Row numbers that a one-dimensional mask or index over `n` rows chose, kept from then on."""
     array = np.asarray(held.array)
-    if array.ndim != 1:
+    if held.array is None or array.ndim != 1:
         return None
     if array.dtype == bool:
         rows: Rows = np.flatnonzero(array)

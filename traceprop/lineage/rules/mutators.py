@@ -13,11 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from traceprop.lineage.core import OVERWRITE, Tracked, before_write, write
+from traceprop.lineage.adopted import adopt, adopted
+from traceprop.lineage.core import KIND, OVERWRITE, Tracked, before_write, wrap, write
 from traceprop.lineage.edges import CONTROL, DIRECT, STATISTIC, Edge, is_aggregate, opaque
 from traceprop.lineage.escapes import escape
-from traceprop.lineage.node import Node, Op, Recipe, make_node
-from traceprop.lineage.record import Captured
+from traceprop.lineage.node import CONSTANT, FIRST, Node, Op, Recipe, make_node
+from traceprop.lineage.record import Captured, capture, door_name, renumber
 from traceprop.lineage.registry import EXACT, handles, implements
 from traceprop.lineage.rowmap import All, Identity, Outside, Patch, RowMap, Spans
 from traceprop.lineage.rules.elementwise import aligned
@@ -141,12 +142,8 @@ implements(*_SHARED.values(), family="mutators")(opaque)
 
 @handles(*(f for f in _VALUE if f is not SETITEM), family="mutators", status=EXACT)
 def mutate(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Run a mutator and give the array it wrote a node; one that is plain takes values away."""
-    captured = Captured(args, kwargs, _CHOOSERS.get(function, ()))
-    if not args or not isinstance(args[0], Tracked):
-        function(*captured.args, **captured.kwargs)
-        escape(captured.inputs[0], f"np.{function.__name__} into a plain array")
-        return
+    """Run a mutator and give the array that it wrote a node."""
+    captured = capture(args, kwargs, _CHOOSERS.get(function, ()))
     if function in _SHARED and _shares_memory(captured, _VALUE[function]):
         function = _SHARED[function]
     record_write(function, captured, args[0])
@@ -160,18 +157,31 @@ def _shares_memory(captured: Captured, position: int) -> bool:
     )
 
 
-def record_write(function: Callable[..., Any], captured: Captured, target: Tracked) -> None:
+def record_write(function: Callable[..., Any], captured: Captured, target: Any) -> None:
     """Run a write whose first argument is `target` and move its node on."""
+    if not isinstance(target, Tracked):
+        target = adopted(target, KIND[0]) or _plain_target(function, captured, target)
     nodes = captured.nodes
     before_write(target)
     function(*captured.args, **captured.kwargs)
     array = target._array
-    write(
-        target,
-        make_node(
-            function, nodes, captured.template, captured.template_kwargs, array.shape, array.dtype
-        ),
+    args, kwargs = captured.template, captured.template_kwargs
+    write(target, make_node(function, nodes, args, kwargs, array.shape, array.dtype))
+
+
+def _plain_target(function: Callable[..., Any], captured: Captured, array: Any) -> Tracked:
+    """Make a tensor of a plain array that is about to be written, and put it in front."""
+    tensor: Tracked = wrap(
+        KIND[0], array, make_node(CONSTANT, (), (), None, array.shape, array.dtype)
     )
+    escape(captured.inputs[0], f"{door_name(function)} into a plain array")
+    adopt(array, tensor)
+    order = {old: old + 1 for old in range(len(captured.inputs))}
+    captured.template = (FIRST, *renumber(captured.template[1:], order))
+    captured.template_kwargs = renumber(captured.template_kwargs, order)
+    captured.inputs.insert(0, tensor)
+    captured.nodes = (tensor.node, *captured.nodes)
+    return tensor
 
 
 @implements(OVERWRITE, family="mutators")

@@ -77,7 +77,7 @@ def parameters(template: Any) -> Any:
     """
 
     def value(place: Slot | Held) -> Any:
-        if isinstance(place, Slot):
+        if isinstance(place, Slot) or place.array is None:
             raise LookupError
         return place.array
 

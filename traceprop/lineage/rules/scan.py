@@ -10,8 +10,9 @@ from traceprop.lineage.compose import Chain
 from traceprop.lineage.edges import Edge, opaque
 from traceprop.lineage.node import Node
 from traceprop.lineage.registry import CONSERVATIVE, implements, implements_method
-from traceprop.lineage.rowmap import Identity, Prefix, RowMap, Slice, Window
+from traceprop.lineage.rowmap import Identity, Patch, Prefix, RowMap, Slice, Window
 from traceprop.lineage.rowset import first_rows
+from traceprop.lineage.rules.elementwise import aligned
 from traceprop.lineage.template import named, slots
 
 
@@ -49,19 +50,31 @@ def accumulate_rows(node: Node) -> list[Edge]:
     return prefix_along(node, axis)
 
 
-@implements(
-    np.diff,
-    family="scan", status=CONSERVATIVE,
-    reason="with prepend= or append= every row gets all rows",
-)  # fmt: skip
+@implements(np.diff, family="scan", mixes=True)
 def diff_rows(node: Node) -> list[Edge]:
     """Row i of the n-th difference along axis 0 is made of rows i to i + n."""
-    if len(node.inputs) != 1 or set(node.kwargs or ()) & {"prepend", "append"}:
-        return opaque(node)
-    parent = node.inputs[0]
-    if int(named(node, "axis")) in (0, -len(parent.shape)):
-        return [Edge(0, Window(0, int(named(node, "n")), node.n_rows, parent.n_rows))]
-    return [Edge(0, Identity(node.n_rows))]
+    order, axis = int(named(node, "n")), int(named(node, "axis"))
+    main = _shape(node, node.args[0])
+    if not order or axis not in (0, -len(main)):
+        return [Edge(i, aligned(p.shape, node.shape)) for i, p in enumerate(node.inputs)]
+    parts = [named(node, "prepend"), node.args[0], named(node, "append")]
+    parts = [part for part in parts if part is not np._NoValue]
+    lengths = [(*_shape(node, part), 1)[0] for part in parts]
+    total = sum(lengths)
+    window = Window(0, order, node.n_rows, total)
+    edges, start = [], 0
+    for part, length in zip(parts, lengths, strict=True):
+        for i in slots(part):
+            place = Patch(start, start + length, total, length)
+            edges.append(Edge(i, window if length == total else Chain(window, place)))
+        start += length
+    return edges
+
+
+def _shape(node: Node, value: Any) -> tuple[int, ...]:
+    """Shape of an argument, tracked or plain."""
+    place = slots(value)
+    return node.inputs[place[0]].shape if place else np.shape(value)
 
 
 @implements(
@@ -80,7 +93,7 @@ def ediff1d_rows(node: Node) -> list[Edge]:
 @implements(
     np.gradient,
     family="scan", status=CONSERVATIVE,
-    reason="edges are given one row more than the first-order formula takes",
+    reason="a row is given itself, which the formula for even spacing leaves out",
 )  # fmt: skip
 def gradient_rows(node: Node) -> list[Edge]:
     """Row i along axis 0 is made of its neighbours, two away at the edges of second order."""
@@ -93,7 +106,8 @@ def gradient_rows(node: Node) -> list[Edge]:
     elif isinstance(axis, (tuple, list)):
         axis = axis[node.item or 0]
     if int(axis) in (0, -len(parent.shape)):
-        return [Edge(0, Window(-2, 2, node.n_rows, parent.n_rows))]
+        reach = int(named(node, "edge_order") or 1)
+        return [Edge(0, Window(-reach, reach, node.n_rows, parent.n_rows))]
     return [Edge(0, Identity(node.n_rows))]
 
 

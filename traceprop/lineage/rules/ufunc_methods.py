@@ -47,7 +47,7 @@ def reduceat_rows(node: Node) -> list[Edge]:
     axis = argument(node, 2, "axis", 0)
     parent = node.inputs[0]
     indices = node.args[1]
-    if slots(node.args[:1]) != [0] or slots(axis):
+    if slots(node.args[:1]) != [0] or slots(axis) or _is_unknown(indices):
         return opaque(node)
     controls = [
         Edge(i, All(node.n_rows, p.n_rows), CONTROL) for i, p in enumerate(node.inputs) if i
@@ -58,6 +58,11 @@ def reduceat_rows(node: Node) -> list[Edge]:
     high = np.append(low[1:], parent.n_rows)
     high = np.maximum(high, low + 1)
     return [Edge(0, Spans(low, high, parent.n_rows), aggregates=True), *controls]
+
+
+def _is_unknown(chooser: object) -> bool:
+    """Whether a mask or index was not kept."""
+    return isinstance(chooser, Held) and chooser.array is None
 
 
 @implements_method("at", family="mutators", mixes=True)
@@ -79,7 +84,12 @@ def at_rows(node: Node) -> list[Edge]:
 def _landed(node: Node, key: object, value: Node) -> RowMap:
     """Which rows of the value each row of the target took in."""
     n = node.n_rows
-    if isinstance(key, Held) and np.ndim(key.array) == 1 and key.array.dtype.kind in "iu":
+    if (
+        isinstance(key, Held)
+        and not _is_unknown(key)
+        and np.ndim(key.array) == 1
+        and key.array.dtype.kind in "iu"
+    ):
         rows = key.array.astype(np.int64)
         if len(rows) == value.n_rows and len(value.shape) == len(node.shape):
             rows = np.where(rows < 0, rows + n, rows)

@@ -1,0 +1,195 @@
+"""Writing a large result into an operand that is about to die, as NumPy does in `x * 2 + 1`.
+
+NumPy writes the second step into the first one's result, since nobody can ever see that again. A
+tensor holds its array, so NumPy sees two owners and allocates; on large arrays that costs 1.3 to
+2 times the operation. Here we prove ourselves that an operand is dying, and pass it as `out=`:
+
+1. *Nobody else has it.* Its reference count is that of a value which only the calling frame's
+   stack holds, and its array's count says that only the tensor holds the array.
+2. *The frame is done with it.* The tensor was the result of one BINARY_OP of the calling frame, and
+   is now the operand of a later one. The bytecode between the two is straight, and only pushes and
+   works above it, so that this BINARY_OP takes the value off the stack and it is gone. A caller in
+   C (functools.reduce, map, a loop over an object array) shows another instruction, or another
+   operand, and gets no reuse, whatever it counts.
+
+Reference counts prove the first up to Python 3.13. From 3.14 on frames lend their locals without
+counting, so the trick is off; so it is while a tracer or a debugger can move the frame about.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+import weakref
+from sys import getrefcount
+from types import CodeType
+from typing import Any, Final
+
+import numpy as np
+
+from traceprop.lineage.core import Tracked
+
+LARGE: Final = 1 << 15
+"""Cells from which on a result is worth the proof: 256 KiB of float64, as in NumPy."""
+
+Birth = tuple[int, int]
+"""The frame (by id) and the instruction (by offset) that a tensor is the result of."""
+
+_OF_OWN_KIND: Final = frozenset({np.add, np.subtract, np.multiply, np.true_divide, np.maximum})
+_REAL: Final = frozenset({int, float, bool})
+
+
+def birth(depth: int = 2) -> Birth:
+    """Return where a result is being made: by the instruction of the frame `depth` above."""
+    frame = sys._getframe(depth)
+    return id(frame), frame.f_lasti
+
+
+def dying(count_left: int, count_right: int, ufunc: np.ufunc, left: Tracked, right: Any) -> Any:
+    """Return the array of an operand that the result can be written into, or None.
+
+    Called by an operator's method, with the reference counts that it found for its two arguments
+    (first, before passing them on adds to the count).
+    """
+    if ufunc not in _OF_OWN_KIND or not _WORKS or _is_watched():
+        return None
+    if count_left == _COUNT and _fits(left, right) and _is_operand(left._born, above=1):
+        return left._array
+    if count_right == _COUNT and type(right) is type(left):
+        return right._array if _fits(right, left) and _is_operand(right._born, above=0) else None
+    return None
+
+
+def _fits(tensor: Tracked, other: Any) -> bool:
+    """Whether the tensor alone holds its array, and the result has its dtype and shape."""
+    if tensor._state is not None or tensor._born is None:
+        return False
+    array = tensor._array
+    if type(array) is not np.ndarray or getrefcount(tensor._array) != _ARRAY_COUNT + 1:
+        return False
+    if array.base is not None or not array.flags.writeable or array.dtype.kind != "f":
+        return False
+    if type(other) in _REAL:
+        return True
+    if not isinstance(other, Tracked) or other._array.dtype != array.dtype:
+        return False
+    shape, wanted = other._array.shape, array.shape
+    if len(shape) > len(wanted):
+        return False
+    return all(n in (1, m) for n, m in zip(reversed(shape), reversed(wanted), strict=False))
+
+
+def _is_watched() -> bool:
+    """Whether somebody can move the frame about: a tracer, a debugger."""
+    if sys.gettrace() is not None:
+        return True
+    monitoring = getattr(sys, "monitoring", None)  # Python 3.12
+    return monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None
+
+
+_proofs: Final[dict[tuple[int, int, int, int], tuple[weakref.ref[CodeType], bool]]] = {}
+
+
+def _is_operand(born: Birth | None, above: int, depth: int = 3) -> bool:
+    """Whether the calling frame's instruction is a BINARY_OP that takes what `born` says it pushed.
+
+    `above` is how many values stand above it on the stack: one for the left operand.
+    """
+    frame = sys._getframe(depth)
+    if born is None or id(frame) != born[0]:
+        return False
+    code, start, stop = frame.f_code, born[1], frame.f_lasti
+    key = (id(code), start, stop, above)
+    known = _proofs.get(key)
+    if known is None or known[0]() is not code:
+        if len(_proofs) > 4096:
+            _proofs.clear()
+        proof = start < stop and _reaches(code, start, stop, above)
+        known = _proofs[key] = (weakref.ref(code), proof)
+    return known[1]
+
+
+def _reaches(code: CodeType, start: int, stop: int, above: int) -> bool:
+    """Whether what the BINARY_OP at `start` pushed is what the one at `stop` takes."""
+    standing = 0  # values above it on the stack
+    inside = False
+    for step in dis.get_instructions(code):
+        if step.offset == start:
+            inside = True
+            if step.opname != "BINARY_OP":
+                return False
+            continue
+        if not inside:
+            continue
+        if step.is_jump_target:
+            return False
+        if step.offset == stop:
+            return step.opname == "BINARY_OP" and standing == above
+        effect = _effect(step)
+        if effect is None or effect[0] > standing:
+            return False
+        standing += effect[1] - effect[0]
+    return False
+
+
+# Instruction → (values it takes, values it leaves); those with an argument are in `_effect`.
+_FIXED: Final = {
+    "BINARY_OP": (2, 1),
+    "BINARY_SUBSCR": (2, 1),
+    "BINARY_SLICE": (3, 1),
+    "COMPARE_OP": (2, 1),
+    "UNARY_NEGATIVE": (1, 1),
+    "UNARY_INVERT": (1, 1),
+    "LOAD_METHOD": (1, 2),
+    "PRECALL": (0, 0),
+    "KW_NAMES": (0, 0),
+    "CACHE": (0, 0),
+    "NOP": (0, 0),
+    "EXTENDED_ARG": (0, 0),
+}
+_PUSHING: Final = frozenset(
+    {"LOAD_FAST", "LOAD_CONST", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF",
+     "LOAD_FAST_CHECK", "LOAD_FAST_LOAD_FAST", "PUSH_NULL"}
+)  # fmt: skip
+
+
+def _effect(step: dis.Instruction) -> tuple[int, int] | None:
+    """Values that an instruction takes and leaves; None for one that isn't plain work."""
+    name, arg = step.opname, step.arg or 0
+    if name in _FIXED:
+        return _FIXED[name]
+    if name in _PUSHING:
+        return 0, dis.stack_effect(step.opcode, step.arg)
+    if name in ("BUILD_TUPLE", "BUILD_LIST", "BUILD_SLICE"):
+        return arg, 1
+    if name == "CALL":
+        return arg + 2, 1
+    if name == "CALL_KW":
+        return arg + 3, 1
+    if name == "LOAD_ATTR":
+        return 1, 1 + dis.stack_effect(step.opcode, step.arg)
+    return None
+
+
+class _Probe:
+    """Counts the references to itself as an operator's method sees them."""
+
+    __slots__ = ("part",)
+
+    def __init__(self) -> None:
+        self.part = object()
+
+    def __add__(self, other: Any) -> tuple[int, int]:
+        return getrefcount(self), getrefcount(self.part)
+
+
+def _calibrate() -> tuple[int, int, bool]:
+    """Count for a temporary and its part, and whether a named value really counts more."""
+    dead, part = _Probe() + 1
+    named = _Probe()
+    alive, _ = named + 1
+    return dead, part, alive == dead + 1 and sys.implementation.name == "cpython"
+
+
+_COUNT, _ARRAY_COUNT, _COUNTS = _calibrate()
+_WORKS: Final = _COUNTS and sys.version_info < (3, 14)
