@@ -18,11 +18,10 @@ from traceprop.lineage.core import Tracked, before_write, wrap, write
 from traceprop.lineage.node import FIRST, ONE, PAIR, Node, Op, make_node
 from traceprop.lineage.record import call, capture
 from traceprop.lineage.registry import implements
-from traceprop.lineage.reuse import LARGE, birth, dying
+from traceprop.lineage.reuse import birth, dying
 from traceprop.lineage.rules.elementwise import elementwise_rows
 from traceprop.lineage.ufuncs import call_ufunc, leave
 
-_new: Final = object.__new__
 _NUMBERS: Final = frozenset({int, float, bool, complex})
 
 Binary = Callable[[Tracked, Any], Any]
@@ -35,12 +34,14 @@ def _binary(ufunc: np.ufunc) -> Binary:
     def method(self: Tracked, other: Any) -> Any:
         kind = type(self)
         node = self._node if self._state is None else self.node
+        born = None
         if type(other) is kind:
             if self._born is None and other._born is None:
                 array = ufunc(self._array, other._array)
             else:
                 space = dying(getrefcount(self), getrefcount(other), ufunc, self, other)
                 array = ufunc(self._array, other._array, out=space)
+                born = birth()
             second = other._node if other._state is None else other.node
             inputs: tuple[Node, ...] = (node, second)
             args: tuple[Any, ...] = PAIR
@@ -53,6 +54,7 @@ def _binary(ufunc: np.ufunc) -> Binary:
             else:
                 space = dying(getrefcount(self), 0, ufunc, self, other)
                 array = ufunc(self._array, other, out=space)
+                born = birth()
             inputs = (node,)
             args = (FIRST, other)
             shape = node.shape
@@ -60,24 +62,23 @@ def _binary(ufunc: np.ufunc) -> Binary:
             return NotImplemented
         else:
             return call_ufunc(ufunc, "__call__", (self, other), {})
+        made = Node()
         try:
-            dtype = array.dtype
+            made.dtype = array.dtype
         except AttributeError:  # a cell of an object array
             return leave(self, array, ufunc)
-        made = _new(Node)
         made.op = ufunc
         made.inputs = inputs
         made.args = args
         made.kwargs = None
         made.shape = shape
-        made.dtype = dtype
         made.item = None
         made.memo = None
-        tensor = _new(kind)
+        tensor = kind()
         tensor._array = array
         tensor._node = made
         tensor._state = None
-        tensor._born = birth() if array.size > LARGE else None
+        tensor._born = born
         return tensor
 
     return method

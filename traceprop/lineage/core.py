@@ -9,7 +9,7 @@ again when it is asked (`Tracked.node`). A tensor that shares nothing has no sta
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,8 @@ OVERWRITE: Final = Op("overwrite")
 """`overwrite(whole, part, recipe)`: `whole` after its view `part` was written."""
 
 
-_new: Final = object.__new__
+LARGE: Final = 1 << 15
+"""Cells from which on it pays to look for memory to write into: 256 KiB of float64, as in NumPy."""
 
 
 class Adoption:
@@ -92,7 +93,7 @@ class Tracked:
     __slots__ = ("__weakref__", "_array", "_born", "_node", "_state")
 
     _array: Any  # ndarray, or the scalar that NumPy gives in its stead
-    _born: tuple[int, int] | None  # see traceprop.lineage.reuse; None but for large results
+    _born: tuple[int, int] | Literal[False] | None  # None while small; see reuse.py
     _node: Node
     _state: State | None
 
@@ -124,7 +125,7 @@ class Tracked:
         """Return the state, made when it is first needed."""
         state = self._state
         if state is None:
-            state = self._state = _new(State)
+            state = self._state = State()
             state.root = state
             state.version = state.seen = 0
             state.escapes = state.holders = state.parent = state.view = None
@@ -138,11 +139,11 @@ KIND: Final[list[type[Tracked]]] = [Tracked]
 
 def wrap(cls: type[Tracked], array: Any, node: Node) -> Any:
     """Make a tensor of class `cls` from an array or scalar and its node."""
-    tensor = _new(cls)
+    tensor = cls()
     tensor._array = array
     tensor._node = node
     tensor._state = None
-    tensor._born = None
+    tensor._born = False if array.size > LARGE else None
     return tensor
 
 
@@ -157,7 +158,7 @@ def leaf(
 def attach_view(tensor: Tracked, parent: Tracked) -> None:
     """Note that `tensor`, just made, shares the memory of `parent`, its node's first input."""
     root = (parent._state or parent._own_state()).root
-    state = tensor._state = _new(State)
+    state = tensor._state = State()
     state.root = root
     state.seen = root.version
     state.version = 0

@@ -46,7 +46,6 @@ implements(ASTYPE, FIELD, family="elementwise")(first_broadcast(1))
 implements(BYTESWAP, family="elementwise")(elementwise_rows)
 implements(RESIZE, family="movement")(movement(0))
 
-_new: Final = object.__new__
 _AXES: Final = frozenset({int, type(None)})
 _SIMPLE: Final = frozenset({int, float, bool, str, type(None), type, slice})
 
@@ -100,7 +99,7 @@ def _reduction(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if not isinstance(result, (np.ndarray, np.generic)):
             return general(self, axis)
         node = self._node if self._state is None else self.node
-        made = _new(Node)
+        made = Node()
         made.op = function
         made.inputs = (node,)
         made.args = ONE if axis is None else (FIRST, axis)
@@ -109,11 +108,11 @@ def _reduction(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         made.dtype = result.dtype
         made.item = None
         made.memo = None
-        tensor = _new(type(self))
+        tensor = type(self)()
         tensor._array = result
         tensor._node = made
         tensor._state = None
-        tensor._born = None
+        tensor._born = None  # as far as it matters: a reduction of a large array is small
         return tensor
 
     method.__name__ = name

@@ -224,7 +224,7 @@ def make_node(
     item: int | None = None,
 ) -> Node:
     """Make a node from its parts."""
-    node = object.__new__(Node)
+    node = Node()
     node.op = op
     node.inputs = inputs
     node.args = args

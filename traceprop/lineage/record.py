@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from traceprop.lineage.adopted import adopt, adopted
-from traceprop.lineage.core import KIND, Tracked, attach_view, before_write, hold, write
+from traceprop.lineage.core import KIND, LARGE, Tracked, attach_view, before_write, hold, write
 from traceprop.lineage.escapes import escape
 from traceprop.lineage.held import constant, hold_plain
 from traceprop.lineage.node import Held, Node, make_node, slot
@@ -24,7 +24,6 @@ from traceprop.lineage.template import Place, parameter_names, transform
 
 Function = Callable[..., Any]
 
-_new: Final = object.__new__
 _SIMPLE: Final = frozenset({int, float, bool, str, type(None), type, slice, type(Ellipsis)})
 
 
@@ -64,7 +63,7 @@ def capture(
     values : collection of (int or str)
         Positions and names of arguments whose values the row rule needs (masks, indices).
     """
-    captured: Captured = object.__new__(Captured)
+    captured = Captured()
     inputs: list[Tracked] = []
     plain: list[Any] = []
     template: list[Any] = []
@@ -221,7 +220,7 @@ def _wrap_several(
 def _wrap_array(
     function: Function, captured: Captured, result: Any, item: int | None = None
 ) -> Any:
-    node: Node = _new(Node)
+    node = Node()
     node.op = function
     node.inputs = captured.nodes
     node.args = captured.template
@@ -231,11 +230,11 @@ def _wrap_array(
     node.item = item
     node.memo = None
     inputs = captured.inputs
-    wrapped = _new(type(inputs[0]))
+    wrapped = type(inputs[0])()
     wrapped._array = result
     wrapped._node = node
     wrapped._state = None
-    wrapped._born = None
+    wrapped._born = False if result.size > LARGE else None
     if type(result) is np.ndarray:
         base: Any = result.base
         if base is not None and type(base) is not np.ndarray:

@@ -23,14 +23,11 @@ import sys
 import weakref
 from sys import getrefcount
 from types import CodeType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from traceprop.lineage.core import Tracked
-
-LARGE: Final = 1 << 15
-"""Cells from which on a result is worth the proof: 256 KiB of float64, as in NumPy."""
 
 Birth = tuple[int, int]
 """The frame (by id) and the instruction (by offset) that a tensor is the result of."""
@@ -62,7 +59,7 @@ def dying(count_left: int, count_right: int, ufunc: np.ufunc, left: Tracked, rig
 
 def _fits(tensor: Tracked, other: Any) -> bool:
     """Whether the tensor alone holds its array, and the result has its dtype and shape."""
-    if tensor._state is not None or tensor._born is None:
+    if tensor._state is not None or not tensor._born:
         return False
     array = tensor._array
     if type(array) is not np.ndarray or getrefcount(tensor._array) != _ARRAY_COUNT + 1:
@@ -90,13 +87,13 @@ def _is_watched() -> bool:
 _proofs: Final[dict[tuple[int, int, int, int], tuple[weakref.ref[CodeType], bool]]] = {}
 
 
-def _is_operand(born: Birth | None, above: int, depth: int = 3) -> bool:
+def _is_operand(born: Birth | Literal[False] | None, above: int, depth: int = 3) -> bool:
     """Whether the calling frame's instruction is a BINARY_OP that takes what `born` says it pushed.
 
     `above` is how many values stand above it on the stack: one for the left operand.
     """
     frame = sys._getframe(depth)
-    if born is None or id(frame) != born[0]:
+    if not born or id(frame) != born[0]:
         return False
     code, start, stop = frame.f_code, born[1], frame.f_lasti
     key = (id(code), start, stop, above)
