@@ -1,10 +1,15 @@
-"""Where one row came from, in words: file, row, line, and the steps on the way."""
+"""Where one row came from, in words: file, row, line, and the steps on the way.
+
+Promise: printing a trace always answers; where the line can't be looked up, since the file is gone
+or has changed, the row is followed by what is wrong with the file.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from traceprop.errors import SourceError
 from traceprop.lineage.query import SourceMap
 from traceprop.lineage.rowset import RowSet
 from traceprop.lineage.source import Source
@@ -49,5 +54,8 @@ def _place(source: Source, rows: RowSet) -> str:
     text = f"{source} {rows!r}"
     if len(rows) != 1:
         return text
-    located = source.locate(list(rows))
+    try:
+        located = source.locate(list(rows))
+    except SourceError as lost:
+        return f"{text} ({lost})"
     return text if located is None else f"{text} (line {int(located[0][0])})"
