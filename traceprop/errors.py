@@ -57,7 +57,7 @@ class LineageEscapeWarning(UserWarning):
 
 
 class StoreWarning(UserWarning):
-    """A gradient store was opened as of an older commit, since its newest manifest is damaged."""
+    """A store answers, but with less than usual: an older commit, or a source changed or gone."""
 
 
 class CaptureWarning(UserWarning):

@@ -75,8 +75,15 @@ def test_another_process_answers_when_the_file_is_gone(store: GradientStore, csv
         "assert 'torch' not in sys.modules"
     )
     row = _kept_rows()[0]
-    command = [sys.executable, "-W", "error", "-c", code, str(store.path), str(row)]
+    command = [sys.executable, "-W", "error", "-W", "default::UserWarning", "-c", code]
+    command += [str(store.path), str(row)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    warned = [line for line in done.stderr.splitlines() if "Warning" in line]
+    assert len(warned) == 2  # one for each question
+    assert all(
+        "StoreWarning" in line and f"{csv}, which was trained on, is gone" in line
+        for line in warned
+    )
     assert done.stdout.splitlines() == [
         f"credit_scores.csv row {row} (line {row + 2}) · normalize → row_filter",
         "[0]",
@@ -170,6 +177,21 @@ def test_a_changed_file_is_reported(store: GradientStore, csv: Path):
         trace = opened.get_provenance(0)
     row = _kept_rows()[0]
     assert str(trace).startswith(f"credit_scores.csv row {row} (line {row + 2})")
+
+
+def test_removal_from_a_changed_file_is_reported(store: GradientStore, csv: Path):
+    _write_csv(csv, offset=1000)
+    row = _kept_rows()[0]
+    with pytest.warns(StoreWarning, match="has changed since") as caught:
+        assert list(store.samples_from_source(csv, [row])) == [0]
+    assert caught[0].filename == __file__
+
+
+def test_a_file_that_cannot_be_read_any_more_is_reported(store: GradientStore, csv: Path):
+    csv.unlink()
+    csv.mkdir()
+    with pytest.warns(StoreWarning, match="can't be held against what was trained on"):
+        assert store.get_provenance(0).trace_to_file() == f"{csv.name} row {_kept_rows()[0]}"
 
 
 def test_a_file_written_again_with_the_same_bytes_has_not_changed(store, csv: Path):

@@ -61,7 +61,7 @@ class Provenance:
 
     @cached_property
     def _changes(self) -> dict[Source, str]:
-        """Sources whose file has changed; each is looked at once a process."""
+        """Sources whose file has changed or is gone; each is looked at once a process."""
         found = ((source, source.change()) for source in self.sources)
         return {source: change for source, change in found if change is not None}
 
@@ -83,9 +83,7 @@ class Provenance:
             source: RowSet.from_sorted(np.array(rows.of_sample(sample)))
             for source, rows in zip(self.sources, self._rows, strict=True)
         }
-        for source, change in self._changes.items():
-            if len(found[source]):
-                warnings.warn(f"{change}.", StoreWarning, stacklevel=3)
+        self._warn_of_changes(source for source, rows in found.items() if len(rows))
         return Trace(found, self._manifest.steps)
 
     def samples_of(
@@ -106,6 +104,7 @@ class Provenance:
         self._check_tracked()
         number = self._find(uri)
         source, sample_rows = self.sources[number], self._rows[number]
+        self._warn_of_changes([source])
         named = source.check_rows(rows)
         samples, unused = sample_rows.match(named.to_numpy())
         if unused.size:
@@ -150,6 +149,12 @@ class Provenance:
                 content = self._folder.locate(entry.path).read_bytes()[: entry.size]
                 digest.update(f"{name} {entry.size}\n".encode() + content)
         return digest.hexdigest()
+
+    def _warn_of_changes(self, sources: Iterable[Source]) -> None:
+        """Warn at the caller of the store's own method."""
+        for source in sources:
+            if source in self._changes:
+                warnings.warn(f"{self._changes[source]}.", StoreWarning, stacklevel=4)
 
     def _check_tracked(self) -> None:
         if not self._manifest.sources:

@@ -1,7 +1,8 @@
 """A source as a store remembers it: what it was when the run was trained, whatever became of it.
 
-Lines and byte offsets come from the store, so the file need not be there. Promise: a file that is
-there but has changed since is reported, never silently cited.
+Lines and byte offsets come from the store, so the file need not be there. Promise: a file that has
+changed since, or is gone, is reported, never silently cited, and never keeps the store from
+answering.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.attribution.store.sample_rows import SampleRows
+from traceprop.errors import SourceError
 from traceprop.lineage.source import Source
 from traceprop.sources.files import FileStamp, file_digest, stamp_file
 
@@ -64,21 +66,29 @@ class StoredSource(Source):
         return self._original.to_json()
 
     def change(self) -> str | None:
-        """Say that the file is no longer the one that was trained on; None where it is, or is gone.
+        """Say what became of the file that was trained on; None where it is as it was.
 
         Its bytes are hashed only where size and times can't vouch for them.
         """
-        if self._stamp is None or not os.path.isfile(self.path):
+        if self._stamp is None:
             return None
-        if self._stamp.vouches_for(stamp_file(self.path, self.name)):
-            return None
-        digest, stamp = file_digest(self.path, self.name)
+        found = self._compare(self._stamp)
+        return found and f"{found}: rows and lines are those of the file as it was"
+
+    def _compare(self, stamp: FileStamp) -> str | None:
+        if not os.path.exists(self.path):
+            return f"{self.path}, which was trained on, is gone"
+        try:
+            if stamp.vouches_for(stamp_file(self.path, self.name)):
+                return None
+            digest, self._stamp = file_digest(self.path, self.name)
+        except SourceError as refused:
+            return f"{self.path} can't be held against what was trained on ({refused})"
         if digest == self.sha256:
-            self._stamp = stamp
             return None
         return (
             f"{self.path} has changed since it was trained on (SHA-256 {self.sha256[:12]}… then, "
-            f"{digest[:12]}… now): rows and lines are those of the file as it was"
+            f"{digest[:12]}… now)"
         )
 
 
