@@ -13,19 +13,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from traceprop.lineage.adopted import adopt, adopted
+from traceprop.lineage.adopted import PART, adopt, adopted
 from traceprop.lineage.core import KIND, OVERWRITE, Tracked, before_write, wrap, write
 from traceprop.lineage.edges import CONTROL, DIRECT, STATISTIC, Edge, is_aggregate, opaque
 from traceprop.lineage.escapes import escape
-from traceprop.lineage.node import CONSTANT, FIRST, Node, Op, Recipe, make_node
-from traceprop.lineage.record import Captured, capture, door_name, renumber
+from traceprop.lineage.node import CONSTANT, FIRST, Held, Node, Op, Recipe, make_node
+from traceprop.lineage.record import Captured, call, capture, door_name, renumber
 from traceprop.lineage.registry import EXACT, handles, implements
 from traceprop.lineage.rowmap import All, Identity, Outside, Patch, RowMap, Spans
 from traceprop.lineage.rules.elementwise import aligned
 from traceprop.lineage.rules.indexing import names_fields
 from traceprop.lineage.rules.movement import VIEW, same_bytes
 from traceprop.lineage.rules.rowids import RowNumbers, decode, flatten, parameters
-from traceprop.lineage.template import slots
+from traceprop.lineage.template import named, slots
 
 SETITEM: Final = Op("setitem", operator.setitem)
 
@@ -61,8 +61,32 @@ def rewritten(node: Node) -> list[Edge]:
         elif i in values:
             edges.append(Edge(i, maps[i], _kind_written(node.inputs[0], parent)))
         else:
-            edges.append(Edge(i, All(node.n_rows, parent.n_rows), CONTROL))
+            edges.append(Edge(i, _decided(node, i, parent, position), CONTROL))
     return edges
+
+
+def _decided(node: Node, i: int, chooser: Node, position: int) -> RowMap:
+    """Which rows of a mask or an index decided about each row of the target."""
+    target = node.inputs[0]
+    if _decides_in_place(node, i, chooser, position) and chooser.n_rows == target.n_rows:
+        return Identity(target.n_rows)
+    return All(node.n_rows, chooser.n_rows)
+
+
+def _decides_in_place(node: Node, i: int, chooser: Node, position: int) -> bool:
+    """Whether a chooser's row i decides about the target's row i, and no other."""
+    target = node.inputs[0]
+    if node.op is np.copyto or node.op is np.putmask:
+        return len(chooser.shape) == len(target.shape)
+    if node.op is np.put_along_axis:
+        return named(node, "axis") not in (None, 0, -len(target.shape))
+    key = node.args[1]
+    if node.op is not SETITEM or not isinstance(key, Held) or key.index != i:
+        return False
+    # A mask, and a value that is the same for all that it chose; else its rows are dealt out.
+    place = slots(node.args[position])
+    value_ndim = len(node.inputs[place[0]].shape) if place else np.ndim(node.args[position])
+    return chooser.dtype == bool and value_ndim <= len(target.shape) - len(chooser.shape)
 
 
 def _kind_written(target: Node, value: Node) -> int:
@@ -157,10 +181,23 @@ def _shares_memory(captured: Captured, position: int) -> bool:
     )
 
 
+@handles(np.nan_to_num, family="elementwise")
+def without_nan(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`nan_to_num(X, copy=False)` writes into X and returns it."""
+    copies = args[1] if len(args) > 1 else kwargs.get("copy", True)
+    if copies or not isinstance(args[0], Tracked) or not isinstance(args[0]._array, np.ndarray):
+        return call(function, args, kwargs)
+    target: Any = args[0]
+    options = {name: value for name, value in kwargs.items() if name not in ("x", "copy")}
+    target[...] = call(function, (target, True, *args[2:]), options)
+    return target
+
+
 def record_write(function: Callable[..., Any], captured: Captured, target: Any) -> None:
     """Run a write whose first argument is `target` and move its node on."""
     if not isinstance(target, Tracked):
-        target = adopted(target, KIND[0]) or _plain_target(function, captured, target)
+        known = adopted(target, KIND[0])
+        target = _plain_target(function, captured, target) if known is None else known
     nodes = captured.nodes
     before_write(target)
     function(*captured.args, **captured.kwargs)
@@ -182,6 +219,12 @@ def _plain_target(function: Callable[..., Any], captured: Captured, array: Any) 
     captured.inputs.insert(0, tensor)
     captured.nodes = (tensor.node, *captured.nodes)
     return tensor
+
+
+@implements(PART, family="mutators")
+def part_rows(node: Node) -> list[Edge]:
+    """A part of a plain array that we see only now: which part isn't known."""
+    return [Edge(0, All(node.n_rows, node.inputs[0].n_rows))]
 
 
 @implements(OVERWRITE, family="mutators")
