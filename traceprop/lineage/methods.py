@@ -61,6 +61,8 @@ def _method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             if type(value) not in _SIMPLE:
                 return call(function, (self, *args), kwargs)
         result = getattr(self._array, name)(*args, **kwargs)
+        if result is self._array:  # as astype(copy=False) may return
+            return self
         if not isinstance(result, (np.ndarray, np.generic)):
             return wrap_result(function, capture((self, *args), kwargs), result)
         node = self._node if self._state is None else self.node
@@ -298,8 +300,11 @@ class Methods(Tracked):
 
     @property
     def flat(self) -> Any:
-        """The cells in row-major order: a flat view, or a flat copy where there can be none."""
-        return self.reshape(-1)
+        """The cells in row-major order: a view, or a copy that can't be written."""
+        cells = self.reshape(-1)
+        if cells._state is None and isinstance(cells._array, np.ndarray):
+            cells._array.flags.writeable = False
+        return cells
 
     @flat.setter
     def flat(self, value: Any) -> None:

@@ -46,12 +46,13 @@ class Held:
     checked by a fingerprint (`traceprop.lineage.held`).
     """
 
-    __slots__ = ("__weakref__", "array", "index", "mark")
+    __slots__ = ("__weakref__", "array", "index", "mark", "shared")
 
     def __init__(self, index: int, array: Any, mark: Any = None) -> None:
         self.index = index
         self.array = array
         self.mark = mark
+        self.shared = False  # by several nodes, each of which reads it in its own way
 
     def protect(self) -> None:
         """Keep the values as they are now: the memory behind `array` is about to be written."""
@@ -71,6 +72,7 @@ def make_held(index: int, array: Any) -> Held:
     held.index = index
     held.array = array
     held.mark = None
+    held.shared = False
     return held
 
 

@@ -25,6 +25,8 @@ from traceprop.lineage.template import Place, parameter_names, transform
 Function = Callable[..., Any]
 
 _SIMPLE: Final = frozenset({int, float, bool, str, type(None), type, slice, type(Ellipsis)})
+_VALUE_TYPED: Final = frozenset({np.real_if_close})
+"""Functions that return their argument or not by its values, which is a thing to know."""
 
 
 class Captured:
@@ -242,7 +244,10 @@ def _wrap_array(
         for position, tensor in enumerate(inputs):
             array = tensor._array
             if result is array:
-                return tensor
+                if function not in _VALUE_TYPED:
+                    return tensor
+                attach_view(wrapped, tensor)
+                break
             if base is not None and (base is array or base is array.base):
                 if position:
                     wrapped._node = _led_by(node, position)

@@ -71,7 +71,8 @@ class Subscript(Tracked):
             return result
         made = make_node(GETITEM, inputs, args, None, result.shape, result.dtype)
         tensor = wrap(type(self), result, made)
-        base = result.base if isinstance(result, np.ndarray) else None
+        # A record is a view although it is a scalar.
+        base = result.base if isinstance(result, (np.ndarray, np.void)) else None
         if base is not None and (base is array or base is array.base):
             attach_view(tensor, self)
             if kind is int:

@@ -74,7 +74,8 @@ def _replacements(cells: Array) -> Iterator[Array]:
         yield (finite - 1e4 * steps).astype(cells.dtype)
         yield np.where(finite == 0, -1, -finite).astype(cells.dtype)
         yield np.zeros_like(cells)
-        yield np.full_like(cells, np.nan)
+        for special in (np.nan, np.inf, -np.inf):
+            yield np.full_like(cells, special)
         if kind == "c":
             yield finite + 2j
     elif kind in "mM":

@@ -120,7 +120,8 @@ def recorded(tensor: ProvenanceTensor, sources: Sequence[ProvenanceTensor]) -> P
     pairs = np.zeros((node.n_rows, starts[-1]), dtype=np.bool_)
     for row in range(node.n_rows):
         for source, rows in dependencies(node, RowSet.span(row, row + 1)).all().items():
-            pairs[row, rows.to_numpy() + start_of[source]] = True
+            if source in start_of:  # another one came in on the way, as by np.ones(3, like=X)
+                pairs[row, rows.to_numpy() + start_of[source]] = True
     return pairs
 
 

@@ -206,7 +206,7 @@ implements(np.vecdot, family="contraction", mixes=True)(gufunc_rows)
 
 @implements(np.linalg.vecdot, family="contraction", mixes=True)
 def vecdot_rows(node: Node) -> list[Edge]:
-    """Sums of products along one axis; the others broadcast."""
+    """Other axes than the one that is summed over broadcast."""
     ndims = [len(shape) for _, shape in _operands(node)]
     if int(named(node, "axis")) % max(ndims) == 0 or min(ndims) != max(ndims):
         return opaque(node)

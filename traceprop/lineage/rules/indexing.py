@@ -44,7 +44,7 @@ def getitem_rows(node: Node) -> Edges:
         try:
             row_map = moved(node, (0,))[0]
         except LookupError:
-            return opaque(node)
+            return [*opaque(node), *_key_edges(node, key)]
     return [Edge(0, row_map), *_key_edges(node, key)]
 
 
@@ -85,8 +85,10 @@ def chosen_rows(held: Held, n: int) -> Rows | None:
         rows = np.where(array < 0, array + n, array) if array.dtype.kind == "i" else array
     else:
         return None
-    held.array = rows = rows.astype(row_dtype(n), copy=array is rows)
-    held.mark = None
+    rows = rows.astype(row_dtype(n), copy=array is rows)
+    if not held.shared:
+        held.array = rows
+        held.mark = None
     return rows
 
 

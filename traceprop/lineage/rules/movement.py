@@ -6,14 +6,27 @@ without running anything: rows left in place, plain reshapes, work along one axi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from traceprop.lineage.edges import EXTENT, Edge, Edges, Rule, opaque, opaque_in_extent, row_by_row
+from traceprop.errors import LineageError
+from traceprop.lineage.edges import (
+    CONTROL,
+    EXTENT,
+    Edge,
+    Edges,
+    Rule,
+    extent_of,
+    opaque,
+    opaque_in_extent,
+    row_by_row,
+)
 from traceprop.lineage.node import Node, Op
-from traceprop.lineage.registry import CONSERVATIVE, implements
+from traceprop.lineage.record import call
+from traceprop.lineage.registry import CONSERVATIVE, handles, implements
 from traceprop.lineage.rowmap import All, Blocks, Identity, RowMap
 from traceprop.lineage.rules.rowids import moved
 from traceprop.lineage.template import named, parameter_names, slots
@@ -44,13 +57,18 @@ def movement(*data: int, along: str | None = None) -> Rule:
             try:
                 maps = dict(enumerate(moved(node, places, flat=axis == 0)))
             except LookupError:
-                return opaque(node)
+                return [*opaque(node), *extent_of(node, _others(node, moving))]
         return [
-            Edge(i, maps[i]) if i in moving else Edge(i, All(node.n_rows, parent.n_rows), EXTENT)
-            for i, parent in enumerate(node.inputs)
+            *(Edge(i, maps[i]) for i in moving),
+            *extent_of(node, _others(node, moving)),
         ]
 
     return rows
+
+
+def _others(node: Node, moving: list[int]) -> list[int]:
+    """List the inputs that aren't moved but say where to."""
+    return [i for i in range(len(node.inputs)) if i not in moving]
 
 
 def _axis(node: Node, name: str, ndim: int) -> int | None:
@@ -81,11 +99,9 @@ implements(
 
 implements(np.roll, np.split, np.array_split, family="movement")(movement(0, along="axis"))
 implements(np.repeat, family="movement", values=(1, "repeats"))(movement(0, along="axis"))
-implements(np.take, family="movement", values=(1, "indices"))(movement(0, along="axis"))
 implements(np.delete, family="movement", values=(1, "obj"))(movement(0, along="axis"))
 implements(np.insert, family="movement", values=(1, "obj"))(movement(0, 2))
 implements(np.append, family="movement")(movement(0, 1, along="axis"))
-implements(np.take_along_axis, family="movement", values=(1, "indices"))(movement(0))
 implements(np.compress, family="movement", values=(0, "condition"))(movement(1, along="axis"))
 implements(np.extract, family="movement", values=(0, "condition"))(movement(1))
 implements(np.concatenate, family="movement")(movement(0, along="axis"))
@@ -96,6 +112,41 @@ implements(
     np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays, np.meshgrid,
     family="movement",
 )(movement(*_EVERY))  # fmt: skip
+
+
+@implements(np.take, np.take_along_axis, family="movement", values=(1, "indices"))
+def taken_rows(node: Node) -> list[Edge]:
+    """Cells named by an index; a tracked index decides place by place."""
+    edges = _moved_by_index(node)
+    return [
+        edge._replace(map=_places(node, node.inputs[edge.input]), kind=CONTROL)
+        if edge.kind == EXTENT
+        else edge
+        for edge in edges
+    ]
+
+
+_moved_by_index: Final = movement(0, along="axis")
+
+
+def _places(node: Node, index: Node) -> RowMap:
+    """Which of an index's rows decided about each output row."""
+    axis = named(node, "axis")
+    leads = node.op is np.take_along_axis or axis in (None, 0, -len(node.inputs[0].shape))
+    if leads and index.shape and index.n_rows == node.n_rows:
+        return Identity(node.n_rows)
+    return All(node.n_rows, index.n_rows)
+
+
+@handles(sliding_window_view, family="movement")
+def windows(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Make windows that can be read: a write into one would change others, untold."""
+    if kwargs.get("writeable"):
+        raise LineageError(
+            "Writes into overlapping windows can't be followed: write into the array itself, and "
+            "leave writeable=True out."
+        )
+    return call(function, args, kwargs)
 
 
 @implements(np.transpose, np.swapaxes, np.moveaxis, np.matrix_transpose, family="movement")
@@ -157,7 +208,7 @@ def _padded_with_nothing(node: Node) -> Edges:
     from traceprop.lineage.rules.rowids import RowNumbers, decode
 
     numbers = RowNumbers(node)
-    cells = np.pad(numbers.cells(0), named(node, "pad_width"), constant_values=-1)
+    cells = np.pad(numbers.cells(0), named(node, "pad_width"), constant_values=0)
     return [Edge(0, decode(cells, numbers, node.n_rows)[0])]
 
 

@@ -223,7 +223,7 @@ def _plain_target(function: Callable[..., Any], captured: Captured, array: Any) 
 
 @implements(PART, family="mutators")
 def part_rows(node: Node) -> list[Edge]:
-    """A part of a plain array that we see only now: which part isn't known."""
+    """Answer for a part of a plain array that we see only now: which part isn't known."""
     return [Edge(0, All(node.n_rows, node.inputs[0].n_rows))]
 
 

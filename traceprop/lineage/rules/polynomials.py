@@ -59,7 +59,7 @@ def polyadd_rows(node: Node) -> list[Edge]:
 
 @implements(np.polyder, np.polyint, family="polynomials")
 def shifted_rows(node: Node) -> list[Edge]:
-    """A coefficient stays in its place, counted from the front, and changes its power."""
+    """Each coefficient stays in its place from the front, and changes its power."""
     parent = node.inputs[0]
     if len(node.inputs) > 1 or len(parent.shape) != 1 or node.n_rows < 1:
         return opaque(node)

@@ -1,8 +1,9 @@
 """The one rule behind all movement: run the same function on row numbers, see where they end up.
 
-Each tracked input is replaced by an array of its shape whose cells hold their row's number; the
-inputs' numbers follow one another, and plain data is −1. What the function makes of them says,
-cell by cell, where the output came from; `decode` turns the cells back into a row map per input.
+Each tracked input is replaced by an array of its shape whose cells hold their row's number, from 1;
+the inputs' numbers follow one another. Plain data is 0, as is what a function fills gaps with. What
+it makes of the numbers says, cell by cell, where the output came from; `decode` turns the cells
+back into a row map per input.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class RowNumbers:
 
     def __init__(self, node: Node, flat: bool = False) -> None:
         self.counts = [parent.n_rows for parent in node.inputs]
-        self.starts = np.concatenate(([0], np.cumsum(self.counts))).tolist()
+        self.starts = np.concatenate(([1], 1 + np.cumsum(self.counts))).tolist()
         self.dtype = row_dtype(self.starts[-1])
         self._flat = flat
         self._shapes = [
@@ -49,7 +50,7 @@ class RowNumbers:
         return np.broadcast_to(column, shape)
 
     def numbered(self, template: Any) -> Any:
-        """Return data with row numbers for tracked inputs and −1 for everything plain."""
+        """Return data with row numbers for tracked inputs and 0 for everything plain."""
         if isinstance(template, Slot):
             return self.cells(template.index)
         if isinstance(template, Held):
@@ -64,7 +65,7 @@ class RowNumbers:
         shape = np.shape(value)
         if self._flat:
             shape = shape[:1] + (1,) * (len(shape) - 1)
-        return np.full(shape, -1, dtype=self.dtype)
+        return np.zeros(shape, dtype=self.dtype)
 
 
 def parameters(template: Any) -> Any:
@@ -98,31 +99,30 @@ def decode(cells: Cells, numbers: RowNumbers, n_out: int) -> list[RowMap]:
     matrix = np.asarray(cells).reshape(n_out, -1) if cells.size else np.empty((n_out, 0), np.int32)
     maps: list[RowMap] = []
     for start, count in zip(numbers.starts, numbers.counts, strict=False):
-        maps.append(_decode_input(matrix, start, count, len(numbers.counts) == 1))
+        maps.append(_decode_input(matrix, start, count))
     return maps
 
 
-def _decode_input(matrix: Cells, start: int, count: int, only: bool) -> RowMap:
+def _decode_input(matrix: Cells, start: int, count: int) -> RowMap:
     n_out, width = matrix.shape
     if not width or not count:
         return Nothing(n_out, count)
     first = matrix[:, 0]
     if width == 1 or bool(np.all(matrix == matrix[:, :1])):
-        rows = np.ascontiguousarray(first)
-        if not only:
-            rows = np.where((rows >= start) & (rows < start + count), rows - start, -1)
-        return simplify(rows, count)
+        return simplify(_own_rows(first, start, count), count)
     from numba_kernels.rowmaps import group_cells
 
-    cells = np.ascontiguousarray(matrix)
-    if not only:
-        cells = np.where((cells >= start) & (cells < start + count), cells - start, -1)
-    indptr, indices = group_cells(cells)
+    indptr, indices = group_cells(_own_rows(matrix, start, count))
     if indptr[-1] <= n_out and bool(np.all(np.diff(indptr) <= 1)):
         rows = np.full(n_out, -1, dtype=indices.dtype)
         rows[np.diff(indptr) == 1] = indices
         return simplify(rows, count)
     return Groups(indptr, indices, count)
+
+
+def _own_rows(cells: Cells, start: int, count: int) -> Cells:
+    """Row numbers of one input from 0, and −1 for the cells of others and of none."""
+    return np.where((cells >= start) & (cells < start + count), cells - start, -1)
 
 
 def simplify(rows: Rows, n_in: int) -> RowMap:

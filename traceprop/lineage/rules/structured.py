@@ -50,7 +50,7 @@ def applied_rows(node: Node) -> Edges:
 
 @implements(recfunctions.stack_arrays, family="structured")
 def stacked_records(node: Node) -> Edges:
-    """Records follow one another."""
+    """One array's records follow another's."""
     arrays = node.args[0]
     if not isinstance(arrays, (tuple, list)) or any(len(p.shape) != 1 for p in node.inputs):
         return opaque(node)

@@ -1,0 +1,333 @@
+"""Programs written to break the lineage: shared memory, empty results, ties to what comes later.
+
+Random programs reach most of these rarely or never. Each is a function of one or two arrays; the
+perturbation oracle judges it.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+import pytest
+
+import traceprop as tp
+from traceprop.errors import LineageError
+from traceprop.lineage import granularity, strict
+from traceprop.testing import assert_sound
+
+X = np.array([[1.0, -2.0], [3.0, 0.5], [-1.0, 4.0], [2.5, -0.5]])
+V = np.array([0.5, -1.0, 2.0, 0.0, 3.0])
+CODES = np.array([1, 0, 2, 0, 1])
+RECORDS = np.array([(1, 2.0), (3, 4.0), (5, 6.0)], dtype=[("a", "i8"), ("b", "f8")])
+
+PROGRAMS = []
+
+
+def program(*arrays):
+    def register(function):
+        PROGRAMS.append(pytest.param(function, arrays, id=function.__name__.strip("_")))
+        return function
+
+    return register
+
+
+# What is left empty still hangs on what emptied it.
+
+
+@program(-np.abs(V))
+def _sum_of_an_empty_selection(v):
+    return v[v > 0].sum()
+
+
+@program(-np.abs(V), X)
+def _behind_an_empty_selection(v, x):
+    return np.concatenate([v[v > 0], x[:, 0]])
+
+
+@program(V)
+def _zeros_like_a_selection(v):
+    return np.zeros_like(v[v > 0])
+
+
+@program(V)
+def _first_of_a_selection(v):
+    return v[v > 0][:1]
+
+
+@program(np.zeros(3))
+def _roots_of_nothing(p):
+    return np.roots(p).sum()
+
+
+@program(CODES)
+def _positions_counted(codes):
+    return np.flatnonzero(codes == 7).sum()
+
+
+@program(V, V[::-1].copy())
+def _one_type_for_all(v, w):
+    return np.stack([np.emath.sqrt(np.abs(v)), w])
+
+
+# Memory that two names share.
+
+
+@program(V)
+def _cast_without_copy(v):
+    same = v.astype(float, copy=False)
+    same[0] = v[4]
+    return v, same
+
+
+@program(CODES)
+def _rounded_integers_are_the_same_array(codes):
+    rounded = codes.round()
+    rounded[1] = codes[2]
+    return codes, rounded
+
+
+@program(X)
+def _write_through_two_views(x):
+    column, row = x[:, 0], x[2]
+    column += 1
+    row *= column[0]
+    column[0] = row[1]
+    return x, column, row
+
+
+@program(X)
+def _siblings(x):
+    low, high = x[:3], x[1:]
+    low[1:] = high[1:]
+    high += low[0]
+    return x, low, high
+
+
+@program(X)
+def _flat_of_a_transpose(x):
+    turned = x.T
+    turned.ravel(order="K")[0] = x[3, 1]
+    return x, turned
+
+
+@program(X, V)
+def _diagonal_by_einsum_is_a_view(x, v):
+    square = x[:2]
+    diagonal = np.einsum("ii->i", square)
+    diagonal[:] = v[:2]
+    return x, diagonal
+
+
+@program(X)
+def _parts_of_complex_cells(x):
+    z = x + 1j * x[::-1]
+    z.real[0] = x[3]
+    z.imag[:, 1] = 0
+    return z
+
+
+@program(X)
+def _bytes_as_other_numbers(x):
+    halves = x.view(np.uint32)
+    halves[0, 0] = 7
+    halves[1:2] = halves[3:4]
+    return x, halves
+
+
+@program(V)
+def _placing_into_itself(v):
+    np.place(v, np.array([False, True, False, True, True]), v)
+    return v
+
+
+@program(X)
+def _filling_the_diagonal_from_itself(x):
+    square = x[:2]
+    np.fill_diagonal(square, square.ravel()[::3][::-1])
+    return x
+
+
+@program(V, V[::-1].copy())
+def _view_by_a_strided_window(v, w):
+    windows = np.lib.stride_tricks.sliding_window_view(v, 2)
+    v[1] = w[0]
+    return windows
+
+
+@program(V)
+def _no_copy_for_nan(v):
+    same = np.nan_to_num(v, copy=False)
+    same[0] = v[2]
+    return v, same
+
+
+@program(V)
+def _trimmed_is_a_view(v):
+    trimmed = np.trim_zeros(np.where(v > 0, v, 0.0))
+    trimmed[0] = v[3]
+    return trimmed
+
+
+# One index or mask for several arrays, and masks that are written after use.
+
+
+@program(X, V)
+def _one_index_for_two_lengths(x, v):
+    index = np.argsort(v[:2]) - 1
+    return x[index], v[index], v[:3][index]
+
+
+@program(V, V[::-1].copy())
+def _one_mask_to_choose_and_to_place(v, w):
+    mask = v > 0
+    chosen = w[mask]
+    np.place(w, mask, v)
+    np.putmask(v, mask, w)
+    return chosen, v, w
+
+
+@program(V, V[::-1].copy())
+def _mask_written_after_use(v, w):
+    mask = v > 0
+    chosen = w[mask]
+    mask[0] = w[2] > 1
+    mask[:] = mask[::-1]
+    return chosen, w[mask]
+
+
+@program(CODES, V)
+def _index_written_after_use(codes, v):
+    taken = v[codes]
+    codes += 1
+    return taken, np.take(v, codes), v[codes]
+
+
+@program(V)
+def _mask_that_is_a_view(v):
+    masks = np.stack([v > 0, v > 1])
+    first = masks[0]
+    chosen = v[first]
+    masks[0] = ~first
+    return chosen, v[first]
+
+
+# The order of evaluation, augmented assignment, and results that hang on their place.
+
+
+@program(X, X[::-1].copy())
+def _augmented_item(x, y):
+    x[1] += y[2]
+    x[:, 0] -= y[0, 1]
+    x[x > 2] *= 0.5
+    return x
+
+
+@program(CODES, V)
+def _sums_by_group(codes, v):
+    sums = np.zeros_like(v)
+    np.add.at(sums, codes, v)
+    return sums, sums[codes]
+
+
+@program(V)
+def _running_result_into_itself(v):
+    np.cumsum(v, out=v)
+    np.add(v[1:], v[:-1], out=v[1:])
+    return v
+
+
+@program(V, V[::-1].copy())
+def _where_keeps_what_was_there(v, w):
+    np.multiply(v, 2, out=w, where=v > 0)
+    return w
+
+
+@program(X)
+def _two_results_into_arguments(x):
+    whole, rest = np.zeros_like(x), x.copy()
+    np.divmod(x, 2, out=(whole, rest))
+    return whole, rest
+
+
+@program(X)
+def _columns_sorted_in_place(x):
+    x[:, 1].sort()
+    return x
+
+
+@program(V)
+def _power_of_two_by_operator(v):
+    return v**2, v**0.5, 2**v
+
+
+@program(RECORDS)
+def _fields(records):
+    records["b"][1:] = records["a"][:-1]
+    return records, records["a"] + records["b"]
+
+
+@program(RECORDS)
+def _several_fields(records):
+    records[["a", "b"]][2] = records[0]
+    return records
+
+
+@program(RECORDS)
+def _a_record_is_a_view(records):
+    records[0]["a"] = records["b"][2]
+    return records
+
+
+@program(np.array(["b", "ab", "a"]), np.array(["x", "y", "z"]))
+def _text(words, others):
+    words[1] = others[2]
+    return np.sort(words), words == others, np.strings.add(words, others)
+
+
+@pytest.mark.parametrize(("function", "arrays"), PROGRAMS)
+def test_it_is_sound(function, arrays):
+    assert_sound(function, *arrays)
+
+
+@pytest.mark.parametrize(("function", "arrays"), PROGRAMS)
+def test_it_is_sound_without_masks_kept(function, arrays):
+    def coarse(*arguments):
+        with granularity("op"):
+            return function(*arguments)
+
+    assert_sound(coarse, *arrays)
+
+
+def test_writing_into_overlapping_windows_is_refused():
+    with pytest.raises(LineageError, match="windows"):
+        np.lib.stride_tricks.sliding_window_view(tp.array(V), 2, writeable=True)
+
+
+def test_a_flat_copy_can_not_be_mistaken_for_a_view():
+    turned = tp.array(X).T
+    with pytest.raises(ValueError, match="read-only"):
+        turned.flat[0] = 9.0
+
+
+def test_a_failed_write_leaves_no_false_lineage():
+    def failing(v, w):
+        with pytest.raises((IndexError, ValueError)):
+            np.add.at(v, np.array([0, 99]), w[0])
+        with pytest.raises(TypeError):
+            v[2] = object()
+        return v
+
+    assert_sound(failing, V, V[::-1].copy())
+
+
+def test_nothing_leaves_silently():
+    x = tp.array(X)
+    ways = [
+        np.asarray, operator.methodcaller("tolist"), operator.methodcaller("tobytes"), float,
+        lambda a: a[0, 0] in [1.0], lambda a: bool(a[0, 0] > 0), lambda a: {a[0, 0]: 1},
+        lambda a: np.array([a[0, 0], a[1, 1]]),
+    ]  # fmt: skip
+    for way in ways:
+        with strict(), pytest.raises((LineageError, TypeError)):
+            way(x)
