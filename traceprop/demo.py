@@ -8,6 +8,7 @@ column is the label.
 from __future__ import annotations
 
 import csv
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceprop.errors import DataError, TracepropError
+from traceprop.lazy import needing_extras
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +32,9 @@ WEIGHT_DECAY = 1e-2
 HELD_OUT = 0.2
 ROWS_NAMED = 5
 ROWS_REMOVED = 3
+
+_BUILT_IN = "breast_cancer.csv"
+_WRITTEN = ("grad", "applicant.csv", "certificate.json")
 
 Say = Callable[[str], None]
 
@@ -77,10 +82,14 @@ def run_demo(folder: Path, csv_path: Path | None, say: Say) -> None:
     DataError
         The label column has no classes to predict, or there are too few rows.
     TracepropError
-        scikit-learn is not there and no CSV was given, or the folder already holds a store.
+        The folder already holds a demo's files; nothing is changed then.
+    MissingExtraError
+        torch is not there, or scikit-learn isn't and no CSV was given.
     """
-    import torch
+    with needing_extras():
+        import torch
 
+    _refuse_used(folder, [*_WRITTEN, *([] if csv_path else [_BUILT_IN])])
     torch.manual_seed(0)
     prepared = _prepare(csv_path if csv_path is not None else _write_breast_cancer(folder))
     say(f"Training tensor: {prepared.X.shape}, steps {prepared.X.ops()}")
@@ -90,27 +99,35 @@ def run_demo(folder: Path, csv_path: Path | None, say: Say) -> None:
     _write_input(folder / "applicant.csv", decision, store)
     rows, predicted = _answer(model, store, decision, say)
     _remove(model, store, decision, prepared.table, rows, predicted, folder, say)
-    say(
-        f"\nGo on with:\n"
-        f"  traceprop trace {folder}/grad --row {prepared.table.name}:{rows[0]}\n"
-        f"  traceprop influence {folder}/grad --input {folder}/applicant.csv\n"
-        f"  traceprop unlearn {folder}/grad --source {prepared.table.name} --rows {rows[0]}\n"
-        f"  traceprop verify {folder}/certificate.json"
-    )
+    name, grad = prepared.table.name, folder / "grad"
+    say("\nGo on with:")
+    for command in (
+        ["trace", grad, "--row", f"{name}:{rows[0]}"],
+        ["influence", grad, "--input", folder / "applicant.csv"],
+        ["unlearn", grad, "--source", name, "--rows", rows[0]],
+        ["verify", folder / "certificate.json"],
+    ):
+        say(f"  traceprop {shlex.join(map(str, command))}")
+
+
+def _refuse_used(folder: Path, names: list[str]) -> None:
+    """Refuse a folder with an earlier run's files before anything is written into it."""
+    for name in names:
+        if (folder / name).exists():
+            raise TracepropError(
+                f"{folder} already holds {name}: name another folder with --out, or remove the "
+                "earlier run's files."
+            )
 
 
 def _write_breast_cancer(folder: Path) -> Path:
     """Write scikit-learn's breast cancer table with a real header; the last column is the label."""
-    try:
+    with needing_extras():
         from sklearn.datasets import load_breast_cancer
-    except ImportError as missing:
-        raise TracepropError(
-            "The demo's table comes with scikit-learn, which is not installed: install "
-            "scikit-learn, or give a table of your own with --csv."
-        ) from missing
+
     data = load_breast_cancer()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "breast_cancer.csv"
+    path = folder / _BUILT_IN
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*(name.replace(" ", "_") for name in data.feature_names), "benign"])
@@ -133,6 +150,13 @@ def _prepare(path: Path) -> _Prepared:
         )
     X, y = table[:n_train, :-1], table[:n_train, -1]
     mean, std = X.mean(axis=0), X.std(axis=0)
+    constant = np.flatnonzero(values(std) == 0)
+    if constant.size:
+        name = (table.columns or range(table.shape[1]))[constant[0]]
+        raise DataError(
+            f"{path.name}, column {name!r}, has one value in all {n_train} training rows, so it "
+            "can't be normalised: leave the column out of the table."
+        )
     X_norm = (X - mean) / std
     kept = X_norm[:, 0] > -1
     held_out = (values(table)[n_train:, :-1] - values(mean)) / values(std)

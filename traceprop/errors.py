@@ -52,6 +52,10 @@ class CertificateError(TracepropError):
     """A certificate can't be made or doesn't verify."""
 
 
+class MissingExtraError(TracepropError, ImportError):
+    """A part was used whose library is one of our extras, and isn't installed."""
+
+
 class LineageEscapeWarning(UserWarning):
     """A tracked value left the lineage as a plain array; warned once per call site."""
 

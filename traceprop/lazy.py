@@ -1,11 +1,35 @@
-"""Names of a package that are imported when first used, so that importing it costs nothing."""
+"""Names of a package that are imported when first used, so that importing it costs nothing.
+
+Promise: where that needs a library that is not installed, the error names our extra that brings it.
+"""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+
+from traceprop.errors import MissingExtraError
+
+_EXTRA_OF = {"torch": "torch", "sklearn": "sklearn"}
+
+
+@contextmanager
+def needing_extras() -> Iterator[None]:
+    """Turn a missing optional library into a `MissingExtraError` that names its extra."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        extra = _EXTRA_OF.get((missing.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        raise MissingExtraError(
+            f"This needs {missing.name}, which is not installed: install the extra [{extra}], in "
+            f"Traceprop's checkout with `python -m pip install -e '.[{extra}]'`.",
+            name=missing.name,
+        ) from missing
 
 
 def lazy_names(
@@ -31,7 +55,8 @@ def lazy_names(
         home = homes.get(name)
         if home is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = importlib.import_module(home)
+        with needing_extras():
+            module = importlib.import_module(home)
         value = module if home.endswith(f".{name}") else getattr(module, name)
         setattr(sys.modules[package], name, value)
         return value

@@ -16,6 +16,7 @@ import numpy as np
 from traceprop.curvature.architecture import build
 from traceprop.errors import StoreError
 from traceprop.files import write_file
+from traceprop.lazy import needing_extras
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,20 +45,28 @@ def restore_model(
     ------
     StoreError
         The store holds no run, has no description of the model and no factory was given, or the
-        factory's parameters don't fit the recorded weights.
+        factory returns no model, or one whose parameters don't fit the recorded weights.
+    MissingExtraError
+        torch is not installed.
 
     Examples
     --------
     >>> from traceprop.attribution import GradientStore
     >>> model = restore_model(GradientStore.open("./grad/"))  # doctest: +SKIP
     """
-    import torch
+    with needing_extras():
+        import torch
 
     record = store.record
     if record is None:
         raise StoreError(f"{store.path} holds no run yet: train inside a TrainingContext first.")
     if factory is not None:
         model = factory()
+        if not isinstance(model, torch.nn.Module):
+            raise StoreError(
+                f"The model's factory returned a {type(model).__name__}: give a function that "
+                "returns an untrained torch.nn.Module."
+            )
     elif record.architecture is not None:
         model = build(record.architecture)
     else:
