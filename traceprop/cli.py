@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -45,7 +46,7 @@ def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="traceprop")
 def main() -> None:
-    r"""Tell which rows of which files drove a decision, and take rows out again.
+    """Tell which rows of which files drove a decision, and take rows out again.
 
     \b
     traceprop demo                                   the whole job on real data
@@ -53,8 +54,22 @@ def main() -> None:
     traceprop influence grad/ --input applicant.csv  the rows that drove a decision
     traceprop unlearn grad/ --source f.csv --rows 4821,7203
     traceprop verify certificate.json                check a certificate offline
-    """
+    """  # noqa: D301 (click needs the control character itself)
     warnings.showwarning = _say_warning
+
+
+def _row_spans(context: click.Context, option: click.Parameter, text: str) -> list[range]:
+    """Parse `4821,7203` and `10-19` into spans of row numbers."""
+    spans = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise click.BadParameter(f"{text!r} is not a list of rows, as in 4821,7203 or 10-19.")
+        start, end = int(first), int(last or first)
+        if end < start:
+            raise click.BadParameter(f"{part.strip()} runs backwards; write {end}-{start}.")
+        spans.append(range(start, end + 1))
+    return spans
 
 
 StorePath = click.Path(path_type=Path)
@@ -96,12 +111,12 @@ def demo(out: Path, csv_path: Path | None) -> None:
 @click.option("--row", "rows", metavar="FILE:ROW", multiple=True, help="A row of a source file.")
 @_as_json
 def trace(store: Path, samples: tuple[int, ...], rows: tuple[str, ...], as_json: bool) -> None:
-    r"""Tell a sample's file, row, line and steps, or the samples of a file's row.
+    """Tell a sample's file, row, line and steps, or the samples of a file's row.
 
     \b
     traceprop trace grad/ --sample 12
     traceprop trace grad/ --row credit_scores.csv:4821
-    """
+    """  # noqa: D301 (click needs the control character itself)
     if not samples and not rows:
         raise click.UsageError("Name a sample (--sample 12) or a row (--row scores.csv:4821).")
     opened = _open(store)
@@ -126,7 +141,8 @@ def trace(store: Path, samples: tuple[int, ...], rows: tuple[str, ...], as_json:
     "input_path",
     type=click.Path(path_type=Path),
     required=True,
-    help="CSV with a header: one model input a row, prepared as the training inputs were.",
+    help="CSV with a header: one model input a row, prepared as the training inputs were, its "
+    "columns by the same names.",
 )
 @click.option("--row", default=0, show_default=True, help="Which row of the CSV to ask about.")
 @click.option("--top", default=5, show_default=True, help="How many rows to name.")
@@ -154,8 +170,9 @@ def influence(
     from traceprop.attribution import compute_influence_scores
 
     opened, model = _open_with_model(store, factory)
+    test_input = _input_row(input_path, row, opened)
     scores = compute_influence_scores(
-        model, opened, _input_row(input_path, row), top_k=top, target=target, order=order
+        model, opened, test_input, top_k=top, target=target, order=order
     )
     found = [(sample, score, opened.get_provenance(sample)) for sample, score in scores]
     if as_json:
@@ -168,7 +185,13 @@ def influence(
 @main.command()
 @_store
 @click.option("--source", required=True, help="The source file, as it was loaded, or its name.")
-@click.option("--rows", required=True, metavar="N,N,…", help="Data rows to take out, from 0.")
+@click.option(
+    "--rows",
+    required=True,
+    metavar="N,N-N,…",
+    callback=_row_spans,
+    help="Data rows to take out, from 0.",
+)
 @click.option("--method", default="auto", show_default=True, help="How; `auto` says why.")
 @click.option(
     "--out",
@@ -192,7 +215,7 @@ def influence(
 def unlearn(
     store: Path,
     source: str,
-    rows: str,
+    rows: list[range],
     method: str,
     out: Path,
     certificate: Path,
@@ -207,11 +230,9 @@ def unlearn(
     from traceprop.attribution.store.restore import save_weights
     from traceprop.unlearn import approximate_unlearn, export_compliance, record
 
-    for path in (out, certificate):
-        if path.exists():
-            raise UnlearnError(f"{path} is already there; move it away or give another name.")
+    _check_outputs(out, certificate)
     opened, model = _open_with_model(store, factory)
-    forget_set = opened.samples_from_source(source, rows=_row_numbers(rows))
+    forget_set = opened.samples_from_source(source, rows=_row_numbers(rows, opened))
     unlearned = approximate_unlearn(model, forget_set, method=method)
     report = export_compliance(
         model_before=model,
@@ -227,7 +248,8 @@ def unlearn(
     save_weights(unlearned, out)
     report.save(certificate)
     done = record(unlearned)
-    click.echo(f"{len(forget_set)} samples removed: {done.removal_class}. {done.reason}")
+    samples = "1 sample" if len(forget_set) == 1 else f"{len(forget_set)} samples"
+    click.echo(f"{samples} removed: {done.removal_class}. {done.reason}")
     click.echo(f"New weights: {out}\nCertificate: {certificate}")
 
 
@@ -316,26 +338,44 @@ def _load_factory(name: str) -> Callable[[], nn.Module]:
     return function
 
 
-def _input_row(path: Path, row: int) -> NDArray[np.float64]:
+def _check_outputs(*paths: Path) -> None:
+    """Refuse what can't be written before anything is computed, made or signed."""
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UnlearnError(f"{paths[0]} can't hold both results; give each a name of its own.")
+    for path in paths:
+        if path.exists():
+            raise UnlearnError(f"{path} is already there; move it away or give another name.")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise UnlearnError(
+                f"{path} can't be written: name a file in a folder that is there and writable."
+            )
+
+
+def _input_row(path: Path, row: int, store: GradientStore) -> NDArray[np.float64]:
+    """Read one row of a CSV, its columns by the training inputs' names where these are known.
+
+    By position, a table whose columns come in another order would be answered, and wrongly.
+    """
     from traceprop.lineage import values
     from traceprop.sources import load_csv
 
-    table = load_csv(path)
+    known = store.record.input_columns if store.record else None
+    by_name = known is not None and len(set(known)) == len(known)
+    table = load_csv(path, columns=known if by_name else None)
     for source in table.sources():
         source.check_rows([row])
     inputs: NDArray[np.float64] = values(table)[row]
     return inputs
 
 
-def _row_numbers(text: str) -> list[int]:
-    """Parse `4821,7203` and `10-19` into row numbers."""
-    numbers: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise click.BadParameter(f"{text!r} is not a list of rows, as in 4821,7203 or 10-19.")
-        numbers += range(int(first), int(last or first) + 1)
-    return numbers
+def _row_numbers(spans: list[range], store: GradientStore) -> list[int]:
+    """List the rows of some spans; of those beyond every source, one each, which is refused."""
+    n_rows = max((source.n_rows for source in store.sources), default=0)
+    return [
+        row
+        for span in spans
+        for row in range(span.start, max(span.start + 1, min(span.stop, n_rows + 1)))
+    ]
 
 
 def _facts(trace: Trace) -> dict[str, Any]:
