@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-def nudged(array: Array, row: int) -> Iterator[Array]:
+def nudged(array: Array, row: int, finite: bool = False) -> Iterator[Array]:
     """Yield copies of `array` with row `row` changed, each in another way.
 
     Parameters
@@ -25,6 +25,8 @@ def nudged(array: Array, row: int) -> Iterator[Array]:
     array : ndarray
         Of one dimension or more; of any dtype.
     row : int
+    finite : bool
+        Leave out the nudges to NaN and infinity.
 
     Yields
     ------
@@ -35,13 +37,18 @@ def nudged(array: Array, row: int) -> Iterator[Array]:
     for other in _others(array, row):
         changed = array.copy()
         changed[row : row + 1] = other
-        yield changed
+        if not finite or _is_finite(changed[row]):
+            yield changed
     if cells.size > 1:
         for place in (0, cells.size - 1):
             for other in islice(_replacements(cells), 3):
                 changed = array.copy()
                 changed[row].flat[place] = other.flat[place]
                 yield changed
+
+
+def _is_finite(cells: Array) -> bool:
+    return cells.dtype.kind not in "fc" or bool(np.isfinite(cells).all())
 
 
 def _others(array: Array, row: int) -> Iterator[Array]:

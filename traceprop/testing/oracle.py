@@ -65,7 +65,9 @@ def _cells_differ(a: Array, b: Array) -> NDArray[np.bool_]:
     return differ
 
 
-def perturbed(function: Callable[..., Any], arrays: Sequence[Array]) -> list[Pairs]:
+def perturbed(
+    function: Callable[..., Any], arrays: Sequence[Array], finite: bool = False
+) -> list[Pairs]:
     """Which (output row, source row) pairs some nudge shows, for each array that comes out.
 
     Parameters
@@ -74,6 +76,8 @@ def perturbed(function: Callable[..., Any], arrays: Sequence[Array]) -> list[Pai
         Takes the arrays, and returns an array or several. It gets copies, and may write into them.
     arrays : sequence of ndarray
         Each of one dimension or more.
+    finite : bool
+        Leave out the nudges to NaN and infinity: LAPACK may hang on them.
 
     Notes
     -----
@@ -82,7 +86,7 @@ def perturbed(function: Callable[..., Any], arrays: Sequence[Array]) -> list[Pai
     plain = flat_results(run_quietly(function, *(each.copy() for each in arrays)))
     total = sum(len(each) for each in arrays)
     pairs = [np.zeros((_n_rows(each), total), dtype=np.bool_) for each in plain]
-    for column, sources in _nudged_sources(arrays):
+    for column, sources in _nudged_sources(arrays, finite):
         try:
             other = flat_results(run_quietly(function, *sources))
         except FAILURES:
@@ -98,12 +102,12 @@ def _n_rows(value: Any) -> int:
     return len(value) if np.ndim(value) else 1
 
 
-def _nudged_sources(arrays: Sequence[Array]) -> Iterator[tuple[int, list[Array]]]:
+def _nudged_sources(arrays: Sequence[Array], finite: bool) -> Iterator[tuple[int, list[Array]]]:
     """Yield (number of the source row, all sources with that row nudged)."""
     column = 0
     for position, source in enumerate(arrays):
         for row in range(len(source)):
-            for changed in nudged(source, row):
+            for changed in nudged(source, row, finite):
                 copies = [each.copy() for each in arrays]
                 copies[position] = changed
                 yield column, copies
@@ -149,7 +153,7 @@ def assert_same_values(plain: Any, tracked: Any) -> None:
         assert not rows_differ(expected, found).any(), f"result {i} is {found!r}, not {expected!r}"
 
 
-def assert_sound(function: Callable[..., Any], *arrays: Array) -> None:
+def assert_sound(function: Callable[..., Any], *arrays: Array, finite: bool = False) -> None:
     """Check that a function's lineage names every source row that can change an output row.
 
     Parameters
@@ -157,7 +161,9 @@ def assert_sound(function: Callable[..., Any], *arrays: Array) -> None:
     function : callable
         Takes arrays, plain or tracked, and returns an array or several (a sequence or mapping).
     *arrays : ndarray
-        Small ones: every row of each is nudged about ten times.
+        Small ones: every row of each is nudged about fifteen times.
+    finite : bool
+        Leave out the nudges to NaN and infinity: LAPACK may hang on them.
 
     Raises
     ------
@@ -177,7 +183,7 @@ def assert_sound(function: Callable[..., Any], *arrays: Array) -> None:
     with strict():
         tracked = run_quietly(function, *leaves)
     assert_same_values(plain, tracked)
-    changed = perturbed(function, arrays)
+    changed = perturbed(function, arrays, finite)
     for i, (tensor, pairs) in enumerate(zip(flat_results(tracked), changed, strict=True)):
         missing = pairs
         if isinstance(tensor, ProvenanceTensor):
@@ -197,7 +203,9 @@ def _tell(result: int, missing: Pairs, arrays: Sequence[Array]) -> str:
     )
 
 
-def precision(function: Callable[..., Any], *arrays: Array) -> tuple[int, int]:
+def precision(
+    function: Callable[..., Any], *arrays: Array, finite: bool = False
+) -> tuple[int, int]:
     """Count the pairs in a function's lineage that some nudge shows, and all that are in it.
 
     Returns
@@ -208,7 +216,7 @@ def precision(function: Callable[..., Any], *arrays: Array) -> tuple[int, int]:
     sources = track(arrays)
     tracked = flat_results(run_quietly(function, *(each.copy() for each in sources)))
     shown = total = 0
-    for tensor, pairs in zip(tracked, perturbed(function, arrays), strict=True):
+    for tensor, pairs in zip(tracked, perturbed(function, arrays, finite), strict=True):
         if isinstance(tensor, ProvenanceTensor):
             in_lineage = recorded(tensor, sources)
             shown += int((in_lineage & pairs).sum())

@@ -44,7 +44,13 @@ _SHARED: Final = {
     function: Op(f"{function.__name__} of shared memory", function)
     for function in (np.place, np.fill_diagonal)
 }
-_CHOOSERS: Final = {np.put: (1,), np.place: (1,), np.putmask: (1,), np.put_along_axis: (1,)}
+_CHOOSERS: Final[dict[Callable[..., Any], tuple[int | str, ...]]] = {
+    np.copyto: (3, "where"),
+    np.put: (1,),
+    np.place: (1,),
+    np.putmask: (1,),
+    np.put_along_axis: (1,),
+}
 
 
 def rewritten(node: Node) -> list[Edge]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.edges import Edge
+from traceprop.lineage.edges import Edge, opaque_in_extent
 from traceprop.lineage.node import Node
 from traceprop.lineage.registry import implements
-from traceprop.lineage.rowmap import All
+from traceprop.lineage.rowmap import All, Identity
 from traceprop.lineage.rules.elementwise import aligned
 from traceprop.lineage.template import argument, slots
 
@@ -22,3 +22,14 @@ def searchsorted_rows(node: Node) -> list[Edge]:
         else Edge(i, All(node.n_rows, parent.n_rows), aggregates=True)
         for i, parent in enumerate(node.inputs)
     ]
+
+
+@implements(np.ix_, family="searching")
+def open_mesh_rows(node: Node) -> list[Edge]:
+    """Let result k hold argument k along axis k; a mask is turned into the numbers it chooses."""
+    axis = node.item or 0
+    own = slots(node.args[axis])
+    if any(node.inputs[i].dtype == bool for i in own):
+        return opaque_in_extent(node)
+    n = node.n_rows
+    return [Edge(i, All(n, node.inputs[i].n_rows) if axis else Identity(n)) for i in own]
