@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,11 @@ from traceprop.lineage.query import Dependencies, SourceMap, dependencies, sourc
 from traceprop.lineage.rowset import RowSet, row_dtype
 from traceprop.lineage.source import MemorySource, Source
 from traceprop.lineage.subscript import Subscript
+
+if TYPE_CHECKING:
+    import torch
+
+    from traceprop.interop.torch import SampleTensor
 
 
 class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
@@ -95,6 +100,27 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
     def escapes(self) -> list[Escape]:
         """Where values of this tensor left the lineage."""
         return list((self._state and self._state.escapes) or ())
+
+    def torch(self, *, dtype: torch.dtype | None = None) -> SampleTensor:
+        """Return all rows as one torch tensor that carries their ids to the model.
+
+        Parameters
+        ----------
+        dtype : torch.dtype, optional
+            By default torch's default dtype for floating values, else the tensor's own.
+
+        Returns
+        -------
+        SampleTensor
+
+        Raises
+        ------
+        DataError
+            A value is NaN or infinite (its source row is named), or isn't a number.
+        """
+        from traceprop.interop.torch import tensor
+
+        return tensor(self, dtype=dtype)
 
     def __repr__(self) -> str:
         from traceprop.lineage.printing import text
