@@ -24,6 +24,17 @@ def compose_takes(outer, inner):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def count_from_front(index, like, n_rows):  # type: ignore[no-untyped-def]
+    """Return an index with n_rows added where it counts from the end, in the dtype of `like`."""
+    n = index.shape[0]
+    result = np.empty(n, like.dtype)
+    for i in range(n):
+        row = index[i]
+        result[i] = row + n_rows if row < 0 else row
+    return result
+
+
+@njit(cache=True, nogil=True)
 def take_groups(outer, indptr, indices):  # type: ignore[no-untyped-def]
     """Return the groups `outer` picks, empty where it says −1, as (indptr, indices)."""
     n = outer.shape[0]

@@ -58,7 +58,6 @@ def test_steps_come_in_order_and_print_without_quotes(X):
     scaled = (filled - filled.mean(axis=0)) / filled.std(axis=0)
     kept = np.clip(scaled[scaled[:, 0] > 0], -2, 2)
     assert str(kept.ops()) == "[impute, normalize, row_filter, clip]"
-    assert [step.node.name for step in kept.ops()] == ["where", "divide", "getitem", "clip"]
     assert kept.ops() == kept.ops()
 
 

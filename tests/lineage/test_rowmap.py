@@ -120,6 +120,10 @@ def test_kernels_against_their_twins(data):
     assert naive.from_index(composed) == naive.compose(
         naive.from_index(index), naive.from_index(inner)
     )
+    signed = np.array(data.draw(st.lists(st.integers(-m, m - 1), min_size=n, max_size=n)))
+    front = kernels.count_from_front(signed, np.empty(0, np.int32), m)
+    np.testing.assert_array_equal(np.arange(m)[signed], front)
+    assert front.dtype == np.int32
     sets = [set(data.draw(st.sets(st.integers(0, k - 1)))) for _ in range(m)]
     groups = naive.to_groups(sets)
     taken = kernels.take_groups(index, *groups)

@@ -56,8 +56,14 @@ def test_nodes_die_with_their_tensors():
     x = deep(20_000)
     y = x * x
     assert count() > before + 20_000
+    assert len(y.ops()) == 20_001
+    assert list(y[1].sources()["x"]) == [1]
+    repr(y), y.dependencies(), lineage.origins(y), y.trace()
+    gc.disable()  # nothing waits for the collector
     del x, y
-    assert count() == before
+    left = count()
+    gc.enable()
+    assert left == before
 
 
 def test_a_bare_node_is_small():

@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from traceprop.lineage.memo import memo
 from traceprop.lineage.node import Node
 from traceprop.lineage.rowmap import All, Identity, RowMap, Slice
@@ -96,6 +98,14 @@ def raw_edges(node: Node) -> tuple[Edge, ...]:
 
 def edges(node: Node) -> tuple[Edge, ...]:
     """Return the node's edges, worked out once."""
+    before = node.memo
+    if before is not None and before.edges is not None:
+        return before.edges
+    inputs, shape = node.inputs, node.shape
+    if len(inputs) == 1 and shape and inputs[0].shape == shape and node.kwargs is None:
+        op = node.op
+        if type(op) is np.ufunc and op.signature is None:
+            return row_by_row(shape[0])  # as quick to find again as to keep
     kept = memo(node)
     if kept.edges is None:
         raw = raw_edges(node)

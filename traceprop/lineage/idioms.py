@@ -89,10 +89,11 @@ def steps(node: Node, raw: bool = False, reached: Container[Node] | None = None)
         return [Step(each.name, each) for each in inputs_first(node) if each.op is not SOURCE]
     kept = memo(node)
     if reached is None and kept.ops is not None:
-        return list(kept.ops)
+        return [Step(step, node) if type(step) is str else step for step in kept.ops]
     found = _walk(node, reached)
     if reached is None:
-        kept.ops = tuple(found)
+        # A node that held itself would wait for the garbage collector: its own step is a name.
+        kept.ops = tuple([str(step) if step.node is node else step for step in found])
     return found
 
 
@@ -130,8 +131,10 @@ def recognise(node: Node) -> Idiom:
 
 def direct_inputs(node: Node) -> tuple[Node, ...]:
     """Return the inputs whose own values flow into the node, in order, each once."""
-    found = {node.inputs[edge.input]: None for edge in edges(node) if edge.kind == 0}
-    return tuple(found)
+    found = edges(node)
+    if len(found) == 1 and found[0].kind == 0:
+        return (node.inputs[found[0].input],)
+    return tuple({node.inputs[edge.input]: None for edge in found if edge.kind == 0})
 
 
 def rests_on(node: Node, functions: frozenset[Any], depth: int = _DEPTH) -> bool:

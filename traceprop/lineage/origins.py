@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.lineage.compose import compose, merge
-from traceprop.lineage.edges import edges
 from traceprop.lineage.memo import memo
 from traceprop.lineage.node import SOURCE, Node
-from traceprop.lineage.query import consumers
+from traceprop.lineage.query import survey
 from traceprop.lineage.rowmap import Identity, RowMap, Take
 from traceprop.lineage.rowset import Rows
 from traceprop.lineage.source import Source
@@ -48,7 +47,7 @@ def source_maps(node: Node) -> dict[Source, RowMap]:
 
 
 def _compose_paths(root: Node) -> dict[Source, RowMap]:
-    waiting = consumers(root, direct_only=True)
+    followed, waiting = survey(root, direct_only=True)
     maps: dict[Node, RowMap] = {root: Identity(root.n_rows)}
     found: dict[Source, RowMap] = {}
     ready = [root]
@@ -60,9 +59,7 @@ def _compose_paths(root: Node) -> dict[Source, RowMap]:
             to_source = row_map if rows is None else compose(row_map, Take(rows, source.n_rows))
             found[source] = merge(found[source], to_source) if source in found else to_source
             continue
-        for edge in edges(node):
-            if edge.kind:
-                continue
+        for edge in followed[node]:
             parent = node.inputs[edge.input]
             path = compose(row_map, edge.map)
             maps[parent] = merge(maps[parent], path) if parent in maps else path

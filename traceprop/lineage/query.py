@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from traceprop.lineage.edges import CONTROL, DIRECT, EXTENT, STATISTIC, edges
+from traceprop.lineage.edges import CONTROL, DIRECT, EXTENT, STATISTIC, Edge, edges
 from traceprop.lineage.memo import memo
 from traceprop.lineage.node import SOURCE, Node, inputs_first
-from traceprop.lineage.rowmap import RowMap, Take
+from traceprop.lineage.rowmap import Identity, Nothing, RowMap, Take
 from traceprop.lineage.rowset import EMPTY, RowSet, union
 from traceprop.lineage.source import Source
 
@@ -124,21 +124,30 @@ def reach(root: Node, rows: RowSet, direct_only: bool = False) -> dict[Node, Set
     direct_only : bool
         Follow direct edges alone.
     """
-    waiting = consumers(root, direct_only)
+    followed, waiting = survey(root, direct_only)
     reached: dict[Node, Sets] = {root: [rows, EMPTY, EMPTY]}
     ready = [root]
     while ready:
         node = ready.pop()
         sets = reached.get(node)
-        for edge in edges(node):
-            if edge.kind == EXTENT:
-                if not direct_only:
-                    _reach_all(node.inputs[edge.input], reached)
-            elif sets is not None and not (direct_only and edge.kind):
-                _carry(sets, edge.kind, edge.map, reached, node.inputs[edge.input])
-        for parent in _parents(node, direct_only):
-            waiting[parent] -= 1
-            if not waiting[parent]:
+        inputs = node.inputs
+        for i, row_map, kind, _ in followed[node]:
+            parent = inputs[i]
+            left = waiting[parent] - 1
+            if kind == EXTENT:
+                _reach_all(parent, reached)
+            elif sets is not None:
+                if left == 0 and kind == DIRECT and type(row_map) is Identity:
+                    before = reached.get(parent)
+                    if before is None:
+                        reached[parent] = sets  # the same rows, and nobody else adds to them
+                    else:
+                        reached[parent] = [union(a, b) for a, b in zip(before, sets, strict=True)]
+                else:
+                    _carry(sets, kind, row_map, reached, parent)
+            if left:
+                waiting[parent] = left
+            else:
                 ready.append(parent)
     return reached
 
@@ -166,35 +175,45 @@ def _carry(sets: Sets, kind: int, row_map: RowMap, reached: dict[Node, Sets], pa
         there[to_kind] = union(there[to_kind], found)
 
 
-def consumers(root: Node, direct_only: bool) -> dict[Node, int]:
-    """Count the edges that lead to each node that `root` rests on.
+Followed = dict[Node, tuple[Edge, ...]]
+
+
+def survey(root: Node, direct_only: bool) -> tuple[Followed, dict[Node, int]]:
+    """Return the edges to follow from each node that `root` rests on, and how many lead to each.
 
     A node that takes only the shape of another has no edge to it, and yet hangs on what decided
-    that shape; such an input is counted as one edge.
+    that shape: such an input gets an edge that carries no rows.
     """
-    count: dict[Node, int] = {root: 0}
+    followed: Followed = {}
+    waiting: dict[Node, int] = {root: 0}
     stack = [root]
     while stack:
         node = stack.pop()
-        for parent in _parents(node, direct_only):
-            seen = count.get(parent)
-            if seen is None:
-                count[parent] = 1
-                stack.append(parent)
+        found = edges(node)
+        inputs = node.inputs
+        if direct_only:
+            if len(found) > 1 or (found and found[0].kind):
+                found = tuple([edge for edge in found if edge.kind == DIRECT])
+        elif len(found) != len(inputs) or len(inputs) > 1:
+            found = _with_shapes(node, found)
+        followed[node] = found
+        for edge in found:
+            parent = inputs[edge[0]]
+            if parent in waiting:
+                waiting[parent] += 1
             else:
-                count[parent] = seen + 1
-    return count
+                waiting[parent] = 1
+                stack.append(parent)
+    return followed, waiting
 
 
-def _parents(node: Node, direct_only: bool) -> list[Node]:
-    """List the inputs, once for each edge that is followed, and once where there is none."""
-    found = edges(node)
-    if direct_only:
-        return [node.inputs[edge.input] for edge in found if not edge.kind]
-    parents = [node.inputs[edge.input] for edge in found]
-    if len(found) != len(node.inputs) or len(found) > 1:
-        parents += [p for p in node.inputs if p not in parents]
-    return parents
+def _with_shapes(node: Node, found: tuple[Edge, ...]) -> tuple[Edge, ...]:
+    """Add edges without rows to the inputs that have none."""
+    missing = set(range(len(node.inputs))) - {edge.input for edge in found}
+    if not missing:
+        return found
+    shapes = [Edge(i, Nothing(node.n_rows, node.inputs[i].n_rows), CONTROL) for i in missing]
+    return (*found, *shapes)
 
 
 def descendants(node: Node, source: Source, rows: RowSet) -> RowSet:

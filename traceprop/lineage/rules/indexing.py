@@ -82,13 +82,24 @@ def chosen_rows(held: Held, n: int) -> Rows | None:
     if array.dtype == bool:
         rows: Rows = np.flatnonzero(array)
     elif array.dtype.kind in "iu":
-        rows = np.where(array < 0, array + n, array) if array.dtype.kind == "i" else array
+        rows = counted_from_front(array, n)
     else:
         return None
-    rows = rows.astype(row_dtype(n), copy=array is rows)
+    rows = rows.astype(row_dtype(n), copy=False)
     if not held.shared:
         held.array = rows
         held.mark = None
+    return rows
+
+
+def counted_from_front(index: Rows, n: int) -> Rows:
+    """Row numbers over `n` rows, none of them counted from the end; a new array."""
+    if len(index) < 4096 or index.dtype != np.int64:
+        return np.where(index < 0, index + n, index) if index.dtype.kind == "i" else +index
+    from numba_kernels.rowmaps import count_from_front
+
+    like = np.empty(0, dtype=row_dtype(n))
+    rows: Rows = count_from_front(np.ascontiguousarray(index), like, n)
     return rows
 
 

@@ -1,0 +1,136 @@
+"""Maps that keep something for every row: a number, several, or a bit."""
+
+# ruff: noqa: D102 - the methods are RowMap's and documented there
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceprop.lineage.rowmap.base import Groups_, RowMap
+from traceprop.lineage.rowmap.functional import Functional
+from traceprop.lineage.rowset import EMPTY, Rows, RowSet, distinct, first_rows, row_dtype
+
+KERNEL_FROM: Final = 4096
+"""Rows from which on a kernel pays; below, NumPy is done before numba would be imported."""
+
+_BLOCK: Final = 512  # bits that are looked through for one row
+
+
+class Take(Functional):
+    """Output row i came from input row `rows[i]`; −1 is none."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self, rows: Rows, n_in: int) -> None:
+        super().__init__(len(rows), n_in)
+        self.rows = rows
+
+    def index(self) -> Rows:
+        return self.rows
+
+    def image(self, rows: RowSet) -> RowSet:
+        if len(rows) == 1:
+            row = int(self.rows[next(iter(rows))])
+            return RowSet.span(row, row + 1) if row >= 0 else EMPTY
+        return super().image(rows)
+
+    @property
+    def nbytes(self) -> int:
+        return self.rows.nbytes
+
+
+class Filter(Functional):
+    """Output row k came from the k-th input row where a mask is True; kept as bits."""
+
+    __slots__ = ("_before", "_bits")
+
+    def __init__(self, mask: NDArray[np.bool_]) -> None:
+        super().__init__(int(np.count_nonzero(mask)), len(mask))
+        self._bits = np.packbits(mask)
+        self._before: NDArray[np.int64] | None = None  # rows chosen before each block of bits
+
+    def mask(self) -> NDArray[np.bool_]:
+        """Return the mask over the input rows, a new array."""
+        return np.unpackbits(self._bits, count=self.n_in).view(bool)
+
+    def index(self) -> Rows:
+        return picked(first_rows(self.n_in), self.mask(), self.n_out)
+
+    def image(self, rows: RowSet) -> RowSet:
+        if len(rows) == self.n_out:
+            return RowSet.from_mask(self.mask())
+        return RowSet.from_sorted(self.look_up(rows.to_numpy()))
+
+    def preimage(self, rows: RowSet) -> RowSet:
+        return RowSet.from_mask(rows.mask(self.n_in)[self.mask()])
+
+    def look_up(self, rows: Rows) -> Rows:
+        """Input rows of some output rows; of a few without a look at every row."""
+        if len(rows) * _BLOCK >= self.n_in:
+            found: Rows = self.index()[rows]
+            return found
+        before = self._blocks()
+        block = np.searchsorted(before, rows, side="right") - 1
+        at = block[:, None] * (_BLOCK // 8) + np.arange(_BLOCK // 8)
+        bits = np.unpackbits(np.take(self._bits, at, mode="clip"), axis=1)
+        counted = np.cumsum(bits, axis=1, dtype=np.int64) + before[block][:, None]
+        place = np.argmax(counted > np.asarray(rows)[:, None], axis=1)
+        return (block * _BLOCK + place).astype(row_dtype(self.n_in))
+
+    def _blocks(self) -> NDArray[np.int64]:
+        if self._before is None:
+            ones = np.bitwise_count(self._bits)
+            sums = np.add.reduceat(ones, np.arange(0, len(ones), _BLOCK // 8), dtype=np.int64)
+            self._before = np.cumsum(sums) - sums
+        return self._before
+
+    @property
+    def nbytes(self) -> int:
+        return self._bits.nbytes
+
+
+def picked(rows: Rows, mask: NDArray[np.bool_], count: int) -> Rows:
+    """Return `rows[mask]`, of which there are `count`."""
+    if len(rows) < KERNEL_FROM:
+        few: Rows = rows[mask]
+        return few
+    from numba_kernels.rowmaps import pick
+
+    found: Rows = pick(np.ascontiguousarray(rows), mask, np.empty(count + 1, rows.dtype))[:count]
+    return found
+
+
+class Groups(RowMap):
+    """Output row i came from input rows `indices[indptr[i]:indptr[i + 1]]`, sorted and distinct."""
+
+    __slots__ = ("indices", "indptr")
+
+    def __init__(self, indptr: NDArray[np.int64], indices: Rows, n_in: int) -> None:
+        super().__init__(len(indptr) - 1, n_in)
+        self.indptr = indptr
+        self.indices = indices
+
+    def groups(self) -> Groups_:
+        return self.indptr, self.indices
+
+    def image(self, rows: RowSet) -> RowSet:
+        span = rows.as_range
+        if span is not None:
+            found = self.indices[self.indptr[span.start] : self.indptr[span.stop]]
+        else:
+            from numba_kernels.rowmaps import take_groups
+
+            found = take_groups(rows.to_numpy(), self.indptr, self.indices)[1]
+        return RowSet.from_sorted(distinct(found, self.n_in))
+
+    def preimage(self, rows: RowSet) -> RowSet:
+        from numba_kernels.rowmaps import groups_touching
+
+        return RowSet.from_mask(groups_touching(self.indptr, self.indices, rows.mask(self.n_in)))
+
+    @property
+    def nbytes(self) -> int:
+        return self.indptr.nbytes + self.indices.nbytes
