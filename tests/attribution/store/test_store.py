@@ -134,6 +134,14 @@ def test_settings_that_cannot_be_are_refused(path: Path, settings: dict):
     assert not path.exists()
 
 
+def test_numpy_integers_are_settings(path: Path):
+    store = GradientStore(k=np.int64(8), path=path, seed=np.uint8(0))
+    commit(store)
+    assert GradientStore(k=np.int32(8), path=path).info()["k"] == 8
+    with pytest.raises(StoreError, match="was made with k=8"):
+        GradientStore(k=np.int64(9), path=path)
+
+
 def test_a_path_is_needed():
     with pytest.raises(StoreError, match="needs a folder"):
         GradientStore(k=8)

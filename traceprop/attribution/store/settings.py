@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from traceprop.attribution.store.shards import check_dtype
 from traceprop.errors import StoreError
@@ -51,6 +53,7 @@ def settings_for(
     StoreError
         A value can't be used, or the store was made with another one.
     """
+    k, seed = _plain(k), _plain(seed)
     if k is not None and not _is_whole(k, 1, 1 << 31):
         raise StoreError(
             f"k={k!r} is no number of columns: give a whole number from 1 (and path=)."
@@ -71,6 +74,11 @@ def settings_for(
         dtype=made.dtype if dtype is None else dtype,
         seed=made.seed if seed is None else seed,
     )
+
+
+def _plain(value: int | np.integer[Any] | None) -> int | None:
+    """Return a NumPy integer as the int that it is."""
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def _is_whole(value: object, start: int, stop: int) -> bool:
