@@ -93,6 +93,15 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, bits: int):
         keys.load_signing_key(path)
 
 
+def test_a_public_key_cannot_sign_whatever_its_mode(tmp_path: Path):
+    keys.generate_key(tmp_path / "signing.key")
+    public = tmp_path / "signing.key.pub"
+    for bits in (0o644, 0o600):
+        public.chmod(bits)
+        with pytest.raises(CertificateError, match="is a public key, which can't sign"):
+            keys.signing_key(public)
+
+
 def test_a_named_key_must_be_there(tmp_path: Path):
     with pytest.raises(CertificateError, match=r"typo\.key can't be read"):
         keys.signing_key(tmp_path / "typo.key")

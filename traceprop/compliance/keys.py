@@ -264,13 +264,19 @@ def _read_private(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
+            pem = file.read(_LARGEST_KEY_FILE)
+            if b"-----BEGIN PUBLIC KEY-----" in pem:
+                raise CertificateError(
+                    f"{path} is a public key, which can't sign: give the private one, the file "
+                    "beside it without .pub."
+                )
             if stat.S_ISREG(mode) and mode & 0o077:
                 raise CertificateError(
                     f"The signing key {path} can be read or written by others (mode "
                     f"{stat.S_IMODE(mode):04o}): run `chmod 600 {path}`, and make a new key if "
                     "someone may have copied it."
                 )
-            return file.read(_LARGEST_KEY_FILE)
+            return pem
     except OSError as failed:
         raise CertificateError(
             f"The signing key {path} can't be read ({failed.strerror}): name a private key "
