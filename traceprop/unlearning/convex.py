@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 def refusal(case: Case) -> str | None:
     """Return why a case is not exact-convex, or None if it is."""
     if case.problem.head is None:
-        return "the model isn't linear in its trained parameters, so there may be many minima"
+        return (
+            "the model isn't linear as written (one linear layer of torch's own, all of it "
+            "trained), so there may be many minima"
+        )
     penalty = case.problem.penalty
     if penalty is None:
         return (

@@ -80,6 +80,7 @@ def test_the_record(data: SampleDataset) -> None:
             "different weight_decay",
         ),
         (lambda p: torch.optim.SGD(p[:1], weight_decay=0.1), None, "different weight_decay"),
+        (lambda p: torch.optim.SGD(p, weight_decay=0.1, maximize=True), None, "SGD maximises"),
     ],
 )
 def test_the_penalty_is_the_optimizers(

@@ -66,6 +66,8 @@ class OptimizerWatch:
     def _penalty(self, optimizer: Optimizer) -> tuple[float | None, str]:
         name = type(optimizer).__name__
         groups = optimizer.param_groups
+        if any(group.get("maximize") for group in groups):
+            return None, f"{name} maximises, so what it steps to is no minimum of the loss"
         if isinstance(optimizer, _WITHOUT_DECAY):
             return 0.0, f"{name} has no weight_decay"
         if any("weight_decay" not in group for group in groups):
