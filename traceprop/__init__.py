@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import traceprop.interop.torch as _interop_torch
     from traceprop.lineage import ProvenanceTensor as ProvenanceTensor
     from traceprop.lineage import array as array
+    from traceprop.lineage import granularity as granularity
     from traceprop.lineage import load_lineage as load_lineage
     from traceprop.lineage import save_lineage as save_lineage
     from traceprop.lineage import strict as strict
@@ -33,6 +34,7 @@ _HOMES = {
     "unlearn": "traceprop.unlearn",
     "ProvenanceTensor": "traceprop.lineage",
     "array": "traceprop.lineage",
+    "granularity": "traceprop.lineage",
     "load_lineage": "traceprop.lineage",
     "save_lineage": "traceprop.lineage",
     "strict": "traceprop.lineage",

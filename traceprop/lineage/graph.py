@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
+from traceprop.lineage import drawing
 from traceprop.lineage.idioms import Step, steps
 from traceprop.lineage.node import SOURCE, Node, inputs_first
 from traceprop.lineage.origins import Origin, origins_of
@@ -11,6 +13,9 @@ from traceprop.lineage.query import Dependencies, SourceMap, dependencies, reach
 from traceprop.lineage.rowset import RowSet
 from traceprop.lineage.source import Source
 from traceprop.lineage.trace import Trace
+
+if TYPE_CHECKING:
+    import networkx
 
 
 class LineageGraph:
@@ -54,6 +59,18 @@ class LineageGraph:
         for node in self:
             for parent in node.inputs:
                 yield parent, node
+
+    def mermaid(self) -> str:
+        """Draw the graph as a Mermaid flowchart."""
+        return drawing.mermaid(self)
+
+    def graphviz(self) -> str:
+        """Draw the graph in Graphviz's DOT language."""
+        return drawing.graphviz(self)
+
+    def networkx(self) -> networkx.MultiDiGraph[Any]:
+        """Turn the graph into one of networkx; needs the extra `[graph]`."""
+        return drawing.to_networkx(self)
 
     def sources(self, root: int = 0) -> SourceMap:
         """Rows of each source that flow into a root directly."""
