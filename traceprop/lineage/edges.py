@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from traceprop.lineage.memo import memo
-from traceprop.lineage.node import Node
+from traceprop.lineage.node import SOURCE, Node
 from traceprop.lineage.rowmap import All, Identity, RowMap, Slice
 
 DIRECT: Final = 0
@@ -132,10 +132,11 @@ def _settle(node: Node, raw: tuple[Edge, ...]) -> tuple[Edge, ...]:
     else:
         single = alike
     if len(single) > 1:
-        made_of_many = [i for i in single if is_aggregate(node.inputs[raw[i].input])]
-        if len(made_of_many) < len(single):
-            for i in made_of_many:
-                settled[i] = raw[i]._replace(kind=STATISTIC)
+        parts = {i: made_of(node.inputs[raw[i].input]) for i in single}
+        if SINGLE_ROWS in parts.values():
+            for i, part in parts.items():
+                if part == MANY_ROWS:
+                    settled[i] = raw[i]._replace(kind=STATISTIC)
     return tuple(settled)
 
 
@@ -143,31 +144,38 @@ def _is_alike(row_map: RowMap) -> bool:
     return type(row_map) is All or (type(row_map) is Slice and row_map.step == 0)
 
 
-def is_aggregate(node: Node) -> bool:
-    """Whether the node's rows are each made of many rows: a sum, or anything made only of sums."""
+SINGLE_ROWS: Final = 0
+MANY_ROWS: Final = 1
+NO_ROWS: Final = 2
+
+
+def made_of(node: Node) -> int:
+    """Tell what the node's rows are made of.
+
+    Each of many rows: a sum, or anything made only of sums. Of none: what no values flow into, as
+    `np.zeros_like(X)` before it is summed into. Else of single rows.
+    """
     stack = [node]
     while stack:
         current = stack[-1]
         kept = memo(current)
-        if kept.aggregate is not None:
+        if kept.made_of is not None:
             stack.pop()
             continue
-        direct = [edge for edge in raw_edges(current) if edge.kind == DIRECT]
-        open_inputs = []
-        verdict: bool | None = bool(direct)
-        for edge in direct:
-            if edge.aggregates:
-                continue
-            known = memo(current.inputs[edge.input]).aggregate
-            if known is False:
-                verdict = False
-                break
-            if known is None:
-                open_inputs.append(current.inputs[edge.input])
-                verdict = None
-        if verdict is None:
-            stack.extend(open_inputs)
+        parts = set()
+        unknown = []
+        for edge in raw_edges(current):
+            if edge.kind == DIRECT:
+                parent = current.inputs[edge.input]
+                part = MANY_ROWS if edge.aggregates else memo(parent).made_of
+                if part is None:
+                    unknown.append(parent)
+                parts.add(part)
+        if SINGLE_ROWS in parts or current.op is SOURCE:
+            kept.made_of = SINGLE_ROWS
+        elif unknown:
+            stack.extend(unknown)
         else:
-            kept.aggregate = verdict
-            stack.pop()
-    return bool(memo(node).aggregate)
+            kept.made_of = MANY_ROWS if MANY_ROWS in parts else NO_ROWS
+    answer = memo(node).made_of
+    return NO_ROWS if answer is None else answer

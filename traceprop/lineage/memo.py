@@ -13,10 +13,10 @@ class Memo:
     """Answers kept on a node; each is None until somebody asked."""
 
     __slots__ = (
-        "aggregate",
         "columns",
         "dependencies",
         "edges",
+        "made_of",
         "ops",
         "origins",
         "raw",
@@ -26,7 +26,7 @@ class Memo:
     def __init__(self) -> None:
         self.raw: tuple[Edge, ...] | None = None
         self.edges: tuple[Edge, ...] | None = None
-        self.aggregate: bool | None = None
+        self.made_of: int | None = None
         self.sources: Any = None
         self.dependencies: Any = None
         self.origins: Any = None

@@ -78,6 +78,12 @@ class Subscript(Tracked):
             if kind is int:
                 self._state.read = key, birth()  # type: ignore[union-attr]
                 tensor._born = self._state.read[1]  # type: ignore[union-attr]
+                if node.op is np.transpose and len(array.shape) == 2:
+                    # A column, as in `age, income = X.T`: its rows are the rows of X.
+                    column = (FIRST, (slice(None), key))
+                    tensor._node = make_node(
+                        GETITEM, node.inputs, column, None, result.shape, result.dtype
+                    )
         return tensor
 
     def __setitem__(self, key: Any, value: Any) -> None:

@@ -15,7 +15,16 @@ import numpy as np
 
 from traceprop.lineage.adopted import PART, adopt, adopted
 from traceprop.lineage.core import KIND, OVERWRITE, Tracked, before_write, wrap, write
-from traceprop.lineage.edges import CONTROL, DIRECT, STATISTIC, Edge, is_aggregate, opaque
+from traceprop.lineage.edges import (
+    CONTROL,
+    DIRECT,
+    MANY_ROWS,
+    SINGLE_ROWS,
+    STATISTIC,
+    Edge,
+    made_of,
+    opaque,
+)
 from traceprop.lineage.escapes import escape
 from traceprop.lineage.node import CONSTANT, FIRST, Held, Node, Op, Recipe, make_node
 from traceprop.lineage.record import Captured, call, capture, door_name, renumber
@@ -97,7 +106,7 @@ def _decides_in_place(node: Node, i: int, chooser: Node, position: int) -> bool:
 
 def _kind_written(target: Node, value: Node) -> int:
     """Tell a mean that is written among single values: a statistic of them."""
-    statistic = bool(target.inputs) and is_aggregate(value) and not is_aggregate(target)
+    statistic = made_of(value) == MANY_ROWS and made_of(target) == SINGLE_ROWS
     return STATISTIC if statistic else DIRECT
 
 
