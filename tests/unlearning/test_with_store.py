@@ -130,3 +130,26 @@ def test_a_frozen_body_stays_as_it_is(tmp_path):
     new = approximate_unlearn(model, _forget(store, 3, 4))
     assert torch.equal(new[0].weight, model[0].weight)
     assert not torch.equal(new[2].weight, model[2].weight)
+
+
+def test_a_run_with_augmentation_is_not_exact(tmp_path: Path):
+    """What is stored are the last inputs seen, and no objective of these was minimised."""
+    X, y = _data()
+    torch.manual_seed(0)
+    model = nn.Linear(30, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=PENALTY)
+    data = tp.torch.dataset(X, y)
+    store = GradientStore(k=4096, path=tmp_path / "grad")
+    with TrainingContext(model, store) as context:
+        for _ in range(2):
+            for ids in torch.randperm(len(X)).split(50):
+                inputs, labels = data[ids]
+                optimizer.zero_grad()
+                noisy = inputs + 0.1 * torch.randn(len(ids), 30)
+                context.backward(nn.functional.cross_entropy(model(noisy), labels), samples=ids)
+                optimizer.step()
+    opened = GradientStore.open(store.path)
+    assert not opened.record.fixed_data
+    done = record(approximate_unlearn(model, _forget(opened, 3)))
+    assert done.removal_class == "approximate-unguaranteed"
+    assert "augmentation" in done.reason

@@ -32,6 +32,12 @@ def refusal(case: Case) -> str | None:
             "the model isn't linear as written (one linear layer of torch's own, all of it "
             "trained), so there may be many minima"
         )
+    record = case.store.record
+    if record is not None and not record.fixed_data:
+        return (
+            "samples had other inputs or labels at other visits (augmentation, noise), so what the "
+            "training minimised isn't known"
+        )
     penalty = case.problem.penalty
     if penalty is None:
         return (

@@ -153,6 +153,25 @@ def test_all_rows_at_once_from_a_tensor(data: SampleDataset) -> None:
     assert (store.record.epochs, store.record.batch_size) == (2, N)
 
 
+@pytest.mark.parametrize(
+    ("noise", "relabel", "fixed"), [(0.0, 0, True), (0.1, 0, False), (0.0, 1, False)]
+)
+@pytest.mark.parametrize("tracked", [True, False])
+def test_data_that_change_between_visits_are_noticed(
+    data: SampleDataset, noise: float, relabel: int, fixed: bool, tracked: bool
+) -> None:
+    model, store = mlp(), Memory()
+    with TrainingContext(model, store) as ctx:
+        for epoch in range(2):
+            for ids in np.random.default_rng(epoch).permutation(N).reshape(-1, N // 2):
+                x, y = data[ids]
+                x = x if tracked else torch.Tensor(x.numpy() + 1)  # not the data set's own values
+                shifted = x + epoch * noise if noise else x
+                loss = functional.cross_entropy(model(shifted), (y + epoch * relabel) % C)
+                ctx.backward(loss, samples=ids)
+    assert store.record.fixed_data is fixed
+
+
 def test_an_input_that_no_array_holds_is_recorded_as_nothing(data: SampleDataset) -> None:
     model, store = nn.Sequential(nn.AdaptiveAvgPool1d(4), nn.Flatten(), nn.Linear(4, C)), Memory()
     with TrainingContext(model, store) as ctx:

@@ -258,6 +258,7 @@ class TrainingContext:
             batch_size=data.batch_size,
             input_columns=None if owner is None else owner.columns,
             seed=None,
+            fixed_data=data.fixed_data,
         )
         gradients, ids = data.gradients.result()
         tracked = () if owner is None else tuple(t for t in (owner.X, owner.y) if t is not None)

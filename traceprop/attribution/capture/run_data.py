@@ -77,9 +77,11 @@ class RunData:
                 "numbers; make one tp.torch.dataset of all of them, or a context and store for each"
             )
         self._note_loss(loss.spec, n)
-        self._inputs.put(batch.ids, inputs if inputs is not None and len(inputs) == n else None)
+        again = self.gradients.seen(batch.ids)
+        inputs = inputs if inputs is not None and len(inputs) == n else None
+        self._inputs.put(batch.ids, inputs, again)
         if loss.targets is not None:
-            self._targets.put(batch.ids, _by_sample(loss.targets, n))
+            self._targets.put(batch.ids, _by_sample(loss.targets, n), again)
         self.gradients.add(batch.ids, gradients)
         self._n_samples = max(self._n_samples, int(batch.ids.max()) + 1)
         self.batch_size = max(self.batch_size, n)
@@ -91,6 +93,11 @@ class RunData:
         Shape (n, 0) stands for values that no one array holds.
         """
         return self._inputs.result(self._n_samples), self._targets.result(self._n_samples)
+
+    @property
+    def fixed_data(self) -> bool:
+        """Whether no sample was seen with another input, or another label, at another visit."""
+        return not (self._inputs.varied or self._targets.varied)
 
     def _begin(self, batch: BatchSamples) -> None:
         self._first, self.owner = batch, batch.owner
@@ -141,6 +148,13 @@ class GradientRows:
             self._rows[rows] = 0
         add_rows(rows, gradients, self._rows)
 
+    def seen(self, ids: Ids) -> NDArray[np.bool_]:
+        """Tell of each sample whether it has a row."""
+        known = np.zeros(len(ids), bool)
+        inside = ids < len(self._row_of)
+        known[inside] = self._row_of[ids[inside]] >= 0
+        return known
+
     def result(self) -> tuple[Floats, Ids]:
         """Return the rows and their samples, in the samples' order."""
         ids, rows = self._ids[: self._n], self._rows[: self._n]
@@ -168,16 +182,23 @@ class Observed:
     ----------
     reference : Tensor or None
         The data set's own values, shape (n, ...), which need no copy while they are what is seen.
+
+    Attributes
+    ----------
+    varied : bool
+        Whether a sample had other values at another visit, such as augmentation gives it. The
+        last ones are kept.
     """
 
     def __init__(self, reference: Tensor | None) -> None:
+        self.varied = False
         self._reference = None if reference is None else _storable(reference)
         self._own: NDArray[Any] | None = None
         self._matched = False
         self._lost = False
 
-    def put(self, ids: Ids, values: Tensor | None) -> None:
-        """Note what was seen for some samples; None where it can't be told."""
+    def put(self, ids: Ids, values: Tensor | None, again: NDArray[np.bool_]) -> None:
+        """Note what was seen for some samples, some of them again; None where it can't be told."""
         if self._lost:
             return
         if values is None:
@@ -191,7 +212,9 @@ class Observed:
         self._lost = own is None or values.shape[1:] != own.shape[1:]
         if own is not None and not self._lost:
             self._own = _grown(own, int(ids.max()) + 1, 0)
-            self._own[ids] = values.numpy()
+            seen = values.numpy()
+            self.varied |= not np.array_equal(self._own[ids[again]], seen[again])
+            self._own[ids] = seen
 
     def result(self, n: int) -> NDArray[Any]:
         """Return the values of samples 0 … n − 1; of shape (n, 0) where they couldn't be kept."""

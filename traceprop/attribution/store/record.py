@@ -58,6 +58,9 @@ class TrainingRecord:
         The names of the inputs' columns.
     seed : int or None
         The seed of the run, where it was given.
+    fixed_data : bool
+        Whether every sample had the same input and label at each visit. Where not (augmentation,
+        noise), those kept are the last seen, and the training minimised no objective of them.
     """
 
     inputs: NDArray[Any]
@@ -74,6 +77,7 @@ class TrainingRecord:
     batch_size: int | None
     input_columns: tuple[str, ...] | None
     seed: int | None
+    fixed_data: bool = True
 
 
 def save_record(folder: StoreFolder, below: str, record: TrainingRecord) -> list[FileEntry]:
@@ -135,6 +139,7 @@ def load_record(folder: StoreFolder, below: str) -> TrainingRecord:
             batch_size=value["batch_size"],
             input_columns=None if columns is None else tuple(columns),
             seed=value["seed"],
+            fixed_data=bool(value.get("fixed_data", True)),
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, TokenError) as error:
         raise StoreError(
@@ -157,6 +162,7 @@ def _settings(record: TrainingRecord) -> bytes:
         "batch_size": record.batch_size,
         "input_columns": record.input_columns,
         "seed": record.seed,
+        "fixed_data": record.fixed_data,
     }
     for name, item in value.items():
         try:
