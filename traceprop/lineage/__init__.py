@@ -8,11 +8,14 @@ from traceprop.lineage.graph import LineageGraph
 from traceprop.lineage.node import Node
 from traceprop.lineage.origins import Origin
 from traceprop.lineage.query import Dependencies, SourceMap
+from traceprop.lineage.registry import load_rules
 from traceprop.lineage.rowset import RowSet
 from traceprop.lineage.saving import load_lineage, save_lineage
 from traceprop.lineage.source import MemorySource, Source, SourceRows
 from traceprop.lineage.tensor import ProvenanceTensor, array, from_source, origins, values
 from traceprop.lineage.trace import Trace
+
+load_rules()
 
 __all__ = [
     "Dependencies",

@@ -89,11 +89,14 @@ def steps(node: Node, raw: bool = False, reached: Container[Node] | None = None)
         return [Step(each.name, each) for each in inputs_first(node) if each.op is not SOURCE]
     kept = memo(node)
     if reached is None and kept.ops is not None:
-        return [Step(step, node) if type(step) is str else step for step in kept.ops]
+        before, last = kept.ops
+        return [*before, Step(last, node)] if last else list(before)
     found = _walk(node, reached)
     if reached is None:
-        # A node that held itself would wait for the garbage collector: its own step is a name.
-        kept.ops = tuple([str(step) if step.node is node else step for step in found])
+        # A node that held itself would wait for the garbage collector: its own step, which is the
+        # last, is kept as a name.
+        own = bool(found) and found[-1].node is node
+        kept.ops = (tuple(found[:-1]), str(found[-1])) if own else (tuple(found), "")
     return found
 
 

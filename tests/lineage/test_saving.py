@@ -1,0 +1,146 @@
+"""Saved lineages: all that a template can hold comes back, damage is told, nothing is executed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from traceprop import lineage
+from traceprop.errors import LineageError
+from traceprop.lineage import load_lineage, save_lineage
+
+
+def pipeline(values):
+    X = lineage.array(values, name="X", columns=["a", "b"])
+    Y = lineage.array(values[::-1].copy(), name="Y")
+    yield X[np.array([2, 0])] * 2.5
+    yield X[X[:, 0] > 0, 1]
+    yield np.concatenate([X, Y])[::-1][..., None]
+    yield np.add.reduce(X, axis=0, keepdims=True) + np.float32(3)
+    yield np.where(np.isnan(X), -np.inf, X).astype(np.float32)
+    yield np.add.reduceat(X, [0, 2])
+    yield np.linalg.svd(X, full_matrices=False).S
+    yield np.clip(X, None, np.array([1.0, 2.0]))
+    yield X * 1j
+    written = X.copy()
+    part = written[1:3]
+    part[:, 0] = Y[0, 0]
+    yield written
+    grown = np.zeros_like(X)
+    np.add.at(grown, np.array([1, 1, 0, 3]), X)
+    yield grown
+    yield np.apply_along_axis(lambda row: row.sum(), 1, X)
+
+
+@pytest.fixture
+def values():
+    return np.random.default_rng(0).normal(size=(4, 2))
+
+
+def test_every_row_answers_as_before(values, tmp_path):
+    tensors = list(pipeline(values))
+    save_lineage(tmp_path / "all.arrow", *tensors)
+    graph = load_lineage(tmp_path / "all.arrow")
+    assert len(graph.roots) == len(tensors)
+    for k, tensor in enumerate(tensors):
+        n = tensor.shape[0] if tensor.ndim else 1
+        for row in range(n):
+            expected = tensor[row : row + 1].trace()
+            assert graph.trace(row, root=k).rows == expected.rows
+        assert graph.sources(k) == tensor.sources()
+        assert graph.ops(root=k) == tensor.ops()
+        for kind in ("direct", "statistic", "control"):
+            before, after = tensor.dependencies(), graph.dependencies(k)
+            assert getattr(after, kind) == getattr(before, kind)
+        for ours, theirs in zip(lineage.origins(tensor), graph.origins(k), strict=True):
+            np.testing.assert_array_equal(ours.indptr, theirs.indptr)
+            np.testing.assert_array_equal(ours.rows, theirs.rows)
+
+
+def test_a_loaded_lineage_can_be_saved_again(values, tmp_path):
+    save_lineage(tmp_path / "one", *pipeline(values))
+    save_lineage(tmp_path / "two", load_lineage(tmp_path / "one"))
+    one, two = load_lineage(tmp_path / "one"), load_lineage(tmp_path / "two")
+    assert [n.name for n in one] == [n.name for n in two]
+    assert one.sources(2) == two.sources(2)
+
+
+def test_no_tracked_value_is_saved(tmp_path):
+    secret = np.full(8, 1234.5678)
+    X = lineage.array(secret, name="X")
+    save_lineage(tmp_path / "lineage", (X * 2)[X > 0] + 1)
+    assert secret.tobytes()[:8] not in (tmp_path / "lineage").read_bytes()
+
+
+def test_a_failed_save_leaves_the_old_file(values, tmp_path, monkeypatch):
+    path = tmp_path / "lineage"
+    save_lineage(path, *pipeline(values))
+    before = path.read_bytes()
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save_lineage(path, *pipeline(values))
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["lineage"]
+
+
+def rewrite(path, change):
+    with pa.ipc.open_file(path) as reader:
+        table = reader.read_all()
+    header = json.loads(table.schema.metadata[b"traceprop.lineage"])
+    change(header)
+    schema = table.schema.with_metadata({b"traceprop.lineage": json.dumps(header)})
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        writer.write_table(table.cast(schema))
+
+
+DAMAGE = {
+    "later version": (lambda h: h.update(version=99), "version 99; this Traceprop reads"),
+    "other kind": (lambda h: h.update(format="something"), "not a saved lineage"),
+    "no nodes": (lambda h: h.pop("nodes"), "damaged"),
+    "input after itself": (lambda h: h["nodes"][0].update(inputs=[5]), "damaged"),
+    "root that isn't there": (lambda h: h.update(roots=[10_000]), "damaged"),
+    "unknown tag": (lambda h: h["nodes"][-1].update(args=[{"eval": "1"}]), "damaged"),
+    "array that isn't there": (lambda h: h["nodes"][-1].update(args=[{"array": 999}]), "damaged"),
+    "no source": (lambda h: h.update(sources=[]), "damaged"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_told(values, tmp_path, damage):
+    path = tmp_path / "lineage"
+    save_lineage(path, *pipeline(values))
+    change, message = DAMAGE[damage]
+    rewrite(path, change)
+    with pytest.raises(LineageError, match=message):
+        load_lineage(path)
+
+
+def test_missing_truncated_and_foreign_files(values, tmp_path):
+    with pytest.raises(LineageError, match="no saved lineage"):
+        load_lineage(tmp_path / "nowhere")
+    path = tmp_path / "lineage"
+    save_lineage(path, *pipeline(values))
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"ARROW1\0\0 and nonsense", b"{}"):
+        path.write_bytes(content)
+        with pytest.raises(LineageError, match=r"not a saved lineage|damaged"):
+            load_lineage(path)
+
+
+def test_an_operation_that_is_not_known_is_never_run(values, tmp_path):
+    path = tmp_path / "lineage"
+    X = lineage.array(values, name="X")
+    save_lineage(path, np.exp(X) + 1)
+
+    def replace(header):
+        header["nodes"][-1]["op"] = "os:system"
+
+    rewrite(path, replace)
+    graph = load_lineage(path)
+    assert graph.ops()[-1] == "os:system"
+    assert len(graph.sources()["X"]) == 4  # the sound answer about the unknown
+    with pytest.raises(TypeError, match="saved by name only"):
+        graph.roots[0].op("true")
