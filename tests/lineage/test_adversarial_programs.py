@@ -169,6 +169,23 @@ def _trimmed_is_a_view(v):
     return trimmed
 
 
+@program(V)
+def _trimmed_by_what_is_no_longer_there(v):
+    trimmed = np.trim_zeros(v)
+    v[:] = 3.0
+    return trimmed
+
+
+@program(np.array([1 + 0j, 2, 3]))
+def _complex_or_not_by_its_values(z):
+    return np.real_if_close(z).copy()
+
+
+@program(X)
+def _type_of_the_first_result(x):
+    return np.apply_along_axis(lambda row: 1 if row[0] > 0 else row[1], 1, x)
+
+
 # One index or mask for several arrays, and masks that are written after use.
 
 

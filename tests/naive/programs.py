@@ -27,15 +27,16 @@ def k_means(points: Table) -> dict[str, Rows]:
     centres = [list(point) for point in points[:3]]
     labels: list[int] = []
     for _ in range(5):
-        labels = [
-            min(range(3), key=lambda j: sum((a - b) ** 2 for a, b in zip(p, centres[j])))  # noqa: B023
-            for p in points
-        ]
+        labels = [_nearest(point, centres) for point in points]
         for j in range(3):
-            mine = [p for p, label in zip(points, labels) if label == j]
-            centres[j] = [sum(column) / len(mine) for column in zip(*mine)]
+            mine = [p for p, label in zip(points, labels, strict=True) if label == j]
+            centres[j] = [sum(column) / len(mine) for column in zip(*mine, strict=True)]
     members: Rows = [{(0, i) for i, label in enumerate(labels) if label == j} for j in range(3)]
     return {"labels": [{(0, i)} for i in range(len(points))], "centres": members}
+
+
+def _nearest(point: Sequence[float], centres: Table) -> int:
+    return min(range(len(centres)), key=lambda j: math.dist(point, centres[j]))
 
 
 def principal_components(X: Table) -> dict[str, Rows]:

@@ -28,6 +28,9 @@ OVERWRITE: Final = Op("overwrite")
 LARGE: Final = 1 << 15
 """Cells from which on it pays to look for memory to write into: 256 KiB of float64, as in NumPy."""
 
+VALUE_VIEWS: Final = frozenset({np.trim_zeros, np.real_if_close})
+"""Functions that return their argument, or a part of it, by its values."""
+
 
 class Adoption:
     """A plain array that tracked values were written into (`traceprop.lineage.adopted`)."""
@@ -116,6 +119,8 @@ class Tracked:
             if state.parent is not None and state.view is not None:
                 made = state.view
                 inputs = (state.parent._node, *made.inputs[1:])
+                if made.op in VALUE_VIEWS:
+                    inputs = (*inputs, view._node)  # the values of then said what it shows
                 view._node = make_node(
                     made.op, inputs, made.args, made.kwargs, made.shape, made.dtype, made.item
                 )

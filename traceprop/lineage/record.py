@@ -15,7 +15,16 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from traceprop.lineage.adopted import adopt, adopted
-from traceprop.lineage.core import KIND, LARGE, Tracked, attach_view, before_write, hold, write
+from traceprop.lineage.core import (
+    KIND,
+    LARGE,
+    VALUE_VIEWS,
+    Tracked,
+    attach_view,
+    before_write,
+    hold,
+    write,
+)
 from traceprop.lineage.escapes import escape
 from traceprop.lineage.held import constant, hold_plain
 from traceprop.lineage.node import Held, Node, make_node, slot
@@ -25,8 +34,6 @@ from traceprop.lineage.template import Place, parameter_names, transform
 Function = Callable[..., Any]
 
 _SIMPLE: Final = frozenset({int, float, bool, str, type(None), type, slice, type(Ellipsis)})
-_VALUE_TYPED: Final = frozenset({np.real_if_close})
-"""Functions that return their argument or not by its values, which is a thing to know."""
 
 
 class Captured:
@@ -244,7 +251,7 @@ def _wrap_array(
         for position, tensor in enumerate(inputs):
             array = tensor._array
             if result is array:
-                if function not in _VALUE_TYPED:
+                if function not in VALUE_VIEWS:
                     return tensor
                 attach_view(wrapped, tensor)
                 break

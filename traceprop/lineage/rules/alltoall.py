@@ -7,10 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.edges import Edge, Edges, extent_of, opaque, opaque_in_extent, row_by_row
+from traceprop.lineage.edges import (
+    CONTROL,
+    Edge,
+    Edges,
+    extent_of,
+    opaque,
+    opaque_in_extent,
+    row_by_row,
+)
 from traceprop.lineage.node import Node
 from traceprop.lineage.registry import CONSERVATIVE, implements
 from traceprop.lineage.rowmap import All, Identity, Spans
+from traceprop.lineage.rowset import RowSet
 from traceprop.lineage.rules.reduction import reduces_rows
 from traceprop.lineage.template import named, slots
 
@@ -101,13 +110,15 @@ def eigen_rows(node: Node) -> list[Edge]:
 
 @implements(
     np.apply_along_axis,
-    family="alltoall", status=CONSERVATIVE, reason="along axis 0 every row gets all rows",
+    family="alltoall", status=CONSERVATIVE,
+    reason="along axis 0 every row gets all rows; the function's first result decides the type",
 )  # fmt: skip
 def applied_rows(node: Node) -> Edges:
     """`apply_along_axis(f, axis, a)`."""
     axis = named(node, "axis")
     if len(node.inputs) == 1 and not reduces_rows(axis, len(node.inputs[0].shape)):
-        return row_by_row(node.n_rows)
+        first = All(node.n_rows, node.inputs[0].n_rows, RowSet.span(0, 1))
+        return [*row_by_row(node.n_rows), Edge(0, first, CONTROL)]
     return opaque(node)
 
 

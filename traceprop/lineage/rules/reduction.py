@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.edges import CONTROL, Edge, opaque
+from traceprop.lineage.edges import CONTROL, Edge, opaque, opaque_in_extent
 from traceprop.lineage.node import Node
-from traceprop.lineage.registry import CONSERVATIVE, implements
+from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import All, Identity
 from traceprop.lineage.rules.elementwise import aligned
 from traceprop.lineage.template import named, slots
@@ -52,15 +52,15 @@ implements(
 
 
 @implements(
-    np.percentile, np.quantile, np.nanpercentile, np.nanquantile,
-    family="reduction", mixes=True, status=CONSERVATIVE,
-    reason="with several quantiles the output's rows are the quantiles, and each is given all rows",
-)  # fmt: skip
+    np.percentile, np.quantile, np.nanpercentile, np.nanquantile, family="reduction", mixes=True
+)
 def quantile_rows(node: Node) -> list[Edge]:
     """With one quantile it is a reduction; with several, axis 0 counts the quantiles."""
     q = node.args[1] if len(node.args) > 1 else named(node, "q")
     if slots(q) or np.ndim(q):
-        return opaque(node)
+        # Where all is NaN the result has the data's type, else that of the quantiles.
+        typed = node.op in (np.nanpercentile, np.nanquantile)
+        return opaque_in_extent(node) if typed else opaque(node)
     return reduce_rows(node)
 
 
