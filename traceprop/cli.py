@@ -180,6 +180,7 @@ def influence(
     else:
         for sample, score, provenance in found:
             click.echo(f"{score:+.6f}  sample {sample}: {provenance}")
+    click.echo(f"Unit: {' '.join([f'{scores.quality.unit}.', *scores.quality.notes])}", err=True)
 
 
 @main.command()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from traceprop.attribution import GradientStore
     from traceprop.lineage import ProvenanceTensor
 
-EPOCHS = 60
+EPOCHS = 200
 LEARNING_RATE = 0.5
 WEIGHT_DECAY = 1e-2
 HELD_OUT = 0.2
@@ -231,8 +231,11 @@ def _write_input(path: Path, decision: _Decision, store: GradientStore) -> None:
 
 def _answer(
     model: nn.Module, store: GradientStore, decision: _Decision, say: Say
-) -> tuple[list[int], float]:
-    """Print the audit answer; the rows to remove, and the change of the margin that it predicts."""
+) -> tuple[list[int], float | None]:
+    """Print the audit answer; the rows to remove, and the change of the margin that it predicts.
+
+    The change is None where the scores are in no unit, such as after too short a training.
+    """
     from traceprop.attribution import compute_influence_scores
 
     say(
@@ -249,6 +252,9 @@ def _answer(
         for rows in store.get_provenance(sample).rows.values()
         for row in rows
     ]
+    if scores.quality.unit != "margin":
+        say(f"  These scores are {' '.join([f'{scores.quality.unit}.', *scores.quality.notes])}")
+        return rows, None
     return rows, -sum(score for _, score in removed)
 
 
@@ -258,7 +264,7 @@ def _remove(
     decision: _Decision,
     table: Path,
     rows: list[int],
-    predicted: float,
+    predicted: float | None,
     folder: Path,
     say: Say,
 ) -> None:
@@ -271,10 +277,8 @@ def _remove(
     done = record(unlearned)
     say(f"\nRemoved {table.name} rows {', '.join(map(str, rows))}: {done.removal_class}")
     say(f"  {done.reason}")
-    say(
-        f"  margin {decision.margin(model):+.4f} → {decision.margin(unlearned):+.4f} "
-        f"(the scores predicted a change of {predicted:+.4f})"
-    )
+    foretold = f" (the scores predicted a change of {predicted:+.4f})" if predicted else ""
+    say(f"  margin {decision.margin(model):+.4f} → {decision.margin(unlearned):+.4f}{foretold}")
     report = export_compliance(
         model_before=model,
         model_after=unlearned,

@@ -54,6 +54,7 @@ def test_an_input_is_read_by_the_names_of_its_columns(job: Job, tmp_path: Path):
     answers = [_run("influence", job.store.path, "--input", path) for path in (straight, mixed)]
     assert answers[0].exit_code == 0, answers[0].output
     assert answers[1].output == answers[0].output
+    assert answers[0].stderr.startswith("Unit: relative. The Hessian was damped")
     short = _write_input(tmp_path / "short.csv", names[1:], numbers[1:])
     refused = _run("influence", job.store.path, "--input", short)
     assert refused.exit_code == 1
@@ -141,6 +142,18 @@ def test_a_demo_leaves_an_earlier_one_alone_and_prints_commands_that_run(tmp_pat
     assert second.exit_code == 1
     assert "my demo already holds grad" in second.stderr
     assert "--out" in second.stderr
+
+
+@pytest.mark.parametrize("scale", [1, 3000])
+def test_a_demo_predicts_a_change_only_where_its_scores_can(tmp_path: Path, scale: int):
+    """Thousands of classes that no row has keep a short training far from its minimum."""
+    lines = [f"{i},{(i * 7) % 11},{i % 2 * scale}" for i in range(60)]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["age,score,label", *lines, ""]))
+    done = _run("demo", "--csv", table, "--out", tmp_path / "demo")
+    assert done.exit_code == 0, done.output
+    assert ("These scores are relative." in done.output) == (scale > 1)
+    assert ("the scores predicted" in done.output) == (scale == 1)
 
 
 def test_a_demo_names_a_constant_column(tmp_path: Path):
