@@ -50,11 +50,17 @@ def first_broadcast(count: int) -> Rule:
 
 
 implements(
-    np.angle, np.around, np.round, np.fix, np.nan_to_num, np.real, np.imag,
-    np.iscomplex, np.isreal, np.isneginf, np.isposinf, np.isclose, np.sinc, np.i0, np.clip,
-    np.copy,
+    np.angle, np.around, np.round, np.fix, np.nan_to_num, np.real, np.isneginf, np.isposinf,
+    np.isclose, np.sinc, np.i0, np.clip, np.copy,
     family="elementwise", mixes=True,
 )(elementwise_rows)  # fmt: skip
+
+
+@implements(np.imag, np.iscomplex, np.isreal, family="elementwise")
+def imaginary_rows(node: Node) -> Edges:
+    """Real numbers all have the same imaginary part."""
+    return row_by_row(node.n_rows) if node.inputs[0].dtype.kind in "cO" else []
+
 
 if hasattr(np, "astype"):  # NumPy 2.1
     implements(np.astype, family="elementwise")(first_broadcast(1))

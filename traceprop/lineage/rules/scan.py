@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from traceprop.lineage.compose import Chain
 from traceprop.lineage.edges import Edge, opaque
 from traceprop.lineage.node import Node
 from traceprop.lineage.registry import CONSERVATIVE, implements, implements_method
-from traceprop.lineage.rowmap import Identity, Patch, Prefix, RowMap, Slice, Window
+from traceprop.lineage.rowmap import Identity, Patch, Prefix, RowMap, Slice, Spans, Window
 from traceprop.lineage.rowset import first_rows
 from traceprop.lineage.rules.elementwise import aligned
 from traceprop.lineage.template import named, slots
@@ -80,14 +81,18 @@ def _shape(node: Node, value: Any) -> tuple[int, ...]:
 @implements(
     np.ediff1d,
     family="scan", status=CONSERVATIVE,
-    reason="of several axes, or with to_begin= or to_end=, every row gets all rows",
+    reason="with to_begin= or to_end= every row gets all rows",
 )  # fmt: skip
 def ediff1d_rows(node: Node) -> list[Edge]:
     """Row i is the difference of cells i and i + 1."""
     parent = node.inputs[0]
-    if len(node.inputs) != 1 or len(parent.shape) != 1 or len(node.args) > 1 or node.kwargs:
+    if len(node.inputs) != 1 or not parent.shape or len(node.args) > 1 or node.kwargs:
         return opaque(node)
-    return [Edge(0, Window(0, 1, node.n_rows, parent.n_rows))]
+    if len(parent.shape) == 1:
+        return [Edge(0, Window(0, 1, node.n_rows, parent.n_rows))]
+    cells = np.arange(node.n_rows, dtype=np.int64)
+    width = max(math.prod(parent.shape[1:]), 1)
+    return [Edge(0, Spans(cells // width, (cells + 1) // width + 1, parent.n_rows))]
 
 
 @implements(
