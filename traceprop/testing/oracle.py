@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.lineage import ProvenanceTensor, array, strict, values
+from traceprop.lineage.node import SOURCE
 from traceprop.lineage.query import dependencies
 from traceprop.lineage.rowset import RowSet
 from traceprop.testing.nudges import nudged
@@ -208,6 +209,8 @@ def precision(
 ) -> tuple[int, int]:
     """Count the pairs in a function's lineage that some nudge shows, and all that are in it.
 
+    Results that are untouched arguments don't count.
+
     Returns
     -------
     shown, recorded : int
@@ -217,7 +220,7 @@ def precision(
     tracked = flat_results(run_quietly(function, *(each.copy() for each in sources)))
     shown = total = 0
     for tensor, pairs in zip(tracked, perturbed(function, arrays, finite), strict=True):
-        if isinstance(tensor, ProvenanceTensor):
+        if isinstance(tensor, ProvenanceTensor) and tensor.node.op is not SOURCE:
             in_lineage = recorded(tensor, sources)
             shown += int((in_lineage & pairs).sum())
             total += int(in_lineage.sum())
