@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from traceprop.attribution import GradientStore
     from traceprop.lineage import ProvenanceTensor
 
-EPOCHS = 200
-LEARNING_RATE = 0.5
+EPOCHS = 100
+BATCH_SIZE = 50
+LEARNING_RATE = 0.1
+MOMENTUM = 0.9
 WEIGHT_DECAY = 1e-2
 HELD_OUT = 0.2
 ROWS_NAMED = 5
@@ -172,9 +174,12 @@ def _train(prepared: _Prepared, folder: Path) -> tuple[nn.Module, GradientStore]
     import traceprop as tp
     from traceprop.attribution import GradientStore, TrainingContext
 
-    loader = DataLoader(tp.torch.dataset(prepared.X, prepared.y), batch_size=32, shuffle=True)
+    data = tp.torch.dataset(prepared.X, prepared.y)
+    loader = DataLoader(data, batch_size=BATCH_SIZE, shuffle=True)
     model = torch.nn.Linear(prepared.X.shape[1], _number_of_classes(prepared))
-    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
     criterion = torch.nn.CrossEntropyLoss()
     store = GradientStore(k=4096, path=folder / "grad")
