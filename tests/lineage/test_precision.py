@@ -1,0 +1,39 @@
+"""The lineage may not become coarser: each family's precision has a floor.
+
+The programs are the same every time, so that the figures are too; they hang a little on NumPy's
+version and the machine's arithmetic, which is why a floor lies 0.02 below what was measured.
+`python -m asv_bench.benchmarks.precision` prints the figures.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from traceprop.testing.precision import families, measure
+
+FLOORS = {
+    "elementwise": 0.78,
+    "reduction": 0.89,
+    "contraction": 0.89,
+    "scan": 0.88,
+    "searching": 0.87,
+    "sets": 0.74,
+    "sorting": 0.77,
+    "alltoall": 0.91,
+    "movement": 0.87,
+    "joining": 0.95,
+    "indexing": 0.92,
+    "choosing": 0.71,
+    "mutators": 0.77,
+    "methods": 0.97,
+}
+
+
+def test_every_family_has_a_floor():
+    assert set(FLOORS) == set(families())
+
+
+@pytest.mark.parametrize("family", FLOORS)
+def test_precision_does_not_fall(family):
+    found = measure(family)
+    assert found.share >= FLOORS[family], f"{found.share:.3f}: {found.shown} of {found.recorded}"
