@@ -18,7 +18,7 @@ from traceprop.lineage.core import Tracked, before_write, wrap, write
 from traceprop.lineage.node import FIRST, ONE, PAIR, Node, Op, make_node
 from traceprop.lineage.record import call, capture
 from traceprop.lineage.registry import implements
-from traceprop.lineage.reuse import birth, dying
+from traceprop.lineage.reuse import dying
 from traceprop.lineage.rules.elementwise import elementwise_rows
 from traceprop.lineage.ufuncs import call_ufunc, leave
 
@@ -34,14 +34,16 @@ def _binary(ufunc: np.ufunc) -> Binary:
     def method(self: Tracked, other: Any) -> Any:
         kind = type(self)
         node = self._node if self._state is None else self.node
-        born = None
         if type(other) is kind:
-            if self._born is None and other._born is None:
-                array = ufunc(self._array, other._array)
-            else:
+            reuse = self._reuse
+            if reuse or other._reuse:
                 space = dying(getrefcount(self), getrefcount(other), ufunc, self, other)
                 array = ufunc(self._array, other._array, out=space)
-                born = birth()
+                reuse = True
+            else:
+                array = ufunc(self._array, other._array)
+                if reuse is False or other._reuse is False:
+                    reuse = True
             second = other._node if other._state is None else other.node
             inputs: tuple[Node, ...] = (node, second)
             args: tuple[Any, ...] = PAIR
@@ -49,12 +51,14 @@ def _binary(ufunc: np.ufunc) -> Binary:
             if second.shape is not shape:
                 shape = array.shape
         elif type(other) in _NUMBERS:
-            if self._born is None:
-                array = ufunc(self._array, other)
-            else:
+            reuse = self._reuse
+            if reuse:
                 space = dying(getrefcount(self), 0, ufunc, self, other)
                 array = ufunc(self._array, other, out=space)
-                born = birth()
+            else:
+                array = ufunc(self._array, other)
+                if reuse is False:
+                    reuse = True
             inputs = (node,)
             args = (FIRST, other)
             shape = node.shape
@@ -78,7 +82,7 @@ def _binary(ufunc: np.ufunc) -> Binary:
         tensor._array = array
         tensor._node = made
         tensor._state = None
-        tensor._born = born
+        tensor._reuse = reuse
         return tensor
 
     return method

@@ -9,7 +9,7 @@ again when it is asked (`Tracked.node`). A tensor that shares nothing has no sta
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,8 +61,9 @@ class State:
     seen : int
         The root's version that the tensor's node belongs to.
     escapes : list of Escape, or None
-    read : (int, Birth) or None
-        The row that was read last, and by which instruction (`Subscript.__setitem__`).
+    read : (int, (int, int)) or None
+        On a tensor: the row that was read last, and by which instruction; on that row's view: the
+        same (`Subscript.__setitem__`).
     adoption : Adoption or None
         On a root whose memory is a plain array of somebody else's.
     """
@@ -93,11 +94,11 @@ class State:
 class Tracked:
     """An array with its node. `ProvenanceTensor` is the one class made of it."""
 
-    __slots__ = ("__weakref__", "_array", "_born", "_node", "_state")
+    __slots__ = ("__weakref__", "_array", "_node", "_reuse", "_state")
 
     _array: Any  # ndarray, or the scalar that NumPy gives in its stead
-    _born: tuple[int, int] | Literal[False] | None  # None while small; see reuse.py
     _node: Node
+    _reuse: bool | None  # None while small; True for what an operator made (reuse.py)
     _state: State | None
 
     @property
@@ -148,7 +149,7 @@ def wrap(cls: type[Tracked], array: Any, node: Node) -> Any:
     tensor._array = array
     tensor._node = node
     tensor._state = None
-    tensor._born = False if array.size > LARGE else None
+    tensor._reuse = False if array.size > LARGE else None
     return tensor
 
 

@@ -114,7 +114,7 @@ def _reduction(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         tensor._array = result
         tensor._node = made
         tensor._state = None
-        tensor._born = None  # as far as it matters: a reduction of a large array is small
+        tensor._reuse = None  # as far as it matters: a reduction of a large array is small
         return tensor
 
     method.__name__ = name

@@ -243,7 +243,7 @@ def _wrap_array(
     wrapped._array = result
     wrapped._node = node
     wrapped._state = None
-    wrapped._born = False if result.size > LARGE else None
+    wrapped._reuse = False if result.size > LARGE else None
     if type(result) is np.ndarray:
         base: Any = result.base
         if base is not None and type(base) is not np.ndarray:

@@ -6,11 +6,12 @@ tensor holds its array, so NumPy sees two owners and allocates; on large arrays 
 
 1. *Nobody else has it.* Its reference count is that of a value which only the calling frame's
    stack holds, and its array's count says that only the tensor holds the array.
-2. *The frame is done with it.* The tensor was the result of one BINARY_OP of the calling frame, and
-   is now the operand of a later one. The bytecode between the two is straight, and only pushes and
-   works above it, so that this BINARY_OP takes the value off the stack and it is gone. A caller in
-   C (functools.reduce, map, a loop over an object array) shows another instruction, or another
-   operand, and gets no reuse, whatever it counts.
+2. *The frame is done with it.* The calling frame's instruction is a BINARY_OP, and the bytecode
+   before it is a straight way from another BINARY_OP, whose result is this one's operand: it was
+   pushed there, only worked above since, and is taken off the stack here. A caller in C
+   (functools.reduce, map, a callback) shows another instruction and gets no reuse, whatever it
+   counts. A loop over an object array, which borrows its elements, shows the array as its operand:
+   if that isn't itself the dying result of an operator, there is no reuse either.
 
 Reference counts prove the first up to Python 3.13. From 3.14 on frames lend their locals without
 counting, so the trick is off; so it is while a tracer or a debugger can move the frame about.
@@ -23,23 +24,14 @@ import sys
 import weakref
 from sys import getrefcount
 from types import CodeType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
 from traceprop.lineage.core import Tracked
 
-Birth = tuple[int, int]
-"""The frame (by id) and the instruction (by offset) that a tensor is the result of."""
-
 _OF_OWN_KIND: Final = frozenset({np.add, np.subtract, np.multiply, np.true_divide, np.maximum})
 _REAL: Final = frozenset({int, float, bool})
-
-
-def birth(depth: int = 2) -> Birth:
-    """Return where a result is being made: by the instruction of the frame `depth` above."""
-    frame = sys._getframe(depth)
-    return id(frame), frame.f_lasti
 
 
 def dying(count_left: int, count_right: int, ufunc: np.ufunc, left: Tracked, right: Any) -> Any:
@@ -48,18 +40,22 @@ def dying(count_left: int, count_right: int, ufunc: np.ufunc, left: Tracked, rig
     Called by an operator's method, with the reference counts that it found for its two arguments
     (first, before passing them on adds to the count).
     """
+    # After a large operation the caches are cold, and each line of code that is run costs more
+    # than usual: what is mostly decisive comes first.
+    if count_left == _COUNT and left._reuse:
+        operand, other, above = left, right, 1
+    elif count_right == _COUNT and type(right) is type(left) and right._reuse:
+        operand, other, above = right, left, 0
+    else:
+        return None
     if ufunc not in _OF_OWN_KIND or not _WORKS or _is_watched():
         return None
-    if count_left == _COUNT and _fits(left, right) and _is_operand(left._born, above=1):
-        return left._array
-    if count_right == _COUNT and type(right) is type(left):
-        return right._array if _fits(right, left) and _is_operand(right._born, above=0) else None
-    return None
+    return operand._array if _fits(operand, other) and _is_operand(above) else None
 
 
 def _fits(tensor: Tracked, other: Any) -> bool:
     """Whether the tensor alone holds its array, and the result has its dtype and shape."""
-    if tensor._state is not None or not tensor._born:
+    if tensor._state is not None:
         return False
     array = tensor._array
     if type(array) is not np.ndarray or getrefcount(tensor._array) != _ARRAY_COUNT + 1:
@@ -84,48 +80,45 @@ def _is_watched() -> bool:
     return monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None
 
 
-_proofs: Final[dict[tuple[int, int, int, int], tuple[weakref.ref[CodeType], bool]]] = {}
+_proofs: Final[dict[tuple[int, int, int], tuple[weakref.ref[CodeType], bool]]] = {}
 
 
-def _is_operand(born: Birth | Literal[False] | None, above: int, depth: int = 3) -> bool:
-    """Whether the calling frame's instruction is a BINARY_OP that takes what `born` says it pushed.
+def _is_operand(above: int, depth: int = 3) -> bool:
+    """Whether the calling frame's instruction takes what an operator made for it alone.
 
-    `above` is how many values stand above it on the stack: one for the left operand.
+    `above` is how many values stand above the operand on the stack: one for the left one.
     """
     frame = sys._getframe(depth)
-    if not born or id(frame) != born[0]:
-        return False
-    code, start, stop = frame.f_code, born[1], frame.f_lasti
-    key = (id(code), start, stop, above)
+    code, here = frame.f_code, frame.f_lasti
+    key = (id(code), here, above)
     known = _proofs.get(key)
     if known is None or known[0]() is not code:
         if len(_proofs) > 4096:
             _proofs.clear()
-        proof = start < stop and _reaches(code, start, stop, above)
-        known = _proofs[key] = (weakref.ref(code), proof)
+        known = _proofs[key] = (weakref.ref(code), _takes_a_result(code, here, above))
     return known[1]
 
 
-def _reaches(code: CodeType, start: int, stop: int, above: int) -> bool:
-    """Whether what the BINARY_OP at `start` pushed is what the one at `stop` takes."""
-    standing = 0  # values above it on the stack
-    inside = False
+def _takes_a_result(code: CodeType, here: int, above: int) -> bool:
+    """Whether the BINARY_OP at `here` takes the result of another, which nothing else can see."""
+    straight: list[dis.Instruction] = []
     for step in dis.get_instructions(code):
-        if step.offset == start:
-            inside = True
-            if step.opname != "BINARY_OP":
-                return False
-            continue
-        if not inside:
-            continue
         if step.is_jump_target:
-            return False
-        if step.offset == stop:
-            return step.opname == "BINARY_OP" and standing == above
+            straight.clear()  # what is on the stack may come another way
+        if step.offset == here:
+            if step.opname != "BINARY_OP" or step.is_jump_target:
+                return False
+            break
+        straight.append(step)
+    taken = above  # values above the operand, going back
+    for step in reversed(straight):
         effect = _effect(step)
-        if effect is None or effect[0] > standing:
+        if effect is None:
             return False
-        standing += effect[1] - effect[0]
+        takes, leaves = effect
+        if leaves > taken:
+            return step.opname == "BINARY_OP" and taken == 0
+        taken += takes - leaves
     return False
 
 

@@ -15,7 +15,6 @@ from traceprop.lineage.escapes import escape
 from traceprop.lineage.granularity import level
 from traceprop.lineage.held import constant, hold_plain
 from traceprop.lineage.node import FIRST, Node, make_held, make_node, slot
-from traceprop.lineage.reuse import birth
 from traceprop.lineage.rules.indexing import GETITEM
 from traceprop.lineage.rules.mutators import SETITEM
 
@@ -76,8 +75,7 @@ class Subscript(Tracked):
         if base is not None and (base is array or base is array.base):
             attach_view(tensor, self)
             if kind is int:
-                self._state.read = key, birth()  # type: ignore[union-attr]
-                tensor._born = self._state.read[1]  # type: ignore[union-attr]
+                self._state.read = tensor._state.read = key, _instruction(2)  # type: ignore[union-attr]
                 if node.op is np.transpose and len(array.shape) == 2:
                     # A column, as in `age, income = X.T`: its rows are the rows of X.
                     column = (FIRST, (slice(None), key))
@@ -101,7 +99,7 @@ class Subscript(Tracked):
             tensors.append(stacked)
         else:
             plain_value = value_template = value
-        if isinstance(value, Tracked) and value._born is not None:
+        if isinstance(value, Tracked) and value._state is not None:
             _refuse_swap(self, key, value)
         inputs = tuple(tensor.node for tensor in tensors)
         before_write(self)
@@ -131,15 +129,22 @@ def _refuse_swap(target: Tracked, key: Any, value: Tracked) -> None:
     row j into i are three instructions; here all happen in the one that called the C code.
     """
     state = value._state
-    if state is None or state.parent is not target or target._state is None:
+    if state is None or state.read is None or state.parent is not target:
         return
-    now = birth(depth=3)
-    other_row = state.view is not None and state.view.args[1] != key
-    if other_row and value._born == now and target._state.read == (key, now):
+    now = _instruction(3)
+    other_row, instruction = state.read
+    last_read = target._own_state().read
+    if other_row != key and instruction == now and last_read == (key, now):
         raise LineageError(
             "This would swap rows of a tensor through views and lose some of them, as "
             "rng.shuffle(X) does. Write X = X[rng.permutation(len(X))], or rng.permuted(X, axis=0)."
         )
+
+
+def _instruction(depth: int) -> tuple[int, int]:
+    """Frame (by id) and instruction (by offset) that run `depth` calls above."""
+    frame = sys._getframe(depth)
+    return id(frame), frame.f_lasti
 
 
 def _strip_key(key: Any, tensors: list[Tracked]) -> tuple[Any, Any]:
