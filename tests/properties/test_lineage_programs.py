@@ -6,10 +6,13 @@ to the bit, nothing may leave the lineage, and what a nudge changes must be in t
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 
+from traceprop.lineage import load_lineage, save_lineage
 from traceprop.lineage.query import dependencies, descendants
 from traceprop.lineage.rowset import RowSet
 from traceprop.testing import assert_sound, programs
@@ -134,3 +137,33 @@ def test_the_whole_depends_on_what_its_rows_depend_on(drawn):
             for i, each in enumerate(one_by_one):
                 rows = origin.rows[origin.indptr[i] : origin.indptr[i + 1]]
                 assert list(each.direct.get(origin.source, ())) == rows.tolist()
+
+
+def all_dependencies(node):
+    """Every row's dependencies, by kind, with sources by name."""
+    answers = []
+    for i in range(node.n_rows):
+        found = dependencies(node, RowSet([i]))
+        answers.append(
+            [
+                {str(source): list(rows) for source, rows in getattr(found, kind).items()}
+                for kind in ("direct", "statistic", "control")
+            ]
+        )
+    return answers
+
+
+@examples(120)
+@given(programs())
+def test_what_is_saved_or_pickled_answers_alike(tmp_path_factory, drawn):
+    program, arrays = drawn
+    results = run_quietly(program, *track(arrays))
+    path = tmp_path_factory.getbasetemp() / "lineage.arrow"
+    save_lineage(path, *results)
+    loaded = load_lineage(path)
+    assert len(loaded.roots) == len(results)
+    for tensor, node in zip(results, loaded.roots, strict=True):
+        expected = all_dependencies(tensor.node)
+        assert all_dependencies(node) == expected
+        copied = pickle.loads(pickle.dumps(tensor))  # noqa: S301 - our own bytes
+        assert all_dependencies(copied.node) == expected
