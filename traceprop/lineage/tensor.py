@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from traceprop.interop.torch import SampleTensor
+    from traceprop.lineage.cells import Cells
 
 
 class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
@@ -68,6 +69,39 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
     def dependencies(self) -> Dependencies:
         """Rows that this tensor rests on: direct, statistic and control apart."""
         return dependencies(self.node)
+
+    def cells(self, index: Any = None) -> Cells:
+        """Cells of each source that this tensor, or some cells of it, rest on.
+
+        Parameters
+        ----------
+        index : tuple of int, optional
+            The position of a cell, as `(3, 1)`; any other index asks for the cells that it would
+            show. Default: all cells.
+
+        Returns
+        -------
+        mapping of Source to CellSet
+            Cells of any kind; its `direct`, `statistic` and `control` tell them apart.
+
+        Raises
+        ------
+        LineageError
+            There is no such cell.
+
+        Notes
+        -----
+        Worked out anew at each call, with a byte for each cell of the arrays on the way.
+
+        Examples
+        --------
+        >>> X = traceprop.array([[1.0, 2.0], [3.0, 4.0]], name="table", columns=("age", "debt"))
+        >>> (X * 2).cells((1, 0))
+        {table: row 1, column age}
+        """
+        from traceprop.lineage.cells import cells_of
+
+        return cells_of(self.node, index)
 
     def ops(self, raw: bool = False) -> list[Step]:
         """Return the steps from the sources to this tensor, as `[normalize, row_filter]`.

@@ -259,7 +259,7 @@ def overwritten(node: Node) -> list[Edge]:
         return [Edge(1, same_bytes(whole.shape, whole.dtype, part.shape, part.dtype))]
     if part.dtype != whole.dtype:  # a field of each cell, or its real part: the rest stays
         return [Edge(0, Identity(whole.n_rows)), Edge(1, Identity(part.n_rows))]
-    places = _seen_cells(view, whole)
+    places = seen_cells(view, whole)
     if places is None or places.shape != part.shape:
         return opaque(node)
     numbers = RowNumbers(node)
@@ -269,7 +269,7 @@ def overwritten(node: Node) -> list[Edge]:
     return [Edge(i, row_map) for i, row_map in enumerate(maps)]
 
 
-def _seen_cells(view: Recipe, whole: Node) -> Any:
+def seen_cells(view: Recipe, whole: Node) -> Any:
     """Tell which cells of `whole`, counted row by row, the view shows where; None if unknown."""
     options = dict(view.kwargs or {})
     options.pop("copy", None)

@@ -1,0 +1,166 @@
+"""Asking for cells: a mask over a tensor's cells is carried back to its sources.
+
+The walk is that of `traceprop.lineage.query`, with a cell map for each input that a cell rule knows
+and the row map for the others. Kinds are those of the row edges. Masks take a byte a cell while
+the walk passes, and nothing is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from traceprop.errors import LineageError
+from traceprop.lineage.cells.cellset import CellSet, Trail
+from traceprop.lineage.cells.maps import Mask, by_rows
+from traceprop.lineage.cells.table import refined
+from traceprop.lineage.edges import CONTROL, DIRECT, EXTENT, STATISTIC, Edge, edges
+from traceprop.lineage.node import SOURCE, Node, inputs_first
+from traceprop.lineage.rowset import RowSet
+from traceprop.lineage.source import Source
+
+_KINDS: Final = (DIRECT, STATISTIC, CONTROL)
+
+Masks = list[Mask | None]
+"""One per kind."""
+
+
+class CellMapping(Mapping[Source, CellSet]):
+    """Cells of each source; a source is found by itself, or by its uri, path or name.
+
+    Prints as `{credit_scores.csv: row 3, column income}`.
+    """
+
+    __slots__ = ("_cells",)
+
+    def __init__(self, cells: Mapping[Source, CellSet]) -> None:
+        self._cells = {source: found for source, found in cells.items() if len(found)}
+
+    def __getitem__(self, source: Source | str) -> CellSet:
+        for candidate, cells in self._cells.items():
+            if candidate == source:
+                return cells
+        raise KeyError(source)
+
+    def __contains__(self, source: object) -> bool:
+        return any(candidate == source for candidate in self._cells)
+
+    def __iter__(self) -> Iterator[Source]:
+        return iter(self._cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def __repr__(self) -> str:
+        return "{" + ", ".join(f"{source}: {cells!r}" for source, cells in self.items()) + "}"
+
+
+class Cells(CellMapping):
+    """Cells of each source that some cells rest on, of any kind and by kind.
+
+    Attributes
+    ----------
+    direct : CellMapping
+        Cells whose own values flow in.
+    statistic : CellMapping
+        Cells that are part of something computed over many rows, as a mean.
+    control : CellMapping
+        Cells that decided that another was kept, chosen or moved.
+    """
+
+    __slots__ = ("control", "direct", "statistic")
+
+    def __init__(self, direct: CellMapping, statistic: CellMapping, control: CellMapping) -> None:
+        merged: dict[Source, CellSet] = dict(direct)
+        for part in (statistic, control):
+            for source, cells in part.items():
+                merged[source] = merged[source] | cells if source in merged else cells
+        super().__init__(merged)
+        self.direct = direct
+        self.statistic = statistic
+        self.control = control
+
+
+def cells_of(node: Node, index: Any = None) -> Cells:
+    """Cells of each source that cells of `node` rest on.
+
+    Parameters
+    ----------
+    node : Node
+    index : tuple of int, optional
+        The position of a cell, or any other index: whatever `X[index]` shows. Default: all cells.
+
+    Raises
+    ------
+    LineageError
+        When `index` is no index of the node's shape.
+    """
+    asked = np.zeros(node.shape, dtype=np.bool_)
+    try:
+        asked[... if index is None else index] = True
+    except IndexError as error:
+        raise LineageError(
+            f"{index!r} is no cell of an array of shape {node.shape}: give a position in it, "
+            "as (row, column)."
+        ) from error
+    found: list[dict[Source, CellSet]] = [{} for _ in _KINDS]
+    for leaf, masks in _reach(node, asked):
+        source: Source = leaf.args[0]
+        for of_kind, mask in zip(found, masks, strict=True):
+            if mask is not None:
+                cells = _cells_of_leaf(leaf, mask)
+                of_kind[source] = of_kind[source] | cells if source in of_kind else cells
+    return Cells(*(CellMapping(of_kind) for of_kind in found))
+
+
+def _reach(root: Node, asked: Mask) -> Iterator[tuple[Node, Masks]]:
+    """Yield the leaves that cells of `root` rest on, with masks over their cells by kind."""
+    reached: dict[Node, Masks] = {root: [asked, None, None]}
+    for node in reversed(inputs_first(root)):  # after all that is made of it
+        found = edges(node)
+        masks = reached.pop(node, None)
+        if masks is not None and node.op is SOURCE:
+            yield node, masks
+        elif masks is not None:
+            _carry(node, masks, found, reached)
+        for edge in found:
+            if edge.kind == EXTENT:  # all its values say how many cells there are
+                parent = node.inputs[edge.input]
+                _add(reached, parent, CONTROL, np.ones(parent.shape, dtype=np.bool_))
+
+
+def _carry(node: Node, masks: Masks, found: tuple[Edge, ...], reached: dict[Node, Masks]) -> None:
+    """Carry the cells of a node along its edges to its inputs."""
+    known = refined(node)
+    for edge in found:
+        if edge.kind == EXTENT:
+            continue
+        parent = node.inputs[edge.input]
+        image = known.get(edge.input) or by_rows(edge.map, parent.shape)
+        for from_kind, mask in enumerate(masks):
+            if mask is not None:
+                _add(reached, parent, max(from_kind, edge.kind), image(mask))
+
+
+def _add(reached: dict[Node, Masks], node: Node, kind: int, mask: Mask) -> None:
+    masks = reached.setdefault(node, [None, None, None])
+    before = masks[kind]
+    masks[kind] = mask if before is None else before | mask
+
+
+def _cells_of_leaf(leaf: Node, mask: Mask) -> CellSet:
+    """Name a leaf's cells as the source's own: by its row numbers and, if named, its columns."""
+    source: Source = leaf.args[0]
+    rows = np.arange(leaf.n_rows) if leaf.args[1] is None else leaf.args[1]
+    own = source.columns if leaf.memo is None else leaf.memo.columns or source.columns
+    trail: Trail = leaf.shape[1:]
+    width = mask.size // max(leaf.n_rows, 1)
+    row, place = np.divmod(np.flatnonzero(mask), max(width, 1))
+    if own and len(trail) <= 1 and width == len(own) and set(own) <= set(source.columns):
+        numbers = np.array([source.columns.index(name) for name in own], dtype=np.int64)
+        place, trail = numbers[place], (len(source.columns),)
+        width = len(source.columns)
+    cells = RowSet(rows[row].astype(np.int64) * width + place)
+    return CellSet({trail: cells}, source.columns)
