@@ -13,25 +13,40 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def compose_takes(outer, inner):  # type: ignore[no-untyped-def]
-    """Return `inner[outer]`, −1 where either says −1."""
-    n = outer.shape[0]
-    result = np.empty(n, inner.dtype)
-    for i in range(n):
+def compose_takes(outer, inner, result):  # type: ignore[no-untyped-def]
+    """Write `inner[outer]` into `result`, −1 where either says −1."""
+    for i in range(outer.shape[0]):
         middle = outer[i]
         result[i] = inner[middle] if middle >= 0 else -1
-    return result
 
 
 @njit(cache=True, nogil=True)
-def count_from_front(index, like, n_rows):  # type: ignore[no-untyped-def]
-    """Return an index with n_rows added where it counts from the end, in the dtype of `like`."""
-    n = index.shape[0]
-    result = np.empty(n, like.dtype)
-    for i in range(n):
-        row = index[i]
-        result[i] = row + n_rows if row < 0 else row
-    return result
+def narrow_index(index, result):  # type: ignore[no-untyped-def]
+    """Write an index into `result`, of another integer type; return its lowest and highest row."""
+    lowest = highest = np.int64(0)
+    for i in range(index.shape[0]):
+        row = np.int64(index[i])
+        lowest = min(lowest, row)
+        highest = max(highest, row)
+        result[i] = row
+    return lowest, highest
+
+
+@njit(cache=True, nogil=True)
+def pick(rows, mask, result):  # type: ignore[no-untyped-def]
+    """Write `rows[mask]` into the first cells of `result`, which has room for one more."""
+    at = 0
+    for i in range(mask.shape[0]):
+        result[at] = rows[i]
+        at += mask[i]
+
+
+@njit(cache=True, nogil=True)
+def mark(rows, mask):  # type: ignore[no-untyped-def]
+    """Set `mask` at each of `rows` that isn't −1."""
+    for i in range(rows.shape[0]):
+        if rows[i] >= 0:
+            mask[rows[i]] = True
 
 
 @njit(cache=True, nogil=True)

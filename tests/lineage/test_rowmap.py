@@ -15,6 +15,7 @@ from traceprop.lineage.compose import Chain, Merged, compose, compose_takes, mer
 from traceprop.lineage.rowmap import (
     All,
     Blocks,
+    Filter,
     Groups,
     Identity,
     Nothing,
@@ -70,6 +71,10 @@ def maps(draw, n_out=None, n_in=None):
         start = draw(st.integers(0, n_in - n_out))
         choices.append((Slice(start, 1, n_out, n_in), [{start + i} for i in range(n_out)]))
         choices.append((Slice(n_in - 1, -1, n_out, n_in), [{n_in - 1 - i} for i in range(n_out)]))
+    if n_out <= n_in:
+        kept_rows = sorted(draw(st.permutations(range(n_in)))[:n_out])
+        mask = np.isin(np.arange(n_in), kept_rows)
+        choices.append((Filter(mask), [{row} for row in kept_rows]))
     if n_out == n_in:
         choices.append((Identity(n_in), [{i} for i in range(n_in)]))
         kept = [set() if cut <= i < stop else {i} for i in range(n_in)]
@@ -115,15 +120,24 @@ def test_kernels_against_their_twins(data):
     n, m, k = (data.draw(st.integers(1, 6)) for _ in range(3))
     index = np.array(data.draw(st.lists(st.integers(-1, m - 1), min_size=n, max_size=n)), np.int32)
     inner = np.array(data.draw(st.lists(st.integers(-1, k - 1), min_size=m, max_size=m)), np.int32)
-    composed = kernels.compose_takes(index, inner)
+    composed = np.empty(n, np.int32)
+    kernels.compose_takes(index, inner, composed)
     np.testing.assert_array_equal(composed, compose_takes(index, inner))
     assert naive.from_index(composed) == naive.compose(
         naive.from_index(index), naive.from_index(inner)
     )
     signed = np.array(data.draw(st.lists(st.integers(-m, m - 1), min_size=n, max_size=n)))
-    front = kernels.count_from_front(signed, np.empty(0, np.int32), m)
-    np.testing.assert_array_equal(np.arange(m)[signed], front)
-    assert front.dtype == np.int32
+    narrowed = np.empty(n, np.int32)
+    lowest, highest = kernels.narrow_index(signed, narrowed)
+    np.testing.assert_array_equal(narrowed, signed)
+    assert (lowest, highest) == (signed.min(initial=0), signed.max(initial=0))
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+    picked = np.empty(n + 1, np.int32)
+    kernels.pick(index, mask, picked)
+    np.testing.assert_array_equal(picked[: mask.sum()], index[mask])
+    marked = np.zeros(m, dtype=bool)
+    kernels.mark(index, marked)
+    assert set(np.flatnonzero(marked)) == naive.image(naive.from_index(index), set(range(n)))
     sets = [set(data.draw(st.sets(st.integers(0, k - 1)))) for _ in range(m)]
     groups = naive.to_groups(sets)
     taken = kernels.take_groups(index, *groups)

@@ -48,8 +48,10 @@ def test_prints_ranges(chosen, text):
 def test_a_dense_large_set_is_packed_and_still_the_same():
     mask = np.random.default_rng(0).random(1_000_000) < 0.6
     mask[-1] = True
-    plain = RowSet.from_mask(mask)
+    plain = RowSet.from_sorted(np.flatnonzero(mask).astype(np.int32))
     packed = plain.packed()
+    assert RowSet.from_mask(mask).nbytes == packed.nbytes
+    np.testing.assert_array_equal(packed.mask(len(mask)), mask)
     assert packed.nbytes < plain.nbytes / 10
     assert packed == plain
     assert len(packed) == mask.sum()

@@ -9,10 +9,16 @@ a `Chain` or a `Merged`: unevaluated, still able to answer for single rows.
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Sequence
+from typing import Final
+
 import numpy as np
 
 from traceprop.lineage.rowmap import (
     All,
+    Filter,
     Groups,
     Groups_,
     Identity,
@@ -22,9 +28,14 @@ from traceprop.lineage.rowmap import (
     Take,
     check_entries,
 )
+from traceprop.lineage.rowmap.functional import KERNEL_FROM
+from traceprop.lineage.rowmap.listed import picked
 from traceprop.lineage.rowset import Rows, RowSet, row_dtype, union
 
-_KERNEL_FROM = 4096  # rows; below, NumPy is done before numba would be imported
+_TWO_THREADS_FROM: Final = 1 << 18  # rows; starting a thread takes as long as 1 << 15 look-ups
+_CORES: Final = (
+    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+)
 
 
 class Chain(RowMap):
@@ -125,12 +136,18 @@ def _compose_functional(outer: RowMap, inner: RowMap) -> RowMap:
         rows += inner.start
         rows[~present] = -1
         return Take(rows, inner.n_in)
+    if type(outer) is Filter:
+        return Take(picked(inner.index(), outer.mask(), outer.n_out), inner.n_in)
     return Take(compose_takes(outer.index(), inner.index()), inner.n_in)
 
 
 def compose_takes(outer: Rows, inner: Rows) -> Rows:
-    """Return `inner[outer]`, −1 where either is; both C-contiguous or of any stride."""
-    if len(outer) < _KERNEL_FROM:
+    """Return `inner[outer]`, −1 where either is; both C-contiguous or of any stride.
+
+    Looking up a million rows at random waits for the cache, so that two threads take little more
+    than half the time of one.
+    """
+    if len(outer) < KERNEL_FROM:
         if not len(inner):
             return np.full(len(outer), -1, dtype=inner.dtype)
         found: Rows = inner[outer]
@@ -138,8 +155,41 @@ def compose_takes(outer: Rows, inner: Rows) -> Rows:
         return found
     from numba_kernels.rowmaps import compose_takes as kernel
 
-    composed: Rows = kernel(np.ascontiguousarray(outer), np.ascontiguousarray(inner))
+    outer, inner = np.ascontiguousarray(outer), np.ascontiguousarray(inner)
+    composed: Rows = np.empty(len(outer), inner.dtype)
+    if len(outer) < _TWO_THREADS_FROM or _CORES < 2:
+        kernel(outer, inner, composed)
+        return composed
+    half = len(outer) // 2
+    other = threading.Thread(target=kernel, args=(outer[half:], inner, composed[half:]))
+    other.start()
+    kernel(outer[:half], inner, composed[:half])
+    other.join()
     return composed
+
+
+def compose_path(path: Sequence[RowMap], n_out: int) -> RowMap:
+    """Compose maps in a row, the one nearest the `n_out` output rows first.
+
+    Where every output row comes from one row at most, it is cheaper to begin at the input: a mask
+    then picks from the rows so far in one pass, where a look-up would take one per output row. A
+    short output is followed from its end.
+    """
+    if not path:
+        return Identity(n_out)
+    known = 0
+    while known < len(path) and path[known].functional:
+        known += 1
+    longest = max((row_map.n_out for row_map in path[:known]), default=0)
+    if known > 1 and 2 * n_out >= longest:
+        joined = path[known - 1]
+        for outer in reversed(path[: known - 1]):
+            joined = compose(outer, joined)
+    else:
+        known, joined = 1, path[0]
+    for inner in path[known:]:
+        joined = compose(joined, inner)
+    return joined
 
 
 def merge(a: RowMap, b: RowMap) -> RowMap:

@@ -8,6 +8,7 @@ the fingerprint no longer fits, the answer is the sound one, every row, and a wa
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -39,6 +40,24 @@ def hold_plain(array: NDArray[Any], result_nbytes: int) -> Held:
 def is_unchanged(held: Held) -> bool:
     """Whether a held array is still what it was, as far as its fingerprint tells."""
     return held.mark is None or held.array is None or fingerprint(held.array) == held.mark
+
+
+def check_unchanged(held: Held) -> None:
+    """Refuse to answer from a held array that was written into since.
+
+    Raises
+    ------
+    LookupError
+        After a warning; the rule that gets it answers with every row.
+    """
+    if not is_unchanged(held):
+        warnings.warn(
+            "A plain array that chose rows was changed afterwards, so that every row is given as "
+            "a source. Pass a copy as the index, or make it with traceprop.array.",
+            UserWarning,
+            stacklevel=2,
+        )
+        raise LookupError
 
 
 def constant(array: NDArray[Any]) -> NDArray[Any]:

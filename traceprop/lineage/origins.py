@@ -7,13 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.lineage.compose import compose, merge
+from traceprop.lineage.compose import compose_path, merge
+from traceprop.lineage.edges import edges
 from traceprop.lineage.memo import memo
 from traceprop.lineage.node import SOURCE, Node
-from traceprop.lineage.query import survey
 from traceprop.lineage.rowmap import Identity, RowMap, Take
 from traceprop.lineage.rowset import Rows
 from traceprop.lineage.source import Source
+from traceprop.lineage.survey import survey
 
 
 class Origin(NamedTuple):
@@ -46,23 +47,49 @@ def source_maps(node: Node) -> dict[Source, RowMap]:
     return kept.origins  # type: ignore[no-any-return]
 
 
+def is_path(node: Node) -> bool:
+    """Whether a single direct path, one row from one row, leads down: cheaper composed at once."""
+    while node.op is not SOURCE:
+        direct = [edge for edge in edges(node) if not edge.kind]
+        if len(direct) != 1 or not direct[0].map.functional:
+            return False
+        node = node.inputs[direct[0].input]
+    return True
+
+
 def _compose_paths(root: Node) -> dict[Source, RowMap]:
+    """Compose along every direct path, joining paths where they meet.
+
+    Where one path leads to a node and one leads on, its maps are only listed, so that
+    `compose_path` can begin at the cheaper end.
+    """
     followed, waiting = survey(root, direct_only=True)
-    maps: dict[Node, RowMap] = {root: Identity(root.n_rows)}
+    arriving: dict[Node, list[RowMap]] = {root: []}  # maps from root's rows to the node's
     found: dict[Source, RowMap] = {}
     ready = [root]
     while ready:
         node = ready.pop()
-        row_map = maps.pop(node)
+        path = arriving.pop(node)
         if node.op is SOURCE:
             source, rows = node.args
-            to_source = row_map if rows is None else compose(row_map, Take(rows, source.n_rows))
+            if rows is not None:
+                path.append(Take(rows, source.n_rows))
+            to_source = compose_path(path, root.n_rows)
             found[source] = merge(found[source], to_source) if source in found else to_source
             continue
-        for edge in followed[node]:
+        onward = followed[node]
+        if len(onward) > 1:
+            path = [compose_path(path, root.n_rows)]
+        for edge in onward:
             parent = node.inputs[edge.input]
-            path = compose(row_map, edge.map)
-            maps[parent] = merge(maps[parent], path) if parent in maps else path
+            longer = path if len(onward) == 1 else path.copy()
+            if type(edge.map) is not Identity:
+                longer.append(edge.map)
+            other = arriving.get(parent)
+            if other is not None:
+                n = root.n_rows
+                longer = [merge(compose_path(other, n), compose_path(longer, n))]
+            arriving[parent] = longer
             waiting[parent] -= 1
             if not waiting[parent]:
                 ready.append(parent)

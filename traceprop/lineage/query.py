@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from traceprop.lineage.edges import CONTROL, DIRECT, EXTENT, STATISTIC, Edge, edges
+from traceprop.lineage.edges import CONTROL, DIRECT, EXTENT, STATISTIC, edges
 from traceprop.lineage.memo import memo
 from traceprop.lineage.node import SOURCE, Node, inputs_first
-from traceprop.lineage.rowmap import Identity, Nothing, RowMap, Take
+from traceprop.lineage.origins import is_path, source_maps
+from traceprop.lineage.rowmap import Identity, RowMap, Take
 from traceprop.lineage.rowset import EMPTY, RowSet, union
 from traceprop.lineage.source import Source
+from traceprop.lineage.survey import survey
 
 _KINDS: Final = (DIRECT, STATISTIC, CONTROL)
 
@@ -88,8 +90,13 @@ def sources(node: Node) -> SourceMap:
     """Rows of each source that flow into `node` directly."""
     kept = memo(node)
     if kept.sources is None:
-        found = reach(node, RowSet.span(0, node.n_rows), direct_only=True)
-        kept.sources = _by_source(found, DIRECT)
+        if kept.origins is not None or is_path(node):
+            whole = RowSet.span(0, node.n_rows)
+            maps = source_maps(node)
+            kept.sources = SourceMap({each: maps[each].image(whole).packed() for each in maps})
+        else:
+            found = reach(node, RowSet.span(0, node.n_rows), direct_only=True)
+            kept.sources = _by_source(found, DIRECT)
     return kept.sources  # type: ignore[no-any-return]
 
 
@@ -173,47 +180,6 @@ def _carry(sets: Sets, kind: int, row_map: RowMap, reached: dict[Node, Sets], pa
             there = reached[parent] = [EMPTY, EMPTY, EMPTY]
         to_kind = max(from_kind, kind)
         there[to_kind] = union(there[to_kind], found)
-
-
-Followed = dict[Node, tuple[Edge, ...]]
-
-
-def survey(root: Node, direct_only: bool) -> tuple[Followed, dict[Node, int]]:
-    """Return the edges to follow from each node that `root` rests on, and how many lead to each.
-
-    A node that takes only the shape of another has no edge to it, and yet hangs on what decided
-    that shape: such an input gets an edge that carries no rows.
-    """
-    followed: Followed = {}
-    waiting: dict[Node, int] = {root: 0}
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        found = edges(node)
-        inputs = node.inputs
-        if direct_only:
-            if len(found) > 1 or (found and found[0].kind):
-                found = tuple([edge for edge in found if edge.kind == DIRECT])
-        elif len(found) != len(inputs) or len(inputs) > 1:
-            found = _with_shapes(node, found)
-        followed[node] = found
-        for edge in found:
-            parent = inputs[edge[0]]
-            if parent in waiting:
-                waiting[parent] += 1
-            else:
-                waiting[parent] = 1
-                stack.append(parent)
-    return followed, waiting
-
-
-def _with_shapes(node: Node, found: tuple[Edge, ...]) -> tuple[Edge, ...]:
-    """Add edges without rows to the inputs that have none."""
-    missing = set(range(len(node.inputs))) - {edge.input for edge in found}
-    if not missing:
-        return found
-    shapes = [Edge(i, Nothing(node.n_rows, node.inputs[i].n_rows), CONTROL) for i in missing]
-    return (*found, *shapes)
 
 
 def descendants(node: Node, source: Source, rows: RowSet) -> RowSet:

@@ -74,7 +74,18 @@ class RowSet(Collection[int]):
     @classmethod
     def from_mask(cls, mask: NDArray[np.bool_]) -> RowSet:
         """Take the rows where `mask` is True."""
-        return cls.from_sorted(narrow(np.flatnonzero(mask)))
+        count = int(np.count_nonzero(mask))
+        if not count:
+            return EMPTY
+        first = int(np.argmax(mask))
+        last = len(mask) - 1 - int(np.argmax(mask[::-1]))
+        if last - first + 1 == count:
+            return cls.span(first, last + 1)
+        if count < _MASK_ABOVE or last - first >= 32 * count:
+            return cls.from_sorted(narrow(np.flatnonzero(mask)))
+        made = cls.__new__(cls)
+        made._data, made._length, made._start = np.packbits(mask[first : last + 1]), count, first
+        return made
 
     @classmethod
     def span(cls, start: int, stop: int) -> RowSet:
@@ -103,6 +114,11 @@ class RowSet(Collection[int]):
         mask = np.zeros(n_rows, dtype=bool)
         if isinstance(self._data, range):
             mask[self._data.start : self._data.stop] = True
+        elif self._start is not None:
+            stop = min(n_rows, self._start + 8 * len(self._data))
+            mask[self._start : stop] = np.unpackbits(
+                self._data.view(np.uint8), count=stop - self._start
+            )
         else:
             mask[self.to_numpy()] = True
         return mask
@@ -113,13 +129,11 @@ class RowSet(Collection[int]):
         if isinstance(data, range) or self._start is not None or self._length < _MASK_ABOVE:
             return self
         first, last = int(data[0]), int(data[-1])
-        if (last - first) // 8 >= data.nbytes:
+        if last - first >= 32 * self._length:
             return self
-        bits = np.zeros(last - first + 1, dtype=bool)
-        bits[data - first] = True
-        made = RowSet.__new__(RowSet)
-        made._data, made._length, made._start = np.packbits(bits), self._length, first
-        return made
+        mask = np.zeros(last + 1, dtype=bool)
+        mask[data] = True
+        return RowSet.from_mask(mask)
 
     @property
     def nbytes(self) -> int:

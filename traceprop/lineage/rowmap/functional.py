@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 
 from traceprop.lineage.rowmap.base import Groups_, RowMap
 from traceprop.lineage.rowset import EMPTY, Rows, RowSet, distinct, first_rows, narrow, row_dtype
+
+KERNEL_FROM: Final = 4096
+"""Rows from which on a kernel pays; below, NumPy is done before numba would be imported."""
 
 
 class Functional(RowMap):
@@ -21,17 +24,24 @@ class Functional(RowMap):
 
     def groups(self) -> Groups_:
         index = self.index()
+        if not len(index) or int(index.min()) >= 0:
+            return np.arange(self.n_out + 1, dtype=np.int64), index
         present = index >= 0
         indptr = np.zeros(self.n_out + 1, dtype=np.int64)
         np.cumsum(present, out=indptr[1:])
-        return indptr, index if indptr[-1] == self.n_out else index[present]
+        return indptr, index[present]
 
     def image(self, rows: RowSet) -> RowSet:
         span = rows.as_range
         index = self.index()
         found = index[span.start : span.stop] if span is not None else index[rows.to_numpy()]
-        found = found[found >= 0]
-        return RowSet.from_sorted(distinct(found, self.n_in))
+        if len(found) >= KERNEL_FROM and self.n_in <= 64 * len(found):
+            from numba_kernels.rowmaps import mark
+
+            mask = np.zeros(self.n_in, dtype=bool)
+            mark(found, mask)
+            return RowSet.from_mask(mask)
+        return RowSet.from_sorted(distinct(found[found >= 0], self.n_in))
 
     def preimage(self, rows: RowSet) -> RowSet:
         index = self.index()

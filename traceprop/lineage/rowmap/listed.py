@@ -10,11 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.lineage.rowmap.base import Groups_, RowMap
-from traceprop.lineage.rowmap.functional import Functional
+from traceprop.lineage.rowmap.functional import KERNEL_FROM, Functional
 from traceprop.lineage.rowset import EMPTY, Rows, RowSet, distinct, first_rows, row_dtype
-
-KERNEL_FROM: Final = 4096
-"""Rows from which on a kernel pays; below, NumPy is done before numba would be imported."""
 
 _BLOCK: Final = 512  # bits that are looked through for one row
 
@@ -78,7 +75,8 @@ class Filter(Functional):
         bits = np.unpackbits(np.take(self._bits, at, mode="clip"), axis=1)
         counted = np.cumsum(bits, axis=1, dtype=np.int64) + before[block][:, None]
         place = np.argmax(counted > np.asarray(rows)[:, None], axis=1)
-        return (block * _BLOCK + place).astype(row_dtype(self.n_in))
+        rows_in: Rows = (block * _BLOCK + place).astype(row_dtype(self.n_in))
+        return rows_in
 
     def _blocks(self) -> NDArray[np.int64]:
         if self._before is None:
@@ -99,8 +97,9 @@ def picked(rows: Rows, mask: NDArray[np.bool_], count: int) -> Rows:
         return few
     from numba_kernels.rowmaps import pick
 
-    found: Rows = pick(np.ascontiguousarray(rows), mask, np.empty(count + 1, rows.dtype))[:count]
-    return found
+    found: Rows = np.empty(count + 1, rows.dtype)
+    pick(np.ascontiguousarray(rows), mask, found)
+    return found[:count]
 
 
 class Groups(RowMap):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import operator
-import warnings
 from typing import Any, Final
 
 import numpy as np
 
 from traceprop.lineage.edges import CONTROL, EXTENT, Edge, Edges, opaque, row_by_row
-from traceprop.lineage.held import is_unchanged
 from traceprop.lineage.node import Held, Node, Op, Slot
 from traceprop.lineage.registry import implements
-from traceprop.lineage.rowmap import All, Identity, RowMap, Slice, Take
-from traceprop.lineage.rowset import Rows, row_dtype
+from traceprop.lineage.rowmap import All, Identity, RowMap, Slice
+from traceprop.lineage.rules.chosen import chosen_map
 from traceprop.lineage.rules.rowids import moved
 from traceprop.lineage.template import places
 
@@ -31,20 +29,10 @@ def getitem_rows(node: Node) -> Edges:
     key = node.args[1]
     if names_fields(key):
         return row_by_row(node.n_rows)
-    if any(not is_unchanged(place) for place in places(key) if isinstance(place, Held)):
-        warnings.warn(
-            "A plain array that chose rows was changed afterwards, so that every row is given as "
-            "a source. Pass a copy as the index, or make it with traceprop.array.",
-            UserWarning,
-            stacklevel=2,
-        )
-        return opaque(node)
-    row_map = _along_axis_0(node, key)
-    if row_map is None:
-        try:
-            row_map = moved(node, (0,))[0]
-        except LookupError:
-            return [*opaque(node), *_key_edges(node, key)]
+    try:
+        row_map = _along_axis_0(node, key) or moved(node, (0,))[0]
+    except LookupError:
+        return [*opaque(node), *_key_edges(node, key)]
     return [Edge(0, row_map), *_key_edges(node, key)]
 
 
@@ -68,39 +56,10 @@ def _along_axis_0(node: Node, key: Any) -> RowMap | None:
     if isinstance(first, (int, np.integer)) and not isinstance(first, (bool, np.bool_)):
         return Slice(int(first) % n, 0, node.n_rows, n)
     if isinstance(first, Held):
-        rows = chosen_rows(first, n)
-        if rows is not None and len(rows) == node.n_rows:
-            return Take(rows, n)
+        row_map = chosen_map(first, n)
+        if row_map is not None and row_map.n_out == node.n_rows:
+            return row_map
     return None
-
-
-def chosen_rows(held: Held, n: int) -> Rows | None:
-    """Row numbers that a one-dimensional mask or index over `n` rows chose, kept from then on."""
-    array = np.asarray(held.array)
-    if held.array is None or array.ndim != 1:
-        return None
-    if array.dtype == bool:
-        rows: Rows = np.flatnonzero(array)
-    elif array.dtype.kind in "iu":
-        rows = counted_from_front(array, n)
-    else:
-        return None
-    rows = rows.astype(row_dtype(n), copy=False)
-    if not held.shared:
-        held.array = rows
-        held.mark = None
-    return rows
-
-
-def counted_from_front(index: Rows, n: int) -> Rows:
-    """Row numbers over `n` rows, none of them counted from the end; a new array."""
-    if len(index) < 4096 or index.dtype != np.int64:
-        return np.where(index < 0, index + n, index) if index.dtype.kind == "i" else +index
-    from numba_kernels.rowmaps import count_from_front
-
-    like = np.empty(0, dtype=row_dtype(n))
-    rows: Rows = count_from_front(np.ascontiguousarray(index), like, n)
-    return rows
 
 
 def _key_edges(node: Node, key: Any) -> list[Edge]:

@@ -24,11 +24,12 @@ from traceprop.lineage.edges import (
     opaque_in_extent,
     row_by_row,
 )
-from traceprop.lineage.node import Node, Op
+from traceprop.lineage.node import Held, Node, Op, Slot
 from traceprop.lineage.record import call
 from traceprop.lineage.registry import CONSERVATIVE, handles, implements
-from traceprop.lineage.rowmap import All, Blocks, Identity, RowMap
-from traceprop.lineage.rules.rowids import moved
+from traceprop.lineage.rowmap import All, Blocks, Identity, RowMap, Spans
+from traceprop.lineage.rules.chosen import chosen_map
+from traceprop.lineage.rules.rowids import RowNumbers, decode, moved
 from traceprop.lineage.template import named, parameter_names, slots
 
 FLATTEN: Final = Op("flatten", lambda a, order="C": a.flatten(order))
@@ -117,7 +118,15 @@ implements(
 @implements(np.take, np.take_along_axis, family="movement", values=(1, "indices"))
 def taken_rows(node: Node) -> list[Edge]:
     """Cells named by an index; a tracked index decides place by place."""
-    edges = _moved_by_index(node)
+    try:
+        row_map = _taken_along_axis_0(node)
+    except LookupError:
+        return opaque(node)
+    edges = (
+        _moved_by_index(node)
+        if row_map is None
+        else [Edge(0, row_map), *extent_of(node, range(1, len(node.inputs)))]
+    )
     return [
         edge._replace(map=_places(node, node.inputs[edge.input]), kind=CONTROL)
         if edge.kind == EXTENT
@@ -127,6 +136,19 @@ def taken_rows(node: Node) -> list[Edge]:
 
 
 _moved_by_index: Final = movement(0, along="axis")
+
+
+def _taken_along_axis_0(node: Node) -> RowMap | None:
+    """Return the map of whole rows taken by a one-dimensional index, None for other calls."""
+    index = named(node, "indices")
+    if node.op is not np.take or not node.args or not isinstance(index, Held):
+        return None
+    whole_rows = named(node, "axis") in ((0, None) if len(node.inputs[0].shape) == 1 else (0,))
+    if not isinstance(node.args[0], Slot) or not whole_rows or named(node, "mode") != "raise":
+        return None
+    if index.array is None or np.asarray(index.array).dtype == bool:  # np.take reads it as 0 and 1
+        return None
+    return chosen_map(index, node.inputs[0].n_rows)
 
 
 def _places(node: Node, index: Node) -> RowMap:
@@ -190,26 +212,28 @@ def reshape_rows(node: Node) -> Edges:
 @implements(
     np.pad,
     family="movement", status=CONSERVATIVE,
-    reason="modes that compute (mean, maximum, linear_ramp, …) give every row all rows",
+    reason="modes that compute (mean, maximum, …) give all rows to every row that they put on",
 )  # fmt: skip
 def pad_rows(node: Node) -> Edges:
-    """Modes that copy cells move them; constants come from nowhere."""
+    """Modes that copy cells move them; constants come from nowhere; other modes compute."""
     mode = named(node, "mode")
-    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap", "empty"):
-        return opaque(node)
-    if (node.kwargs or {}).get("reflect_type") == "odd" or len(node.inputs) > 1:
-        return opaque(node)
-    if mode in ("constant", "empty"):
-        return _padded_with_nothing(node)
-    return movement(0)(node)
+    if len(node.inputs) > 1 or not isinstance(mode, str) or mode == "linear_ramp":
+        return opaque(node)  # a ramp of one row is computed in a way that others have a say in
+    odd = (node.kwargs or {}).get("reflect_type") == "odd"
+    if mode in ("edge", "reflect", "symmetric", "wrap") and not odd:
+        return movement(0)(node)
+    return [Edge(0, _padded(node, with_all=mode not in ("constant", "empty")))]
 
 
-def _padded_with_nothing(node: Node) -> Edges:
-    from traceprop.lineage.rules.rowids import RowNumbers, decode
-
+def _padded(node: Node, with_all: bool) -> RowMap:
+    """Rows that were there keep their own; those put on come from all rows, or from nowhere."""
     numbers = RowNumbers(node)
     cells = np.pad(numbers.cells(0), named(node, "pad_width"), constant_values=0)
-    return [Edge(0, decode(cells, numbers, node.n_rows)[0])]
+    kept = decode(cells, numbers, node.n_rows)[0]
+    if not with_all or not kept.functional:
+        return kept
+    rows, n = kept.index(), node.inputs[0].n_rows
+    return Spans(np.where(rows < 0, 0, rows), np.where(rows < 0, n, rows + 1), n)
 
 
 @implements(

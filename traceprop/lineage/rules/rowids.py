@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from traceprop.lineage.held import check_unchanged
 from traceprop.lineage.node import Held, Node, Slot
 from traceprop.lineage.rowmap import Groups, Identity, Nothing, RowMap, Slice, Take
 from traceprop.lineage.rowset import Rows, row_dtype
@@ -74,12 +75,13 @@ def parameters(template: Any) -> Any:
     Raises
     ------
     LookupError
-        When a tracked value stands there whose array wasn't kept.
+        When a tracked value stands there whose array wasn't kept, or one that was changed since.
     """
 
     def value(place: Slot | Held) -> Any:
         if isinstance(place, Slot) or place.array is None:
             raise LookupError
+        check_unchanged(place)
         return place.array
 
     return transform(template, value)
