@@ -72,6 +72,7 @@ _FAMILIES: Final = (
     "sorting",
     "searching",
     "movement",
+    "joining",
     "indexing",
     "choosing",
     "mutators",

@@ -30,6 +30,7 @@ import numpy as np
 
 from traceprop.lineage.core import Tracked
 
+_monitoring: Final[Any] = getattr(sys, "monitoring", None)  # from Python 3.12 on
 _OF_OWN_KIND: Final = frozenset({np.add, np.subtract, np.multiply, np.true_divide, np.maximum})
 _REAL: Final = frozenset({int, float, bool})
 
@@ -73,11 +74,10 @@ def _fits(tensor: Tracked, other: Any) -> bool:
 
 
 def _is_watched() -> bool:
-    """Whether somebody can move the frame about: a tracer, a debugger."""
+    """Whether somebody can move the frame about: a tracer, or a debugger by sys.monitoring."""
     if sys.gettrace() is not None:
         return True
-    monitoring = getattr(sys, "monitoring", None)  # Python 3.12
-    return monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None
+    return _monitoring is not None and _monitoring.get_tool(_monitoring.DEBUGGER_ID) is not None
 
 
 _proofs: Final[dict[tuple[int, int, int], tuple[weakref.ref[CodeType], bool]]] = {}
