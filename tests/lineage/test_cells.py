@@ -96,7 +96,19 @@ def test_sorts_take_their_columns(X):
 def test_running_results_and_differences(X):
     assert only(np.cumsum(X, axis=0).cells((1, 2))) == column(2, range(2))
     assert only(np.diff(X, axis=0).cells((1, 2))) == column(2, (1, 2))
+    assert only(np.gradient(X, axis=0).cells((2, 1))) == column(1, (1, 2, 3))
     assert only(np.diff(X, n=2, axis=1).cells((1, 0))) == {(1, 0), (1, 1), (1, 2)}
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("edge_order", [1, 2])
+def test_gradients_name_all_that_matters(axis, edge_order):
+    def gradient(a):
+        return np.gradient(a, axis=axis, edge_order=edge_order)
+
+    found = gradient(array(VALUES))
+    for index, needed in influenced(lambda a: [gradient(a)], [VALUES])[0].items():
+        assert needed <= {(0, at) for at in only(found.cells(index))}
 
 
 def test_reshape_and_transpose(X):

@@ -16,7 +16,6 @@ from traceprop.lineage.cells.maps import (
     Refined,
     after,
     broadcasting,
-    by_labels,
     normal_axes,
     over_axes,
 )
@@ -183,14 +182,19 @@ def difference_cells(node: Node) -> Refined:
 
 @refines(np.gradient)
 def gradient_cells(node: Node) -> Refined:
-    """Give a cell its whole line along the axis that the result is for."""
-    if len(node.inputs) != 1:
-        return {}
+    """Give a cell its neighbours along the axis that the result is for, two away at the edges."""
     shape = node.inputs[0].shape
-    axis = named(node, "axis")
-    axes = normal_axes(axis, len(shape))
-    number = axes[node.item or 0]
-    line = by_labels(
-        [k if k != number else "along" for k in range(len(shape))], range(len(shape)), shape
-    )
-    return {0: line} if number or len(shape) > 1 else {}
+    if len(node.inputs) != 1 or node.shape != shape:
+        return {}
+    axis = normal_axes(named(node, "axis"), len(shape))[node.item or 0]
+    reach = int(named(node, "edge_order") or 1)
+
+    def image(mask: Mask) -> Mask:
+        cells = np.zeros(shape, dtype=np.bool_)
+        line, found = np.moveaxis(cells, axis, 0), np.moveaxis(mask, axis, 0)
+        n = len(found)
+        for shift in range(-reach, reach + 1):
+            line[max(shift, 0) : n + min(shift, 0)] |= found[max(-shift, 0) : n - max(shift, 0)]
+        return cells
+
+    return {0: image}
