@@ -229,6 +229,62 @@ def _mask_that_is_a_view(v):
     return chosen, v[first]
 
 
+@program(CODES)
+def _looked_up_in_plain_tables(codes):
+    table = np.arange(12.0).reshape(4, 3)
+    rows = np.take(table, codes, axis=0)
+    return rows, np.take(table, codes, axis=-1), np.take(table, codes % 3, axis=1), rows.sum()
+
+
+@program(CODES)
+def _plain_rows_by_tracked_masks(codes):
+    plain = np.arange(5.0)
+    kept = np.compress(codes > 7, plain)
+    return (
+        np.repeat(plain, codes),
+        kept.sum(),
+        np.delete(plain, codes > 0),
+        np.extract(codes, plain),
+    )
+
+
+# Arrays taken for sequences of their rows.
+
+
+@program(np.arange(12.0).reshape(2, 2, 3))
+def _joined_from_one_array(cube):
+    return [
+        np.concatenate(cube, axis=axis) for axis in (0, 1)
+    ] + [
+        f(cube) for f in (np.vstack, np.hstack, np.dstack, np.column_stack, np.stack, np.block)
+    ]  # fmt: skip
+
+
+@program(np.array([[0, 1, 1], [1, 0, 0]]), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+def _choices_from_one_array(which, choices):
+    return np.choose(which, choices), np.choose(which, choices[:, :1])
+
+
+@program(np.array([[True, False], [True, True]]), np.array([[1.0, 2.0], [3.0, 4.0]]))
+def _conditions_from_one_array(conditions, choices):
+    return np.select(conditions, choices), np.select(list(conditions), list(choices))
+
+
+@program(np.stack([np.eye(2), 2 * np.eye(2)]))
+def _matrices_from_one_array(stack):
+    return np.linalg.multi_dot(stack), np.lexsort(stack[:, 0]), np.meshgrid(*stack[0])
+
+
+@program(X, X[::-1].copy())
+def _start_and_mask_of_a_sum(x, y):
+    return np.sum(x, axis=1, initial=y[0, 0], where=y > 0), np.add.reduce(x, 1, None, None, True)
+
+
+@program(X)
+def _axes_that_stay(x):
+    return x.sum(axis=()), np.max(x, axis=-2, keepdims=True), np.moveaxis(x[None], -1, 0)
+
+
 # The order of evaluation, augmented assignment, and results that hang on their place.
 
 

@@ -21,12 +21,14 @@ from tests.lineage.examples import EXAMPLES
 from traceprop.errors import EscapeError, LineageError
 from traceprop.lineage import strict, values
 from traceprop.lineage.registry import EXACT, REFUSED, classification, rule_of
+from traceprop.lineage.stored import Decoder, operation_name
 from traceprop.testing import assert_sound, precision
 from traceprop.testing.oracle import rows_differ, track
 from traceprop.testing.program import name_of, run_quietly
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 TABLE = classification()
+DECODER = Decoder([])
 
 
 def public(function):
@@ -64,6 +66,11 @@ def test_every_function_is_classified():
 def test_every_ufunc_is_classified():
     unknown = [name_of(each) for each in UFUNCS if ufunc_status(each) == "no rule"]
     assert not unknown, f"classify them in traceprop/lineage/rules: {unknown}"
+
+
+@pytest.mark.parametrize("function", [*TABLE, *UFUNCS], ids=name_of)
+def test_every_operation_is_found_again_by_the_name_it_is_saved_under(function):
+    assert DECODER.operation(operation_name(function)) is function
 
 
 def test_nothing_is_promised_without_a_reason():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
+from numpy._core import umath  # all ufuncs: those behind np.strings have no public name
 
 from traceprop.lineage.node import Held, Op, Recipe, Slot, UfuncMethod, slot, ufunc_method
 from traceprop.lineage.registry import classification
@@ -143,7 +144,7 @@ class Decoder:
             return Op.called(rest)
         if home == "ufunc":
             base, _, method = rest.partition(".")
-            ufunc = getattr(np, base, None) or getattr(np.strings, base, None)
+            ufunc = getattr(umath, base, None)
             if isinstance(ufunc, np.ufunc):
                 if not method:
                     return ufunc

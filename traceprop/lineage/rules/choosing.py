@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from traceprop.lineage.edges import CONTROL, DIRECT, Edge, opaque_in_extent
-from traceprop.lineage.node import Node
+from traceprop.lineage.node import Held, Node, Slot
 from traceprop.lineage.registry import CONSERVATIVE, implements
+from traceprop.lineage.rowmap import All
 from traceprop.lineage.rules.elementwise import aligned
 from traceprop.lineage.template import slots
 
@@ -33,5 +34,16 @@ def where_rows(node: Node) -> list[Edge]:
     family="choosing", mixes=True, status=CONSERVATIVE, reason="a row is given all its candidates",
 )  # fmt: skip
 def choose_rows(node: Node) -> list[Edge]:
-    """`choose(which, choices)` and `select(conditions, choices, default)` broadcast together."""
-    return _chosen(node, set(slots(node.args[:1])))
+    """`choose(which, choices)` and `select(conditions, choices, default)` broadcast together.
+
+    One array in place of a list of choices, or of conditions, has them along its axis 0.
+    """
+    whole = {value.index for value in node.args[:2] if isinstance(value, (Slot, Held))}
+    if node.op is np.choose:
+        whole -= set(slots(node.args[:1]))
+    return [
+        edge._replace(map=All(node.n_rows, node.inputs[edge.input].n_rows))
+        if edge.input in whole
+        else edge
+        for edge in _chosen(node, set(slots(node.args[:1])))
+    ]
