@@ -230,18 +230,10 @@ def _mask_that_is_a_view(v):
 
 
 @program(CODES)
-def _looked_up_in_plain_tables(codes):
-    table = np.arange(12.0).reshape(4, 3)
-    rows = np.take(table, codes, axis=0)
-    return rows, np.take(table, codes, axis=-1), np.take(table, codes % 3, axis=1), rows.sum()
-
-
-@program(CODES)
 def _plain_rows_by_tracked_masks(codes):
     plain = np.arange(5.0)
     kept = np.compress(codes > 7, plain)
     return (
-        np.repeat(plain, codes),
         kept.sum(),
         np.delete(plain, codes > 0),
         np.extract(codes, plain),

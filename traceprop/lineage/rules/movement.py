@@ -30,7 +30,7 @@ from traceprop.lineage.registry import CONSERVATIVE, handles, implements
 from traceprop.lineage.rowmap import All, Blocks, Identity, RowMap, Spans
 from traceprop.lineage.rules.chosen import chosen_map
 from traceprop.lineage.rules.rowids import RowNumbers, decode, moved
-from traceprop.lineage.template import argument, named, parameter_names, slots
+from traceprop.lineage.template import named, parameter_names, slots
 
 FLATTEN: Final = Op("flatten", lambda a, order="C": a.flatten(order))
 VIEW: Final = Op("view", lambda a, dtype: a.view(dtype))
@@ -120,8 +120,6 @@ implements(
 @implements(np.take, np.take_along_axis, family="movement", values=(1, "indices"))
 def taken_rows(node: Node) -> list[Edge]:
     """Cells named by an index; a tracked index decides place by place."""
-    if not slots(argument(node, 0, "a")) and not slots(argument(node, 0, "arr")):
-        return [Edge(i, _places(node, parent)) for i, parent in enumerate(node.inputs)]
     try:
         row_map = _taken_along_axis_0(node)
     except LookupError:
@@ -158,9 +156,7 @@ def _taken_along_axis_0(node: Node) -> RowMap | None:
 def _places(node: Node, index: Node) -> RowMap:
     """Which of an index's rows decided about each output row."""
     axis = named(node, "axis")
-    data = argument(node, 0, "a")
-    ndim = len(node.inputs[0].shape) if slots(data) else np.ndim(data)
-    leads = node.op is np.take_along_axis or axis in (None, 0, -ndim)
+    leads = node.op is np.take_along_axis or axis in (None, 0, -len(node.inputs[0].shape))
     if leads and index.shape and index.n_rows == node.n_rows:
         return Identity(node.n_rows)
     return All(node.n_rows, index.n_rows)
