@@ -11,13 +11,20 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+_BLOCK = 8192  # rows of `outer` brought near at a time, so that only `inner` is waited for
+
 
 @njit(cache=True, nogil=True)
 def compose_takes(outer, inner, result):  # type: ignore[no-untyped-def]
     """Write `inner[outer]` into `result`, −1 where either says −1."""
-    for i in range(outer.shape[0]):
-        middle = outer[i]
-        result[i] = inner[middle] if middle >= 0 else -1
+    n = outer.shape[0]
+    block = np.empty(_BLOCK, outer.dtype)
+    for start in range(0, n, _BLOCK):
+        size = min(_BLOCK, n - start)
+        block[:size] = outer[start : start + size]
+        for i in range(size):
+            middle = block[i]
+            result[start + i] = inner[middle] if middle >= 0 else -1
 
 
 @njit(cache=True, nogil=True)

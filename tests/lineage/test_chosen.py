@@ -10,7 +10,7 @@ from traceprop.lineage import RowSet
 from traceprop.lineage.compose import compose_path, compose_takes
 from traceprop.lineage.rowmap import Filter, Identity, Slice, Take
 
-LARGE = 300_000  # rows: two threads compose
+LARGE = 300_000  # rows: past every size from which on something else is done
 
 
 def rows_of(tensor) -> np.ndarray:
@@ -47,7 +47,7 @@ def test_a_short_output_is_followed_from_its_end():
     assert type(compose_path([], 5)) is Identity
 
 
-def test_two_threads_compose_as_one_line_of_numpy():
+def test_the_kernel_composes_as_one_line_of_numpy():
     rng = np.random.default_rng(0)
     inner = rng.integers(-1, 50, size=LARGE).astype(np.int32)
     outer = rng.integers(-1, LARGE, size=LARGE + 1).astype(np.int32)

@@ -9,10 +9,7 @@ a `Chain` or a `Merged`: unevaluated, still able to answer for single rows.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 
@@ -31,11 +28,6 @@ from traceprop.lineage.rowmap import (
 from traceprop.lineage.rowmap.functional import KERNEL_FROM
 from traceprop.lineage.rowmap.listed import picked
 from traceprop.lineage.rowset import Rows, RowSet, row_dtype, union
-
-_TWO_THREADS_FROM: Final = 1 << 18  # rows; starting a thread takes as long as 1 << 15 look-ups
-_CORES: Final = (
-    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-)
 
 
 class Chain(RowMap):
@@ -142,11 +134,7 @@ def _compose_functional(outer: RowMap, inner: RowMap) -> RowMap:
 
 
 def compose_takes(outer: Rows, inner: Rows) -> Rows:
-    """Return `inner[outer]`, −1 where either is; both C-contiguous or of any stride.
-
-    Looking up a million rows at random waits for the cache, so that two threads take little more
-    than half the time of one.
-    """
+    """Return `inner[outer]`, −1 where either is; both C-contiguous or of any stride."""
     if len(outer) < KERNEL_FROM:
         if not len(inner):
             return np.full(len(outer), -1, dtype=inner.dtype)
@@ -157,14 +145,7 @@ def compose_takes(outer: Rows, inner: Rows) -> Rows:
 
     outer, inner = np.ascontiguousarray(outer), np.ascontiguousarray(inner)
     composed: Rows = np.empty(len(outer), inner.dtype)
-    if len(outer) < _TWO_THREADS_FROM or _CORES < 2:
-        kernel(outer, inner, composed)
-        return composed
-    half = len(outer) // 2
-    other = threading.Thread(target=kernel, args=(outer[half:], inner, composed[half:]))
-    other.start()
-    kernel(outer[:half], inner, composed[:half])
-    other.join()
+    kernel(outer, inner, composed)
     return composed
 
 

@@ -8,13 +8,14 @@ no idiom knows keeps its operation's own name; picking columns or single rows is
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from traceprop.lineage.edges import edges
 from traceprop.lineage.memo import memo
-from traceprop.lineage.node import SOURCE, Held, Node, Op, Slot, UfuncMethod
+from traceprop.lineage.node import SOURCE, Held, Node, Op, Slot, UfuncMethod, plain_name
 from traceprop.lineage.rowmap import Take
 from traceprop.lineage.rowset import distinct
 from traceprop.lineage.rules.indexing import GETITEM
@@ -116,7 +117,8 @@ def _walk(root: Node, reached: Container[Node] | None) -> list[Step]:
         seen.add(node)
         idiom = recognise(node)
         stack.append((node, idiom))
-        stack.extend((below, None) for below in reversed(idiom.below))
+        for below in reversed(idiom.below):
+            stack.append((below, None))
     return found
 
 
@@ -126,17 +128,21 @@ def recognise(node: Node) -> Idiom:
         idiom = recogniser(node)
         if idiom is not None:
             return idiom
-    below = direct_inputs(node)
-    name = node.name
-    quiet = node.op in _QUIET or (isinstance(node.op, Op) and name in _QUIET_NAMES)
-    return Idiom("" if quiet or node.op is SOURCE else name, below)
+    return Idiom(_told(node.op), direct_inputs(node))
+
+
+@lru_cache(maxsize=1024)
+def _told(op: Callable[..., Any]) -> str:
+    """Return what an operation without an idiom is told as: its own name, "" for nothing."""
+    name = plain_name(op)
+    return "" if op in _QUIET or (isinstance(op, Op) and name in _QUIET_NAMES) else name
 
 
 def direct_inputs(node: Node) -> tuple[Node, ...]:
     """Return the inputs whose own values flow into the node, in order, each once."""
     found = edges(node)
-    if len(found) == 1 and found[0].kind == 0:
-        return (node.inputs[found[0].input],)
+    if len(found) == 1:
+        return () if found[0].kind else (node.inputs[found[0].input],)
     return tuple({node.inputs[edge.input]: None for edge in found if edge.kind == 0})
 
 

@@ -199,8 +199,7 @@ class Node:
     @property
     def name(self) -> str:
         """The operation's plain name."""
-        name = getattr(self.op, "name", None) or getattr(self.op, "__name__", None)
-        return str(name or type(self.op).__name__)
+        return plain_name(self.op)
 
     @property
     def n_rows(self) -> int:
@@ -214,6 +213,12 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name} {self.dtype}{list(self.shape)}>"
+
+
+def plain_name(op: Callable[..., Any]) -> str:
+    """Return what an operation is called in raw steps."""
+    name = getattr(op, "name", None) or getattr(op, "__name__", None)
+    return str(name or type(op).__name__)
 
 
 def make_node(
