@@ -105,20 +105,21 @@ def _walk(root: Node, reached: Container[Node] | None) -> list[Step]:
     """Depth first along direct edges; a step is told when all beneath it are."""
     found: list[Step] = []
     seen: set[Node] = set()
-    stack: list[tuple[Node, Idiom | None]] = [(root, None)]
+    stack: list[Node | Step] = [root]  # nodes to go down from; steps to tell on the way back
     while stack:
-        node, idiom = stack.pop()
-        if idiom is not None:
-            if idiom.name:
-                found.append(Step(idiom.name, node))
+        node = stack.pop()
+        if isinstance(node, Step):
+            found.append(node)
             continue
-        if node in seen or (reached is not None and node not in reached):
-            continue
-        seen.add(node)
-        idiom = recognise(node)
-        stack.append((node, idiom))
-        for below in reversed(idiom.below):
-            stack.append((below, None))
+        while node not in seen and (reached is None or node in reached):
+            seen.add(node)
+            name, below = recognise(node)
+            if name:
+                stack.append(Step(name, node))
+            if len(below) != 1:
+                stack.extend(reversed(below))
+                break
+            node = below[0]
     return found
 
 
