@@ -366,6 +366,12 @@ example(np.is_busday, DAYS)
 example(np.busday_offset, DAYS, 1, roll="forward")
 example(np.busday_count, DAYS, np.datetime64("2024-05-01"))
 
+
+def _found_in_a_masked_array(records: Any) -> Any:
+    """Stack records, which gives the masked array that `find_duplicates` wants."""
+    return rf.find_duplicates(rf.stack_arrays((records, records)), key="k")
+
+
 example(rf.append_fields, RECORDS, "w", [1.0, 2.0, 3.0], usemask=False)
 example(rf.rec_append_fields, RECORDS, "w", np.ones(3))
 example(rf.drop_fields, RECORDS, "k")
@@ -377,7 +383,7 @@ example(rf.merge_arrays, (RECORDS, V.array[:3]), usemask=False)
 example(rf.stack_arrays, (RECORDS, RECORDS), usemask=False)
 example(rf.join_by, "k", RECORDS, RECORDS.array, usemask=False)
 example(rf.rec_join, "k", RECORDS, RECORDS.array)
-example(rf.find_duplicates, RECORDS.array.view(np.ma.MaskedArray), key="k")
+EXAMPLES[rf.find_duplicates] = [Example(_found_in_a_masked_array, (RECORDS,), {})]
 example(rf.apply_along_fields, np.mean, RECORDS)
 example(rf.structured_to_unstructured, RECORDS)
 example(rf.unstructured_to_structured, X)

@@ -308,6 +308,15 @@ def _where_keeps_what_was_there(v, w):
     return w
 
 
+@program(V, X)
+def _a_number_into_a_selection(v, x):
+    kept = v[v > 0]
+    np.add(x[0, 0], 1, out=kept)
+    again = v[v > 1]
+    np.multiply(2, 3, out=again)
+    return kept, kept.sum(), again.sum()
+
+
 @program(X)
 def _two_results_into_arguments(x):
     whole, rest = np.zeros_like(x), x.copy()

@@ -77,7 +77,7 @@ def _finish(
     if not isinstance(result, (np.ndarray, np.generic)):
         return leave(captured.inputs[0] if captured.inputs else out, result, op)
     template = captured.template_kwargs
-    if out is not None and _keeps_cells(captured, op):
+    if out is not None and (_keeps_cells(captured) or _keeps_shape(captured, op, result.shape)):
         before = out.node if isinstance(out, Tracked) else None
         if before is not None:
             template = {**(template or {}), "out": slot(len(nodes))}
@@ -90,9 +90,15 @@ def _finish(
     return wrapped if out is None else into_plain(out, captured.inputs[0], wrapped, op)
 
 
-def _keeps_cells(captured: Captured, op: Any) -> bool:
+def _keeps_cells(captured: Captured) -> bool:
     """Whether cells of `out` can keep what they held: `where=` left them out."""
     return captured.kwargs.get("where", True) is not True
+
+
+def _keeps_shape(captured: Captured, op: Any, shape: tuple[int, ...]) -> bool:
+    """Whether `out` alone says how many rows there are: all that is written in is broadcast."""
+    elementwise = isinstance(op, np.ufunc) and op.signature is None
+    return elementwise and all(np.shape(value) != shape for value in captured.args)
 
 
 def _call_at(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

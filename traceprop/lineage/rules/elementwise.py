@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.edges import CONTROL, Edge, Edges, Rule, extent_of, row_by_row
+from traceprop.lineage.edges import CONTROL, DIRECT, Edge, Edges, Rule, extent_of, row_by_row
 from traceprop.lineage.node import Node
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import All, Identity, RowMap
@@ -28,9 +28,11 @@ def elementwise_rows(node: Node) -> Edges:
             return row_by_row(shape[0])
         return [Edge(i, aligned(parent.shape, shape)) for i, parent in enumerate(node.inputs)]
     deciding = set(slots(node.kwargs.get("where")))
+    shaping = set() if "where" in node.kwargs else set(slots(node.kwargs.get("out")))
     return [
-        Edge(i, aligned(parent.shape, shape), CONTROL if i in deciding else 0)
+        Edge(i, aligned(parent.shape, shape), CONTROL if i in deciding else DIRECT)
         for i, parent in enumerate(node.inputs)
+        if i not in shaping  # a shape and no values
     ]
 
 

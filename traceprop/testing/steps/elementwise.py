@@ -7,7 +7,7 @@ import operator
 import numpy as np
 
 from traceprop.testing.choices import Choices
-from traceprop.testing.program import Builder
+from traceprop.testing.program import Builder, method
 from traceprop.testing.steps import NUMERIC, REAL, like, pick, step
 
 _UNARY = (
@@ -63,7 +63,9 @@ def _clip(choices: Choices, b: Builder) -> None:
 
 @step("elementwise")
 def _scimath(choices: Choices, b: Builder) -> None:
-    b.call(choices.pick((np.emath.sqrt, np.emath.log, np.emath.arcsin)), pick(choices, b, REAL))
+    """Add a function whose result's type hangs on the values, and make the type one again."""
+    function = choices.pick((np.emath.sqrt, np.emath.log, np.emath.arcsin))
+    b.call(method("astype"), b.call(function, pick(choices, b, REAL)), "complex128")
 
 
 @step("elementwise")
