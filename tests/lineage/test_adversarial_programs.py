@@ -243,6 +243,11 @@ def _plain_rows_by_tracked_masks(codes):
 # Arrays taken for sequences of their rows.
 
 
+@program(V[:4])
+def _laid_out_by_columns(v):
+    return v.reshape((2, 2), order="F"), np.reshape(v.reshape(2, 2), -1, order="F")
+
+
 @program(np.arange(12.0).reshape(2, 2, 3))
 def _joined_from_one_array(cube):
     return [
@@ -376,6 +381,15 @@ def test_it_is_sound_without_masks_kept(function, arrays):
 def test_writing_into_overlapping_windows_is_refused():
     with pytest.raises(LineageError, match="windows"):
         np.lib.stride_tricks.sliding_window_view(tp.array(V), 2, writeable=True)
+
+
+def test_cells_that_share_memory_can_only_be_read():
+    row, column = np.broadcast_arrays(tp.array(V), tp.array(V[:3, np.newaxis]))
+    for each in (row, column):
+        with pytest.raises(ValueError, match="read-only"):
+            each[0] = 1.0
+    same, _ = np.broadcast_arrays(tp.array(V), tp.array(V))
+    same[0] = 1.0
 
 
 def test_a_flat_copy_can_not_be_mistaken_for_a_view():

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from traceprop.errors import LineageError
+from traceprop.lineage.core import Tracked
 from traceprop.lineage.edges import (
     CONTROL,
     EXTENT,
@@ -162,6 +163,17 @@ def _places(node: Node, index: Node) -> RowMap:
     return All(node.n_rows, index.n_rows)
 
 
+@handles(np.broadcast_arrays, family="movement")
+def broadcast(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Make arrays that can be read where cells share memory, as NumPy will do too one day."""
+    results = call(function, args, kwargs)
+    for each in results:
+        array = each._array if isinstance(each, Tracked) else each
+        if 0 in array.strides and array.size > 1:
+            array.flags.writeable = False
+    return results
+
+
 @handles(sliding_window_view, family="movement")
 def windows(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Make windows that can be read: a write into one would change others, untold."""
@@ -200,7 +212,7 @@ def reshape_rows(node: Node) -> Edges:
     order = named(node, "order", "C") if node.op is not FLATTEN else (*node.args[1:], "C")[0]
     if len(node.inputs) > 1 or order in ("A", "K"):
         return opaque(node)
-    if order == "F" and len(parent.shape) > 1:
+    if order == "F" and max(len(parent.shape), len(node.shape)) > 1:
         return movement(0)(node)
     if parent.n_rows == node.n_rows:
         return row_by_row(node.n_rows)

@@ -20,7 +20,7 @@ def _reshape(choices: Choices, b: Builder) -> None:
     shape = choices.pick(((rows, -1), (-1,), (rows, size // rows, 1), (1, -1, rows)))
     if not size:
         shape = choices.pick(((0,), (0, 2), (2, 0)))
-    order = {"order": choices.pick(("F", "A"))} if choices.rarely() else {}
+    order = {"order": choices.pick(("F", "A"))} if choices.flag() else {}
     b.call(choices.pick((np.reshape, method("reshape"))), x, shape, **order)
 
 

@@ -19,7 +19,9 @@ def pick_target(choices: Choices, b: Builder, kinds: str = "fi", ndim: int = 1) 
     """Pick an array that can be written; half of the time make a view of it first."""
 
     def writable(value: Any) -> bool:
-        return isinstance(value, np.ndarray) and value.flags.writeable
+        if not isinstance(value, np.ndarray) or (0 in value.strides and value.size > 1):
+            return False  # cells that share memory: NumPy warns, and we refuse
+        return value.flags.writeable
 
     x = pick(choices, b, kinds, ndim=ndim, test=writable)
     if choices.flag():
