@@ -17,9 +17,11 @@ from traceprop.lineage.query import dependencies, descendants
 from traceprop.lineage.rowset import RowSet
 from traceprop.testing import assert_sound, programs
 from traceprop.testing.choices import Choices
-from traceprop.testing.generate import draw_program, draw_sources
+from traceprop.testing.data import draw_shape
+from traceprop.testing.generate import MOST_STEPS, draw_program, draw_sources
 from traceprop.testing.oracle import recorded, track
-from traceprop.testing.program import run_quietly
+from traceprop.testing.program import name_of, run_quietly
+from traceprop.testing.steps import makers
 
 
 def examples(count: int) -> settings:
@@ -36,12 +38,12 @@ def test_programs_of_all_families(drawn):
     assert_sound(program, *sources)
 
 
-def check_seeded(seeds):
+def check_seeded(seeds, families=None, most_steps=MOST_STEPS):
     """Longer and more varied than what hypothesis draws; a failure names its seed."""
     for seed in seeds:
         choices = Choices.seeded(seed)
         sources = draw_sources(choices)
-        program = draw_program(choices, sources)
+        program = draw_program(choices, sources, families, most_steps)
         try:
             assert_sound(program, *sources)
         except Exception as error:
@@ -49,16 +51,23 @@ def check_seeded(seeds):
             raise
 
 
-@pytest.mark.parametrize("first", range(0, 2000, 500))
+@pytest.mark.parametrize("first", range(0, 3000, 500))
 def test_seeded_programs(first):
     check_seeded(range(first, first + 500))
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("first", range(2000, 42_000, 10_000))
+@pytest.mark.parametrize("first", range(3000, 43_000, 10_000))
 def test_many_seeded_programs(first):
     check_seeded(range(first, first + 10_000))
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("family", makers())
+def test_many_short_programs_of_one_family(family):
+    check_seeded(range(10_000), [family], most_steps=2)
 
 
 @pytest.mark.nightly
@@ -137,6 +146,32 @@ def test_the_whole_depends_on_what_its_rows_depend_on(drawn):
             for i, each in enumerate(one_by_one):
                 rows = origin.rows[origin.indptr[i] : origin.indptr[i + 1]]
                 assert list(each.direct.get(origin.source, ())) == rows.tolist()
+
+
+def test_direct_rows_hold_what_was_moved():
+    """Cells that are their row's number, moved about: a number found in a row came from there."""
+    for seed in range(500):
+        choices = Choices.seeded(seed)
+        shapes = [draw_shape(choices, choices.pick((4, 3, 5, 1))) for _ in range(2)]
+        arrays = [_numbered(shape, 1000 * (k + 1)) for k, shape in enumerate(shapes)]
+        program = draw_program(choices, arrays, ["movement", "joining", "indexing"])
+        if any(name_of(step.function) == "np.pad" for step in program.steps):
+            continue  # which makes numbers of its own
+        plain = run_quietly(program, *(each.copy() for each in arrays))
+        tracked = run_quietly(program, *track(arrays))
+        for values, tensor in zip(plain, tracked, strict=True):
+            for i, row in enumerate(np.atleast_1d(values)):
+                numbers = {int(cell) for cell in np.ravel(row) if cell >= 1000}
+                direct = dependencies(tensor.node, RowSet([i])).direct
+                named = {
+                    1000 * (k + 1) + row for k in range(2) for row in direct.get(f"source {k}", ())
+                }
+                assert numbers <= named, f"seed {seed}\n{program}"
+
+
+def _numbered(shape, first):
+    rows = first + np.arange(shape[0]).reshape((-1,) + (1,) * (len(shape) - 1))
+    return np.broadcast_to(rows, shape).copy()
 
 
 def all_dependencies(node):
