@@ -150,7 +150,7 @@ example(np.emath.logn, 2, POSITIVE)
 example(np.emath.power, POSITIVE, 2)
 example(np.polyval, [1.0, 2.0, 3.0], X)
 example(np.polyval, W, V)
-example(polynomial.polyval2d, V, V, np.array([[1.0, 2.0], [3.0, 4.0]]))
+example(polynomial.polyval2d, V, CODES, np.array([[1.0, 2.0], [3.0, 4.0]]))
 example(polynomial.polygrid2d, W, V, np.array([[1.0, 2.0], [3.0, 4.0]]))
 example(np.piecewise, V, [V.array < 0], [np.cumsum, 1.0])
 
@@ -168,7 +168,11 @@ example(np.einsum, "ij,jk->ik", X, MATRIX)
 example(np.einsum, "ij->j", X)
 for f in (np.cross, np.linalg.cross):
     example(f, VECTORS, VECTORS.array[::-1])
-example(np.linalg.vecdot, X, Y)
+for f in (np.linalg.vecdot, np.vecdot):
+    example(f, X, Y)
+    example(f, X, W)
+for f in (np.matvec, np.vecmat):
+    example(f, STACK, VECTORS.array[:3]) if f is np.matvec else example(f, VECTORS.array[:3], STACK)
 example(np.linalg.multi_dot, [X, MATRIX, MATRIX])
 
 for f in (np.cumsum, np.cumprod, np.nancumsum, np.nancumprod, np.cumulative_sum,
@@ -321,6 +325,8 @@ example(np.arange, 4, like=X)
 example(np.fromfunction, np.add, (2, 2), like=X)
 for f in (np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray, np.require):
     example(f, [1.0, 2.0], like=X)
+    example(f, X, like=Y)
+    example(f, [W, W.array, W], like=Y)
 example(np.frombuffer, b"abcd", dtype=np.uint8, like=X)
 example(np.fromiter, [1, 2], dtype=int, like=X)
 example(np.fromstring, "1 2", sep=" ", like=X)

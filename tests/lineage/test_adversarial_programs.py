@@ -378,6 +378,20 @@ def test_it_is_sound_without_masks_kept(function, arrays):
     assert_sound(coarse, *arrays)
 
 
+def test_eigenvalues_of_a_stack_share_one_type():
+    stack = tp.array(np.stack([np.eye(2), [[5.0, 2.0], [-1.0, 1.0]]]), name="stack")
+    assert list(np.linalg.eigvals(stack)[0].dependencies().all()["stack"]) == [0, 1]
+
+
+def test_a_tensor_resized_in_place_keeps_its_rows():
+    def resized(v):
+        grown = v.copy()
+        grown.resize((2, 4), refcheck=False)
+        return grown
+
+    assert_sound(resized, V)
+
+
 def test_writing_into_overlapping_windows_is_refused():
     with pytest.raises(LineageError, match="windows"):
         np.lib.stride_tricks.sliding_window_view(tp.array(V), 2, writeable=True)

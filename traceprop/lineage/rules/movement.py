@@ -259,11 +259,15 @@ def trimmed_rows(node: Node) -> list[Edge]:
     return opaque_in_extent(node)
 
 
-@implements(np.require, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray,
-            family="movement")  # fmt: skip
-def same_rows(node: Node) -> tuple[Edge, ...]:
-    """Rows stay; the array is perhaps laid out anew."""
-    return row_by_row(node.n_rows)
+@implements(
+    np.array, np.require, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray,
+    family="movement",
+)  # fmt: skip
+def same_rows(node: Node) -> Edges:
+    """Rows stay, perhaps laid out anew; a list of arrays is put together."""
+    if isinstance(node.args[0], Slot) and node.shape == node.inputs[0].shape:
+        return row_by_row(node.n_rows)
+    return movement(0)(node)
 
 
 @implements(VIEW, family="movement")
