@@ -322,6 +322,21 @@ def _a_number_into_a_selection(v, x):
     return kept, kept.sum(), again.sum()
 
 
+@program(V, X)
+def _a_running_sum_into_a_selection(v, x):
+    one = v[v > 2]
+    np.cumsum(x[:1, 0], out=one)
+    typed = np.emath.log(np.abs(v))
+    np.maximum(v, 2, out=typed)
+    return one, typed
+
+
+@program(np.array([[1.0], [-1.0]]), np.array([[5.0]]))
+def _as_it_was_or_broadcast(x, y):
+    same, other = np.broadcast_arrays(x[x > 0], y[0])
+    return same.copy(), other.copy()
+
+
 @program(X)
 def _two_results_into_arguments(x):
     whole, rest = np.zeros_like(x), x.copy()

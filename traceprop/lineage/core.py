@@ -31,6 +31,9 @@ LARGE: Final = 1 << 15
 VALUE_VIEWS: Final = frozenset({np.trim_zeros, np.real_if_close})
 """Functions that return their argument, or a part of it, by its values."""
 
+HANDED_BACK: Final = VALUE_VIEWS | {np.broadcast_arrays}
+"""Functions that return their argument or not by its values, or by the shape of others."""
+
 
 class Adoption:
     """A plain array that tracked values were written into (`traceprop.lineage.adopted`)."""
@@ -64,6 +67,8 @@ class State:
     read : (int, (int, int)) or None
         On a tensor: the row that was read last, and by which instruction; on that row's view: the
         same (`Subscript.__setitem__`).
+    hangs : bool or None
+        Whether values decided the shape (`traceprop.lineage.shapes`); None if nobody asked.
     adoption : Adoption or None
         On a root whose memory is a plain array of somebody else's.
     """
@@ -71,6 +76,7 @@ class State:
     __slots__ = (
         "adoption",
         "escapes",
+        "hangs",
         "holders",
         "parent",
         "read",
@@ -82,6 +88,7 @@ class State:
 
     adoption: Adoption | None
     escapes: list[Escape] | None
+    hangs: bool | None
     holders: list[weakref.ref[Held]] | None
     parent: Tracked | None
     read: tuple[int, tuple[int, int]] | None
@@ -119,7 +126,8 @@ class Tracked:
         for view, state in reversed(behind):
             if state.parent is not None and state.view is not None:
                 made = state.view
-                inputs = (state.parent._node, *made.inputs[1:])
+                first, now = made.inputs[0], state.parent._node
+                inputs = tuple([now if each is first else each for each in made.inputs])
                 if made.op in VALUE_VIEWS:
                     inputs = (*inputs, view._node)  # the values of then said what it shows
                 view._node = make_node(
@@ -135,7 +143,7 @@ class Tracked:
             state.root = state
             state.version = state.seen = 0
             state.escapes = state.holders = state.parent = state.view = None
-            state.adoption = state.read = None
+            state.adoption = state.read = state.hangs = None
         return state
 
 
@@ -170,7 +178,7 @@ def attach_view(tensor: Tracked, parent: Tracked) -> None:
     state.version = 0
     state.parent = parent
     state.view = tensor._node
-    state.escapes = state.holders = state.adoption = state.read = None
+    state.escapes = state.holders = state.adoption = state.read = state.hangs = None
 
 
 def shares_memory(result: NDArray[Any], array: Any) -> bool:

@@ -22,6 +22,7 @@ import numpy as np
 from traceprop.lineage.memo import memo
 from traceprop.lineage.node import SOURCE, Node
 from traceprop.lineage.rowmap import All, Identity, RowMap, Slice
+from traceprop.lineage.template import slots
 
 DIRECT: Final = 0
 STATISTIC: Final = 1
@@ -92,7 +93,12 @@ def raw_edges(node: Node) -> tuple[Edge, ...]:
     if kept.raw is None:
         from traceprop.lineage.registry import rule_of
 
-        kept.raw = tuple(rule_of(node.op).rows(node)) if node.inputs else ()
+        found = rule_of(node.op).rows(node) if node.inputs else ()
+        options = node.kwargs
+        if options is not None and "out" in options and "where" not in options:
+            shaping = slots(options["out"])  # kept for its shape alone: all of it was written
+            found = [edge for edge in found if edge.input not in shaping]
+        kept.raw = tuple(found)
     return kept.raw
 
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from traceprop.lineage.adopted import adopt, adopted
 from traceprop.lineage.core import (
+    HANDED_BACK,
     KIND,
     LARGE,
-    VALUE_VIEWS,
     Tracked,
     attach_view,
     before_write,
@@ -29,6 +29,7 @@ from traceprop.lineage.escapes import escape
 from traceprop.lineage.held import constant, hold_plain
 from traceprop.lineage.node import Held, Node, make_node, slot
 from traceprop.lineage.registry import values_of
+from traceprop.lineage.shapes import hangs_on_values
 from traceprop.lineage.template import Place, parameter_names, transform
 
 Function = Callable[..., Any]
@@ -181,7 +182,8 @@ def call_into(function: Function, captured: Captured, out: Any) -> Any:
     before_write(out)
     function(*captured.args, **captured.kwargs, out=out._array)
     template, inputs = captured.template_kwargs, nodes
-    if captured.kwargs.get("where") is not None:  # what isn't written stays
+    # What isn't written stays, and so does what decided the shape.
+    if captured.kwargs.get("where") is not None or hangs_on_values(out):
         template = {**(template or {}), "out": slot(len(nodes))}
         inputs = (*nodes, out.node)
     array = out._array
@@ -251,10 +253,9 @@ def _wrap_array(
         for position, tensor in enumerate(inputs):
             array = tensor._array
             if result is array:
-                if function not in VALUE_VIEWS:
+                if function not in HANDED_BACK:
                     return tensor
-                attach_view(wrapped, tensor)
-                break
+                base = array
             if base is not None and (base is array or base is array.base):
                 if position:
                     wrapped._node = _led_by(node, position)

@@ -11,6 +11,7 @@ from traceprop.lineage.escapes import escape
 from traceprop.lineage.node import Node, make_node, slot, ufunc_method
 from traceprop.lineage.record import Captured, capture, into_plain, strip
 from traceprop.lineage.rules.mutators import record_write
+from traceprop.lineage.shapes import hangs_on_values
 
 
 def call_ufunc(
@@ -77,11 +78,9 @@ def _finish(
     if not isinstance(result, (np.ndarray, np.generic)):
         return leave(captured.inputs[0] if captured.inputs else out, result, op)
     template = captured.template_kwargs
-    if out is not None and (_keeps_cells(captured) or _keeps_shape(captured, op, result.shape)):
-        before = out.node if isinstance(out, Tracked) else None
-        if before is not None:
-            template = {**(template or {}), "out": slot(len(nodes))}
-            nodes = (*nodes, before)
+    if isinstance(out, Tracked) and (_keeps_cells(captured) or hangs_on_values(out)):
+        template = {**(template or {}), "out": slot(len(nodes))}
+        nodes = (*nodes, out.node)
     node = make_node(op, nodes, captured.template, template, result.shape, result.dtype, item)
     if isinstance(out, Tracked):
         write(out, node)
@@ -93,12 +92,6 @@ def _finish(
 def _keeps_cells(captured: Captured) -> bool:
     """Whether cells of `out` can keep what they held: `where=` left them out."""
     return captured.kwargs.get("where", True) is not True
-
-
-def _keeps_shape(captured: Captured, op: Any, shape: tuple[int, ...]) -> bool:
-    """Whether `out` alone says how many rows there are: all that is written in is broadcast."""
-    elementwise = isinstance(op, np.ufunc) and op.signature is None
-    return elementwise and all(np.shape(value) != shape for value in captured.args)
 
 
 def _call_at(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -28,11 +28,9 @@ def elementwise_rows(node: Node) -> Edges:
             return row_by_row(shape[0])
         return [Edge(i, aligned(parent.shape, shape)) for i, parent in enumerate(node.inputs)]
     deciding = set(slots(node.kwargs.get("where")))
-    shaping = set() if "where" in node.kwargs else set(slots(node.kwargs.get("out")))
     return [
         Edge(i, aligned(parent.shape, shape), CONTROL if i in deciding else DIRECT)
         for i, parent in enumerate(node.inputs)
-        if i not in shaping  # a shape and no values
     ]
 
 
