@@ -279,6 +279,9 @@ example(np.resize, W, (4,))
 example(np.broadcast_to, W, (2, 3))
 example(np.broadcast_arrays, X, W)
 example(np.meshgrid, V, W)
+example(np.meshgrid, V, W, V, indexing="ij", sparse=True, copy=False)
+for f in (np.atleast_1d, np.atleast_2d, np.atleast_3d):
+    example(f, V, X, 2.0)
 for f in (np.split, np.array_split, np.vsplit):
     example(f, X, [2])
 example(np.hsplit, X, [2])

@@ -186,6 +186,42 @@ def _type_of_the_first_result(x):
     return np.apply_along_axis(lambda row: 1 if row[0] > 0 else row[1], 1, x)
 
 
+@program(V, V[:3, np.newaxis].copy())
+def _grids_that_share_memory(v, w):
+    wide, tall = np.broadcast_arrays(v, w)
+    same, other = np.broadcast_arrays(v, v[::-1])
+    x, y = np.meshgrid(v, w[:, 0], copy=False)
+    z, t = np.meshgrid(v, w[:, 0], copy=False, sparse=True)
+    v[1] = w[2, 0]
+    w *= v[0]
+    same[0] = w[0, 0]
+    z[0, 2] = 7.0
+    return v, w, wide, tall, same, other, x, y, z, t
+
+
+@program(V, X)
+def _arrays_of_at_least_so_many_axes(v, x):
+    row, _, same = np.atleast_2d(v, 2.0, x)
+    row[0, 1] = x[0, 0]
+    same[1] = v[0]
+    return v, x, row, same
+
+
+@program(V[:1], np.ones((0, 2)))
+def _broadcast_to_one_cell_or_none(v, none):
+    one, _ = np.broadcast_arrays(v, v[0])
+    empty, _ = np.broadcast_arrays(none[:, :1], none)
+    one[...] = 2.0
+    empty[...] = 2.0
+    return v, none, one, empty
+
+
+@program(V, X)
+def _rows_in_a_list_are_broadcast(v, x):
+    both, wide = np.broadcast_arrays([v[0], v[1]], x)
+    return both, wide
+
+
 # One index or mask for several arrays, and masks that are written after use.
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -144,3 +147,19 @@ def test_an_operation_that_is_not_known_is_never_run(values, tmp_path):
     assert len(graph.sources()["X"]) == 4  # the sound answer about the unknown
     with pytest.raises(TypeError, match="saved by name only"):
         graph.roots[0].op("true")
+
+
+def test_a_pickle_brings_the_operations_that_it_names(tmp_path):
+    """A new process has loaded no family of rules when the pickle's operations are looked up."""
+    path = tmp_path / "pickle"
+    wide, _ = np.broadcast_arrays(lineage.array(np.arange(3.0), name="X"), np.ones((2, 3)))
+    path.write_bytes(pickle.dumps(wide))
+    program = (
+        "import pickle, sys, traceprop, traceprop.lineage\n"
+        "tensor = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "print(tensor.shape, list(tensor.sources()['X']))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "(2, 3) [0, 1, 2]\n"

@@ -31,9 +31,6 @@ LARGE: Final = 1 << 15
 VALUE_VIEWS: Final = frozenset({np.trim_zeros, np.real_if_close})
 """Functions that return their argument, or a part of it, by its values."""
 
-HANDED_BACK: Final = VALUE_VIEWS | {np.broadcast_arrays}
-"""Functions that return their argument or not by its values, or by the shape of others."""
-
 
 class Adoption:
     """A plain array that tracked values were written into (`traceprop.lineage.adopted`)."""
@@ -126,8 +123,7 @@ class Tracked:
         for view, state in reversed(behind):
             if state.parent is not None and state.view is not None:
                 made = state.view
-                first, now = made.inputs[0], state.parent._node
-                inputs = tuple([now if each is first else each for each in made.inputs])
+                inputs = (state.parent._node, *made.inputs[1:])
                 if made.op in VALUE_VIEWS:
                     inputs = (*inputs, view._node)  # the values of then said what it shows
                 view._node = make_node(

@@ -110,7 +110,11 @@ class Op:
 
     @staticmethod
     def called(name: str) -> Op:
-        """Return the operation of that name."""
+        """Return the operation of that name, of a family of rules that nobody used yet too."""
+        if name not in Op.by_name:
+            from traceprop.lineage.registry import load_rules
+
+            load_rules()
         return Op.by_name[name]
 
     def __reduce__(self) -> Any:

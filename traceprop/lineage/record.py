@@ -16,9 +16,9 @@ import numpy as np
 
 from traceprop.lineage.adopted import adopt, adopted
 from traceprop.lineage.core import (
-    HANDED_BACK,
     KIND,
     LARGE,
+    VALUE_VIEWS,
     Tracked,
     attach_view,
     before_write,
@@ -253,7 +253,7 @@ def _wrap_array(
         for position, tensor in enumerate(inputs):
             array = tensor._array
             if result is array:
-                if function not in HANDED_BACK:
+                if function not in VALUE_VIEWS:
                     return tensor
                 base = array
             if base is not None and (base is array or base is array.base):

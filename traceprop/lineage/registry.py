@@ -73,6 +73,7 @@ _FAMILIES: Final = (
     "searching",
     "movement",
     "joining",
+    "broadcasting",
     "indexing",
     "choosing",
     "mutators",

@@ -32,10 +32,6 @@ _DATA: Final[dict[Callable[..., Any], tuple[int, ...]]] = {
     np.append: (0, 1),
     np.compress: (1,),
     np.extract: (1,),
-    np.atleast_1d: _EVERY,
-    np.atleast_2d: _EVERY,
-    np.atleast_3d: _EVERY,
-    np.broadcast_arrays: _EVERY,
     np.meshgrid: _EVERY,
 }
 """Positions of the arguments that are moved, where it isn't the first alone."""

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from traceprop.errors import LineageError
-from traceprop.lineage.core import Tracked
 from traceprop.lineage.edges import (
     CONTROL,
     EXTENT,
@@ -35,8 +34,6 @@ from traceprop.lineage.template import named, parameter_names, slots
 
 FLATTEN: Final = Op("flatten", lambda a, order="C": a.flatten(order))
 VIEW: Final = Op("view", lambda a, dtype: a.view(dtype))
-
-_EVERY: Final = tuple(range(32))
 
 
 def movement(*data: int, along: str | None = None) -> Rule:
@@ -112,10 +109,6 @@ implements(np.concatenate, family="movement")(movement(0, along="axis"))
 implements(np.stack, np.hstack, np.vstack, np.dstack, np.column_stack, np.block, family="movement")(
     movement(0)
 )
-implements(
-    np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays, np.meshgrid,
-    family="movement",
-)(movement(*_EVERY))  # fmt: skip
 
 
 @implements(np.take, np.take_along_axis, family="movement", values=(1, "indices"))
@@ -161,17 +154,6 @@ def _places(node: Node, index: Node) -> RowMap:
     if leads and index.shape and index.n_rows == node.n_rows:
         return Identity(node.n_rows)
     return All(node.n_rows, index.n_rows)
-
-
-@handles(np.broadcast_arrays, family="movement")
-def broadcast(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Make arrays that can be read where cells share memory, as NumPy will do too one day."""
-    results = call(function, args, kwargs)
-    for each in results:
-        array = each._array if isinstance(each, Tracked) else each
-        if 0 in array.strides and array.size > 1:
-            array.flags.writeable = False
-    return results
 
 
 @handles(sliding_window_view, family="movement")
