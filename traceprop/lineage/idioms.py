@@ -67,7 +67,8 @@ _QUIET: Final = frozenset(
 _QUIET_NAMES: Final = frozenset(
     {
         "astype", "flatten", "view", "overwrite", "source", "constant",
-        "row_numbers", "column", "text_of_codes", "to_tensor",
+        "row_numbers", "column", "column_of_codes", "column_of_parts", "rows_of_rows", "recode",
+        "all_missing", "text_of_codes", "to_tensor",
     }
 )  # fmt: skip
 _REDUCED: Final[dict[Any, Any]] = {np.minimum: np.min, np.maximum: np.max, np.add: np.sum}

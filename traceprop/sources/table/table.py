@@ -1,0 +1,196 @@
+"""A table of named columns whose rows know which rows of which sources they are.
+
+Small on purpose: rows and columns chosen, sorted, joined, grouped and put one below the other, and
+a float64 tensor out. Choosing rows moves no data, asking for a column does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from traceprop.errors import RowError, SourceError
+from traceprop.sources.columns import Column
+from traceprop.sources.table.base import ColumnStore, as_names
+from traceprop.sources.table.concat import concat_columns
+from traceprop.sources.table.stored import Columns, Stored, pick_rows
+
+if TYPE_CHECKING:
+    from traceprop.lineage import Source
+
+
+class Table(ColumnStore):
+    """Named columns that share their rows. `read_csv` makes it.
+
+    Attributes
+    ----------
+    columns : tuple of str
+    source : Source
+        Where the rows come from; `sources()` where they come from several.
+    categories : mapping of str to tuple of str
+        For each text column its distinct texts in the source, sorted: what its codes number.
+
+    Examples
+    --------
+    >>> table = tp.read_csv("german.data", delimiter=" ", header=False)  # doctest: +SKIP
+    >>> grown_up = table[table["f12"] > 25]  # doctest: +SKIP
+    >>> X = grown_up.to_tensor(["f1", "f3"])  # f1, f3=A40, f3=A41, …  # doctest: +SKIP
+
+    Notes
+    -----
+    A table doesn't change, and its columns can't be written into; write into a `.copy()`.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, columns: Columns, n_rows: int) -> None:
+        self._columns = dict(columns)
+        self._n_rows = n_rows
+
+    @classmethod
+    def from_columns(cls, source: Source, columns: Mapping[str, Column]) -> Self:
+        """Make a table of all rows of a source; its columns' arrays are taken over."""
+        from traceprop.lineage import from_source
+
+        stored = {}
+        for name, column in columns.items():
+            column.values.flags.writeable = False
+            gaps = column.categories is not None and column.values.min(initial=0) < 0
+            base = from_source(column.values, source, columns=(name,))
+            stored[name] = Stored(base, None, column.categories, bool(gaps))
+        return cls(stored, source.n_rows)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return a column, some columns, or some rows.
+
+        Parameters
+        ----------
+        key : str, list of str, or rows
+            A column's name gives a 1-D ProvenanceTensor, text as text (missing: the empty string).
+            A list of names gives a Table of those. A boolean mask or an array of row numbers, each
+            tracked or plain, a slice or a row number give a Table of those rows.
+
+        Raises
+        ------
+        SourceError
+            Where there is no such column.
+        RowError
+            Where there is no such row, or a mask has another length than the table.
+        """
+        if isinstance(key, str):
+            return self._read(key)
+        if isinstance(key, list) and key and isinstance(key[0], str):
+            return self.select(key)
+        return self._pick(key)
+
+    def select(self, columns: Iterable[str]) -> Self:
+        """Return a table of these columns, in this order."""
+        chosen = {name: self._column(name) for name in as_names(columns)}
+        if not chosen:
+            raise SourceError("select names no column")
+        return type(self)(chosen, len(self))
+
+    def drop(self, columns: Iterable[str]) -> Self:
+        """Return a table without these columns."""
+        dropped = {name: self._column(name) for name in as_names(columns)}
+        return self.select(name for name in self if name not in dropped)
+
+    def rename(self, names: Mapping[str, str]) -> Self:
+        """Return the table with columns renamed: old name → new name.
+
+        Raises
+        ------
+        SourceError
+            Where there is no such column, or two would have one name.
+        """
+        for name in names:
+            self._column(name)
+        renamed = {names.get(name, name): column for name, column in self._columns.items()}
+        if len(renamed) < len(self._columns):
+            raise SourceError(
+                f"rename would give two columns of {self._name()} one name; drop one of them first"
+            )
+        return type(self)(renamed, len(self))
+
+    def filter(self, mask: Any) -> Self:
+        """Return the rows where a boolean mask, tracked or plain, is True.
+
+        Raises
+        ------
+        RowError
+            Where the mask isn't boolean, or has another length than the table.
+
+        Examples
+        --------
+        >>> table.filter(table["age"] > 25)  # doctest: +SKIP
+        """
+        if not _is_mask(mask):
+            raise RowError("filter is given a boolean mask; row numbers go to take")
+        return self._pick(mask)
+
+    def take(self, rows: Any) -> Self:
+        """Return the rows with these numbers, in this order, repeated where they are."""
+        if _is_mask(rows):
+            raise RowError("take is given row numbers; a mask goes to filter")
+        return self._pick(rows)
+
+    def head(self, n: int = 5) -> Self:
+        """Return the first rows."""
+        return self._pick(slice(max(n, 0)))
+
+    @classmethod
+    def concat(cls, tables: Sequence[Table]) -> Self:
+        """Put tables of the same columns one below the other.
+
+        Parameters
+        ----------
+        tables : sequence of Table
+            The columns come in the order of the first. Categories of text are merged; numbers and
+            dates of several dtypes get one that holds all.
+
+        Raises
+        ------
+        SourceError
+            Where there is no table, a column lacks in one of them, or is of another kind.
+
+        Examples
+        --------
+        >>> both = tp.Table.concat([tp.read_csv("a.csv"), tp.read_csv("b.csv")])  # doctest: +SKIP
+        """
+        if not tables:
+            raise SourceError("concat is given no tables; give one at least")
+        columns = concat_columns(
+            [table._columns for table in tables], [table._name() for table in tables]
+        )
+        return cls(columns, sum(map(len, tables)))
+
+    def _pick(self, key: Any) -> Self:
+        """Return some rows."""
+        from traceprop.lineage import ProvenanceTensor
+
+        chosen = key
+        if not isinstance(key, slice | ProvenanceTensor):
+            chosen = np.array([key] if isinstance(key, int) else key)
+            if not chosen.size:
+                chosen = chosen.astype(np.intp)
+        if not isinstance(key, slice) and chosen.ndim != 1:
+            raise RowError(f"rows are chosen by a 1-D mask or index, not by shape {chosen.shape}")
+        try:
+            columns = pick_rows(self._columns, chosen)
+        except IndexError as error:
+            raise RowError(
+                f"no such rows ({error}); this table has rows 0 to {len(self) - 1}"
+            ) from None
+        return self._of(columns)
+
+    def _of(self, columns: Columns) -> Self:
+        """Return a table of columns that share a selection of rows."""
+        rows = next(iter(columns.values())).rows
+        return type(self)(columns, len(self) if rows is None else len(rows))
+
+
+def _is_mask(key: Any) -> bool:
+    dtype = key.dtype if hasattr(key, "dtype") else np.array(key).dtype
+    return bool(dtype == np.bool_)
