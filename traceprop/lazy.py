@@ -13,7 +13,7 @@ from typing import Any
 
 from traceprop.errors import MissingExtraError
 
-_EXTRA_OF = {"torch": "torch", "sklearn": "sklearn"}
+_EXTRA_OF = {"torch": "torch", "sklearn": "sklearn", "fsspec": "remote"}
 
 
 @contextmanager

@@ -43,9 +43,9 @@ class FileStamp:
         """Stamp a file whose status was taken just now."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ino, time.time_ns())
 
-    def vouches_for(self, later: FileStamp) -> bool:
+    def vouches_for(self, later: object) -> bool:
         """Whether a file with the stamp `later` still has the bytes it had at this one."""
-        same = (self.size, self.modified_ns, self.inode) == (
+        same = isinstance(later, FileStamp) and (self.size, self.modified_ns, self.inode) == (
             later.size,
             later.modified_ns,
             later.inode,
@@ -55,7 +55,7 @@ class FileStamp:
 
 def stamp_file(path: str, name: str) -> FileStamp:
     """Return the present stamp of a file; SourceError where it can't be opened."""
-    with _opened(path, name) as file:
+    with opened(path, name) as file:
         return FileStamp.of(os.fstat(file.fileno()))
 
 
@@ -74,7 +74,7 @@ def read_file(path: str, name: str) -> tuple[npt.NDArray[np.uint8], FileStamp]:
     SourceError
         Where it is missing, no regular file, not readable, or changes while it is read.
     """
-    with _opened(path, name) as file:
+    with opened(path, name) as file:
         before = FileStamp.of(os.fstat(file.fileno()))
         data = np.empty(before.size, np.uint8)
         view = data.data
@@ -100,13 +100,13 @@ def digest(data: npt.NDArray[np.uint8]) -> str:
 
 def file_digest(path: str, name: str) -> tuple[str, FileStamp]:
     """Return the SHA-256 of a file's present bytes, and the stamp it had before the read."""
-    with _opened(path, name) as file:
+    with opened(path, name) as file:
         stamp = FileStamp.of(os.fstat(file.fileno()))
         return hashlib.file_digest(file, "sha256").hexdigest(), stamp
 
 
 @contextmanager
-def _opened(path: str, name: str) -> Iterator[FileIO]:
+def opened(path: str, name: str) -> Iterator[FileIO]:
     """Open a file for reading; SourceError where the system or we refuse it."""
     try:
         if os.path.isdir(path):
