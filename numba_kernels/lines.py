@@ -48,7 +48,7 @@ def _begins_after_spaces(data, record, i, delimiter):
 
 
 @njit(cache=True, nogil=True)
-def scan_records(data, position, line, delimiter, quote, skip_space, starts, lines):
+def scan_records(data, position, line, delimiter, quote, skip_space, starts, lines, lengths):
     """Find the next records of a delimited text, as many as the output has room for.
 
     Parameters
@@ -64,6 +64,8 @@ def scan_records(data, position, line, delimiter, quote, skip_space, starts, lin
     starts, lines : uint32 arrays of one length
         Receive offset and line of each record, less those of the first record found here. A record
         that begins 4 GiB or more after the first is left for the next call.
+    lengths : uint32 array of the same length
+        Receives the bytes of each record without its line end, modulo 4 GiB.
 
     Returns
     -------
@@ -102,6 +104,7 @@ def scan_records(data, position, line, delimiter, quote, skip_space, starts, lin
         lines[count] = line - first_line
         count += 1
         i = position
+        stop = n
         quoted = False
         while i < n:
             if not i & 7:
@@ -130,15 +133,18 @@ def scan_records(data, position, line, delimiter, quote, skip_space, starts, lin
                 else:
                     quoted = False
             elif byte in (_LF, _CR):
+                before = i - 1
                 if byte == _CR and i < n and data[i] == _LF:
                     i += 1
                 line += 1
                 if not quoted:
+                    stop = before
                     break
             elif byte == 0:
                 return count, i - 1, line, first, first_line, longest, NUL_BYTE
         if quoted:
             return count, opened, opened_line, first, first_line, longest, UNCLOSED_QUOTE
+        lengths[count - 1] = stop - position
         longest = max(longest, i - position)
         position = i
     return count, position, line, first, first_line, longest, COMPLETE

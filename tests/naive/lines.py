@@ -22,6 +22,7 @@ class Record:
     line: int
     fields: list[bytes]
     end: int  # after its line end
+    stop: int  # before its line end
 
 
 class _State(Enum):
@@ -76,7 +77,7 @@ def records(
             if not blank:
                 if state is not _State.START_FIELD or not trailing:
                     fields.append(bytes(field))
-                found.append(Record(start, start_line, fields, i))
+                found.append(Record(start, start_line, fields, i, i - width))
             state = _State.START_RECORD
             continue
         if state is _State.START_FIELD and skip_space and byte == SPACE:
@@ -99,5 +100,5 @@ def records(
     if state is not _State.START_RECORD and not blank:
         if state is not _State.START_FIELD or not trailing:
             fields.append(bytes(field))
-        found.append(Record(start, start_line, fields, len(data)))
+        found.append(Record(start, start_line, fields, len(data), len(data)))
     return found

@@ -31,11 +31,11 @@ def aligned(data: bytes) -> np.ndarray:
 
 def scan(
     data: bytes, delimiter: int, skip_space: bool, room: int = 3
-) -> tuple[list[int], list[int]]:
-    """Offsets and lines of all records, fetched `room` at a time."""
+) -> tuple[list[int], list[int], list[int]]:
+    """Offsets, lines and lengths of all records, fetched `room` at a time."""
     array = aligned(data)
-    starts, line_numbers = [], []
-    out = np.empty(room, np.uint32), np.empty(room, np.uint32)
+    starts, line_numbers, lengths = [], [], []
+    out = tuple(np.empty(room, np.uint32) for _ in range(3))
     position, line = 0, 1
     while position < array.size:
         count, position, line, first, first_line, _, status = lines.scan_records(
@@ -43,10 +43,11 @@ def scan(
         )
         starts += (out[0][:count] + np.int64(first)).tolist()
         line_numbers += (out[1][:count] + np.int64(first_line)).tolist()
+        lengths += out[2][:count].tolist()
         if status == lines.UNCLOSED_QUOTE:
             raise UnclosedQuoteError(position, line)
         assert status == lines.COMPLETE
-    return starts, line_numbers
+    return starts, line_numbers, lengths
 
 
 def outcome(function, *arguments):
@@ -59,15 +60,17 @@ def outcome(function, *arguments):
 @given(texts, delimiters, switches)
 @example(b'a,"b\r\nc"\r\n\r\n', COMMA, False)
 @example(b'a"b,"c""d",""\r\r', COMMA, False)
+@example(b'a,"b\nc"', COMMA, False)
 @example(b'a, "b, c"\n  \n"d"  ,"', COMMA, True)
 @example(b'a  "b\nc" \n  \n"d"  "e"', SPACE, True)
 @example(b"", COMMA, False)
 def test_records_are_those_of_the_naive_states(
     data: bytes, delimiter: int, skip_space: bool
 ) -> None:
-    def naive() -> tuple[list[int], list[int]]:
+    def naive() -> tuple[list[int], list[int], list[int]]:
         found = records(data, delimiter, QUOTE, skip_space)
-        return [r.start for r in found], [r.line for r in found]
+        starts, lines = [r.start for r in found], [r.line for r in found]
+        return starts, lines, [r.stop - r.start for r in found]
 
     assert outcome(scan, data, delimiter, skip_space) == outcome(naive)
 
@@ -141,7 +144,7 @@ def test_contains_sees_every_position_of_a_long_text() -> None:
 def test_nul_bytes_are_found_where_they_are(place: int, quoted: bool) -> None:
     lead = b'1,2\n3,"\n' if quoted else b"1,2\n3,4\n"
     data = lead + b"x" * place + b"\0" + b'tail",6\n'
-    out = np.empty(9, np.uint32), np.empty(9, np.uint32)
+    out = tuple(np.empty(9, np.uint32) for _ in range(3))
     _, position, line, *_, status = lines.scan_records(
         aligned(data), 0, 1, COMMA, QUOTE, False, *out
     )
@@ -151,7 +154,7 @@ def test_nul_bytes_are_found_where_they_are(place: int, quoted: bool) -> None:
 def test_a_record_four_gibibytes_away_waits_for_the_next_call(monkeypatch) -> None:
     """The limit itself needs a 4 GiB file; the branch is run with a limit of 10 bytes."""
     monkeypatch.setattr(lines, "_MAX_UINT32", 10)
-    out = np.empty(9, np.uint32), np.empty(9, np.uint32)
+    out = tuple(np.empty(9, np.uint32) for _ in range(3))
     data = aligned(b"aaaa\nbbbb\ncccc\ndddd\n")
     count, position, line, *_ = lines.scan_records.py_func(data, 0, 1, COMMA, QUOTE, False, *out)
     assert (count, position, line) == (3, 15, 4)

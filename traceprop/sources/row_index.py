@@ -1,20 +1,25 @@
-"""Where each data row of a text file stands: its physical line and its byte offset.
+"""Where each data row of a text file stands, its physical line and byte offset, and its hash.
 
-An index costs 4 bytes a row, or 8 where rows and lines don't go in step (quoted newlines, blank
-lines): offsets and lines are kept as 32-bit distances from the first row of their block.
+The hash costs 8 bytes a row. Line and offset cost one or two more: blocks of 256 rows keep how much
+each row is longer than the block's shortest, in as few bits as that takes. Two bytes tell rows of
+one line apart whose lengths differ by up to 64 KiB, or rows of up to 8 KiB on up to 8 lines.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-_BLOCK_ROWS = 1 << 16
+_BLOCK_ROWS = 256  # a row is found by adding up its block's gaps
+_BATCH_ROWS = 16 * _BLOCK_ROWS  # hashed while they are still in the cache
 
 Int64Array = npt.NDArray[np.int64]
+UInt8Array = npt.NDArray[np.uint8]
 UInt32Array = npt.NDArray[np.uint32]
+UInt64Array = npt.NDArray[np.uint64]
 
 
 class ScanProblem(Exception):
@@ -53,46 +58,32 @@ class Grammar:
 
 
 class RowIndex:
-    """Lines and byte offsets of the rows of a text, found by one scan.
+    """Lines, byte offsets and hashes of the rows of a text, found by one scan.
 
     Attributes
     ----------
     n_rows : int
+    hashes : uint64 array, shape (n_rows,)
+        XXH64, seed 0, of each row's bytes without its line end.
     longest : int
         Bytes of the longest row, line end included.
     end, end_line : int
         Offset and line after the last row that was scanned.
     """
 
-    __slots__ = (
-        "_block_lines",
-        "_block_offsets",
-        "_block_rows",
-        "_lines",
-        "_starts",
-        "end",
-        "end_line",
-        "longest",
-        "n_rows",
-    )
+    __slots__ = ("_blocks", "_packed", "end", "end_line", "hashes", "longest", "n_rows")
 
-    def __init__(self, blocks: list[_Block], longest: int, end: int, end_line: int) -> None:
-        counts = np.array([block.starts.size for block in blocks], np.int64)
-        self.n_rows = int(counts.sum())
+    def __init__(self, batches: list[_Batch], longest: int, end: int, end_line: int) -> None:
         self.longest, self.end, self.end_line = longest, end, end_line
-        self._block_rows: Int64Array = np.cumsum(counts) - counts
-        self._block_offsets: Int64Array = np.array([block.offset for block in blocks], np.int64)
-        self._block_lines: Int64Array = np.array([block.line for block in blocks], np.int64)
-        self._starts: UInt32Array = _joined([block.starts for block in blocks])
-        self._lines: UInt32Array | None = None
-        if any(block.lines is not None for block in blocks):
-            self._lines = _joined([block.explicit_lines() for block in blocks])
+        self.hashes: UInt64Array = _joined([batch.hashes for batch in batches], np.uint64)
+        self.n_rows = self.hashes.size
+        self._packed: UInt8Array = _joined([batch.packed for batch in batches], np.uint8)
+        self._blocks = _joined_blocks(batches)
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory that the index takes."""
-        per_row = self._starts.nbytes + (0 if self._lines is None else self._lines.nbytes)
-        return per_row + 3 * self._block_rows.nbytes
+        return self.hashes.nbytes + self._packed.nbytes + self._blocks.nbytes
 
     def locate(self, rows: npt.ArrayLike) -> tuple[Int64Array, Int64Array]:
         """1-based physical line and byte offset at which each of `rows` begins.
@@ -102,30 +93,61 @@ class RowIndex:
         rows : array_like of int
             Row numbers in [0, n_rows); the caller has checked them.
         """
-        rows = np.asarray(rows, np.int64)
-        block = np.searchsorted(self._block_rows, rows, side="right") - 1
-        offsets = self._block_offsets[block] + self._starts[rows]
-        steps = rows - self._block_rows[block] if self._lines is None else self._lines[rows]
-        return self._block_lines[block] + steps, offsets
+        from numba_kernels.row_gaps import find_rows
+
+        rows = np.ascontiguousarray(rows, np.int64)
+        lines, offsets = np.empty(rows.size, np.int64), np.empty(rows.size, np.int64)
+        find_rows(rows, self._packed, self._blocks, lines, offsets)
+        return lines, offsets
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    """Rows in a stretch of the text; `lines` is None where each row is one line."""
+class _Batch:
+    """Some successive rows: their hashes and what `numba_kernels.row_gaps` made of their starts."""
 
-    offset: int
-    line: int
-    starts: UInt32Array
-    lines: UInt32Array | None
-
-    def explicit_lines(self) -> UInt32Array:
-        if self.lines is not None:
-            return self.lines
-        return np.arange(self.starts.size, dtype=np.uint32)
+    hashes: UInt64Array
+    packed: UInt8Array
+    blocks: Int64Array
 
 
-def _joined(parts: list[UInt32Array]) -> UInt32Array:
-    return np.concatenate(parts) if parts else np.empty(0, np.uint32)
+def _batch(
+    data: UInt8Array,
+    offset: int,
+    line: int,
+    starts: UInt32Array,
+    lines: UInt32Array,
+    lengths: UInt32Array,
+) -> _Batch:
+    """Hash and pack rows whose starts and lines count from `offset` and `line`."""
+    from numba_kernels import row_gaps
+    from numba_kernels.row_hashes import hash_spans
+
+    hashes = np.empty(starts.size, np.uint64)
+    hash_spans(data, starts, lengths, offset, hashes)
+    packed = np.empty(row_gaps.BYTES_PER_ROW * starts.size, np.uint8)
+    blocks = np.empty((-(-starts.size // _BLOCK_ROWS), len(row_gaps.FIELDS)), np.int64)
+    used = row_gaps.pack_rows(starts, lines, _BLOCK_ROWS, packed, blocks)
+    blocks[:, row_gaps.OFFSET] += offset
+    blocks[:, row_gaps.LINE] += line
+    return _Batch(hashes, packed[:used].copy(), blocks)
+
+
+def _joined(parts: list[npt.NDArray[Any]], dtype: type) -> npt.NDArray[Any]:
+    return np.concatenate(parts) if parts else np.empty(0, dtype)
+
+
+def _joined_blocks(batches: list[_Batch]) -> Int64Array:
+    """Put the descriptions of all blocks together, counted from the first batch on."""
+    from numba_kernels import row_gaps
+
+    row = place = 0
+    for batch in batches:
+        batch.blocks[:, row_gaps.ROW] += row
+        batch.blocks[:, row_gaps.PLACE] += place
+        row, place = row + batch.hashes.size, place + batch.packed.size
+    if not batches:
+        return np.empty((0, len(row_gaps.FIELDS)), np.int64)
+    return np.concatenate([batch.blocks for batch in batches])
 
 
 def scan_rows(
@@ -154,12 +176,12 @@ def scan_rows(
     """
     from numba_kernels import lines as kernel
 
-    room = _BLOCK_ROWS if limit is None else limit
-    starts, lines = np.empty(room, np.uint32), np.empty(room, np.uint32)
-    in_step = np.arange(room, dtype=np.uint32)
-    blocks: list[_Block] = []
+    room = _BATCH_ROWS if limit is None else min(limit, _BATCH_ROWS)
+    starts, lines, lengths = (np.empty(room, np.uint32) for _ in range(3))
+    batches: list[_Batch] = []
     longest = found = 0
     while position < data.size and (limit is None or found < limit):
+        wanted = room if limit is None else min(room, limit - found)
         count, position, line, offset, first_line, length, status = kernel.scan_records(
             data,
             position,
@@ -167,19 +189,19 @@ def scan_rows(
             grammar.delimiter,
             grammar.quote,
             grammar.skip_space,
-            starts,
-            lines,
+            starts[:wanted],
+            lines[:wanted],
+            lengths[:wanted],
         )
         if status != kernel.COMPLETE:
             record = offset + int(starts[count - 1])
             nul = status == kernel.NUL_BYTE
             raise ScanProblem(nul=nul, offset=position, line=line, record=record)
         if count:
-            regular = np.array_equal(lines[:count], in_step[:count])
-            own_lines = None if regular else lines[:count].copy()
-            blocks.append(_Block(offset, first_line, starts[:count].copy(), own_lines))
+            found_now = starts[:count], lines[:count], lengths[:count]
+            batches.append(_batch(data, offset, first_line, *found_now))
         longest, found = max(longest, length), found + count
-    return RowIndex(blocks, longest, position, line)
+    return RowIndex(batches, longest, position, line)
 
 
 def squeezed(text: npt.NDArray[np.uint8], grammar: Grammar) -> npt.NDArray[np.uint8]:
