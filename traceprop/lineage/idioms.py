@@ -68,7 +68,9 @@ _QUIET_NAMES: Final = frozenset(
     {
         "astype", "flatten", "view", "overwrite", "source", "constant",
         "row_numbers", "column", "column_of_codes", "column_of_parts", "rows_of_rows", "recode",
-        "all_missing", "text_of_codes", "to_tensor",
+        "all_missing", "text_of_codes", "to_tensor", "group_key", "group_size", "group_count",
+        "group_sum", "group_mean", "group_min", "group_max", "group_std", "group_var",
+        "group_nunique", "group_first", "group_last",
     }
 )  # fmt: skip
 _REDUCED: Final[dict[Any, Any]] = {np.minimum: np.min, np.maximum: np.max, np.add: np.sum}

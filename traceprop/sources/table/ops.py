@@ -71,6 +71,11 @@ def _gather_codes(column: npt.NDArray[np.int32], rows: Array) -> Array:
     return _fixed(np.where(rows < 0, np.int32(-1), column[rows] if len(column) else np.int32(-1)))
 
 
+def gathered(column: Array, rows: Array, codes: bool = False) -> Array:
+    """Return some rows of a plain column, of numbers or of codes, missing where a row is -1."""
+    return _gather_codes(column, rows) if codes else _gather(column, rows)
+
+
 def _gather_rows(rows: Array, chosen: Array) -> Array:
     """Choose among chosen rows."""
     found = rows[chosen] if len(rows) else np.zeros(len(chosen), rows.dtype)
@@ -146,7 +151,7 @@ def _rows_gathered(node: Node) -> Edges:
     _TEXT, _RECODE, _ALL_MISSING, _ONE_HOT, _TO_TENSOR,
     family="sources",
 )  # fmt: skip
-def _rows_stay(node: Node) -> Edges:
+def rows_stay(node: Node) -> Edges:
     """Row i of the result is made of row i of every column."""
     return [Edge(i, Identity(node.n_rows)) for i in range(len(node.inputs))]
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from traceprop.lineage.tensor import values
 from traceprop.sources.table import ops
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from traceprop.lineage import ProvenanceTensor
 
 
@@ -51,8 +52,12 @@ class Stored(NamedTuple):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype of the values, or codes, that are kept."""
-        return self.base.node.dtype
+        """The dtype of the values, or codes, that the table has."""
+        dtype = self.base.node.dtype
+        if dtype.kind in "biu" and not self.is_text and self.rows is not None:
+            absent = values(self.rows) < 0
+            return np.dtype(np.float64) if absent.any() else dtype
+        return dtype
 
 
 Columns = Mapping[str, Stored]

@@ -15,7 +15,11 @@ from traceprop.errors import RowError, SourceError
 from traceprop.sources.columns import Column
 from traceprop.sources.table.base import ColumnStore, as_names
 from traceprop.sources.table.concat import concat_columns
-from traceprop.sources.table.stored import Columns, Stored, pick_rows
+from traceprop.sources.table.derive import as_column, filled
+from traceprop.sources.table.group_by import Aggregate, group_columns
+from traceprop.sources.table.join import HOW, join_columns
+from traceprop.sources.table.sort import sorted_rows
+from traceprop.sources.table.stored import Columns, Stored, pick_rows, select_rows
 
 if TYPE_CHECKING:
     from traceprop.lineage import Source
@@ -114,6 +118,47 @@ class Table(ColumnStore):
             )
         return type(self)(renamed, len(self))
 
+    def with_column(self, name: str, data: Any, *, check: bool = True) -> Self:
+        """Return the table with one more column, or with one of its columns replaced.
+
+        Parameters
+        ----------
+        name : str
+        data : ProvenanceTensor or array_like, shape (n,)
+            A tensor keeps its lineage; plain data is a source of its own, called `name`.
+        check : bool
+            Refuse a tensor whose row i is of another row of a source than the table's row i, as
+            one computed before a sort is. Leave it out for columns that are meant to be shifted.
+
+        Raises
+        ------
+        DataError
+            Where it hasn't one value for each row, or is of other rows than the table.
+
+        Examples
+        --------
+        >>> table.with_column("share", table["paid"] / table["amount"])  # doctest: +SKIP
+        """
+        column = as_column(name, data, self._columns, len(self), check)
+        return type(self)({**self._columns, name: column}, len(self))
+
+    def fill(self, column: str, value: Any) -> Self:
+        """Return the table with a value where a column misses one.
+
+        Parameters
+        ----------
+        column : str
+        value : number, date or str
+            A tracked one, as ``np.nanmedian(table["age"])``, is a statistic of the rows it fills.
+
+        Raises
+        ------
+        SourceError
+            Where there is no such column, or the value is of another kind.
+        """
+        changed = filled(column, self._column(column), value)
+        return type(self)({**self._columns, column: changed}, len(self))
+
     def filter(self, mask: Any) -> Self:
         """Return the rows where a boolean mask, tracked or plain, is True.
 
@@ -139,6 +184,110 @@ class Table(ColumnStore):
     def head(self, n: int = 5) -> Self:
         """Return the first rows."""
         return self._pick(slice(max(n, 0)))
+
+    def sort(self, by: str | Sequence[str], descending: bool | Sequence[bool] = False) -> Self:
+        """Sort rows by one or several columns, the first one first.
+
+        Parameters
+        ----------
+        by : str or sequence of str
+            Text sorts by its characters.
+        descending : bool or sequence of bool
+            For all columns, or one for each.
+
+        Notes
+        -----
+        Rows that are equal keep their order; missing values come last either way. Every row's
+        place is decided by the keys of all: they are its `control` dependencies.
+        """
+        names = as_names(by)
+        falls = [descending] * len(names) if isinstance(descending, bool) else list(descending)
+        if not names or len(falls) != len(names):
+            raise SourceError(f"sort is given {len(names)} columns and {len(falls)} directions")
+        rows = sorted_rows([self._column(name) for name in names], falls)
+        return self._of(select_rows(self._columns, rows))
+
+    def join(
+        self,
+        other: Table,
+        on: str | Sequence[str] | Mapping[str, str],
+        how: str = "inner",
+        suffixes: tuple[str, str] = ("", "_right"),
+    ) -> Self:
+        """Join rows of two tables whose keys are equal.
+
+        Parameters
+        ----------
+        other : Table
+            The right table.
+        on : str, sequence of str, or mapping of str to str
+            Key columns of both, or left name → right name. The result has the left ones.
+        how : {"inner", "left"}
+            Leave out left rows without a match, or keep them with missing values.
+        suffixes : tuple of str
+            What is put behind other names that both tables have, on the left and on the right.
+
+        Returns
+        -------
+        Table
+            In the order of the left rows, and for each in that of the right; keys that occur
+            several times give every pair. A missing key matches nothing. Its rows depend on the
+            rows of both tables that are in them, and, as `control`, on the keys of all.
+
+        Raises
+        ------
+        SourceError
+            Where a key is lacking or of different kinds, or two columns would have one name.
+
+        Examples
+        --------
+        >>> loans.join(people, on="person", how="left")  # doctest: +SKIP
+        """
+        names = dict(on) if isinstance(on, Mapping) else {name: name for name in as_names(on)}
+        if not names:
+            raise SourceError("join is given no key; name one with on=")
+        if how not in HOW:
+            raise SourceError(f"how={how!r} is no way to join; take one of {', '.join(HOW)}")
+        for left, right in names.items():
+            self._column(left)
+            other._column(right)
+        return self._of(join_columns(self._columns, other._columns, names, how, suffixes))
+
+    def group_by(self, by: str | Sequence[str], **aggregates: Aggregate) -> Self:
+        """Take aggregates of columns over the rows of equal keys.
+
+        Parameters
+        ----------
+        by : str or sequence of str
+            Key columns: text, numbers or dates.
+        **aggregates : (str, str) or "count"
+            New column = (column, aggregate), with one of count, sum, mean, min, max, std, var,
+            first, last, nunique; ``"count"`` alone counts the rows of a group.
+
+        Returns
+        -------
+        Table
+            A row for each group, in the order of the keys; rows that miss a key are a group, the
+            last. Missing values don't enter; std and var are the sample's, divided by n - 1. Each
+            row depends on the rows of its group, and, as `control`, on the keys of all.
+
+        Raises
+        ------
+        SourceError
+            Where a column or aggregate isn't known, or two columns would have one name.
+        DataError
+            Where the aggregate can't be taken of such a column.
+
+        Examples
+        --------
+        >>> table.group_by("purpose", n="count", mean=("amount", "mean"))  # doctest: +SKIP
+        """
+        names = as_names(by)
+        if not names:
+            raise SourceError("group_by is given no key column")
+        for name in (*names, *(each[0] for each in aggregates.values() if each != "count")):
+            self._column(name)
+        return self._of(group_columns(self._columns, names, aggregates))
 
     @classmethod
     def concat(cls, tables: Sequence[Table]) -> Self:
@@ -186,9 +335,9 @@ class Table(ColumnStore):
         return self._of(columns)
 
     def _of(self, columns: Columns) -> Self:
-        """Return a table of columns that share a selection of rows."""
-        rows = next(iter(columns.values())).rows
-        return type(self)(columns, len(self) if rows is None else len(rows))
+        """Return a table of columns of one length."""
+        first = next(iter(columns.values()))
+        return type(self)(columns, len(first.base if first.rows is None else first.rows))
 
 
 def _is_mask(key: Any) -> bool:
