@@ -31,6 +31,7 @@ _LANES = (  # what the four lanes begin with
     np.uint64(0),
     np.uint64(0x61C8864E7A143579),  # -P1
 )
+_NAN = np.uint64(0x7FF8000000000000)
 _CHUNK = 512  # rows whose lanes stay in the nearest cache
 
 
@@ -175,3 +176,11 @@ def hash_words(words: NDArray[np.uint64], out: NDArray[np.uint64]) -> None:
                 values[i] = _with_word(values[i], column[i])
         for i in range(n):
             values[i] = _avalanche(values[i])
+
+
+@njit(cache=True, nogil=True)
+def float_words(values: NDArray[np.float64], out: NDArray[np.uint64]) -> None:
+    """Write the bits of each number into `out`; every NaN as the one quiet NaN without payload."""
+    bits = values.view(np.uint64)
+    for i in range(values.size):
+        out[i] = bits[i] if values[i] == values[i] else _NAN

@@ -1,9 +1,13 @@
-"""XXH64 in plain Python, after its specification (xxHash, doc/xxhash_spec.md); rows of words."""
+"""XXH64 in plain Python, after its specification (xxHash, doc/xxhash_spec.md), and typed rows."""
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import math
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 P1, P2, P3 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
 P4, P5 = 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
@@ -51,3 +55,37 @@ def xxh64(message: bytes, seed: int = 0) -> int:
 def hash_of_words(words: Sequence[int]) -> int:
     """The hash of one row of a table of words."""
     return xxh64(struct.pack(f"<{len(words)}Q", *words))
+
+
+EPOCH = datetime.date(1970, 1, 1)
+NULL = xxh64(b"null")
+
+
+def word(value: Any) -> int:
+    """The word of one typed value; times are whole microseconds at least."""
+    if value is None:
+        return NULL
+    if isinstance(value, bool | int):
+        return int(value) & MASK
+    if isinstance(value, float):
+        plain = value if value == value else math.nan
+        return int(struct.unpack("<Q", struct.pack("<d", plain))[0])
+    if isinstance(value, str | decimal.Decimal):
+        return xxh64(str(value).encode())
+    if isinstance(value, bytes):
+        return xxh64(value)
+    if isinstance(value, datetime.datetime):
+        moment = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
+        return word(moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC))
+    if isinstance(value, datetime.date):
+        return (value - EPOCH).days & MASK
+    if isinstance(value, datetime.time):
+        midnight = datetime.datetime.combine(EPOCH, datetime.time())
+        return word(datetime.datetime.combine(EPOCH, value) - midnight)
+    assert isinstance(value, datetime.timedelta)
+    return value // datetime.timedelta(microseconds=1) * 1000 & MASK
+
+
+def hash_of_row(values: Sequence[Any]) -> int:
+    """The hash of one row of typed values."""
+    return hash_of_words([word(value) for value in values])
