@@ -16,6 +16,10 @@ class SourceError(TracepropError):
     """A source can't be read as asked: missing, ragged, empty, not numeric, or changed on disk."""
 
 
+class MissingFileError(SourceError):
+    """A source's file is not where it was."""
+
+
 class RowError(TracepropError):
     """A row was named that the source, or the training data, doesn't have."""
 
@@ -62,6 +66,10 @@ class LineageEscapeWarning(UserWarning):
 
 class StoreWarning(UserWarning):
     """A store answers, but with less than usual: an older commit, or a source changed or gone."""
+
+
+class SourceWarning(UserWarning):
+    """A source was loaded, but its rows can't be named as well as usual: an unordered query."""
 
 
 class CaptureWarning(UserWarning):

@@ -70,11 +70,27 @@ def save_lineage(path: str | os.PathLike[str], *tensors: Tracked | LineageGraph)
         "format": FORMAT,
         "version": VERSION,
         "numpy": np.__version__,
-        "sources": [source.to_json() for source in sources],
+        "sources": [_described(source, encoder) for source in sources],
         "nodes": records,
         "roots": [number[root] for root in roots],
     }
     _write(Path(path), header, encoder.arrays)
+
+
+def _described(source: Source, encoder: Encoder) -> dict[str, Any]:
+    """Return what is saved of a source; its rows' hashes are one of the file's arrays."""
+    return {**source.to_json(), "row_hashes": encoder.value(source.row_hashes)}
+
+
+def _source(record: dict[str, Any], decoder: Decoder) -> Source:
+    """Make a source again from what `_described` gave."""
+    source = Source.from_json(record)
+    hashes = decoder.value(record["row_hashes"])
+    if hashes is not None:
+        if hashes.dtype != np.uint64 or hashes.shape != (source.n_rows,):
+            raise ValueError("row hashes that don't fit the source")
+        source.row_hashes = hashes
+    return source
 
 
 def _columns(node: Node) -> list[str] | None:
@@ -160,7 +176,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[np.ndarray[Any, Any]]]:
 
 def _nodes(header: dict[str, Any], decoder: Decoder) -> tuple[Node, ...]:
     """Make the nodes of a header again and return the roots."""
-    sources = [Source.from_json(each) for each in header["sources"]]
+    sources = [_source(each, decoder) for each in header["sources"]]
     nodes: list[Node] = []
     for record in header["nodes"]:
         op = decoder.operation(record["op"])

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from traceprop.errors import RowError, SourceError
 from traceprop.lineage.rowset import RowSet
+from traceprop.lineage.verdict import RowVerdict
 
 if TYPE_CHECKING:
+    from traceprop.lineage.cells.selected import Column, SourceCells
     from traceprop.lineage.core import Tracked
 
 
@@ -40,13 +42,19 @@ class Source:
     n_rows : int
         Number of data rows; row numbers are 0-based, as pandas would count them.
 
+    Attributes
+    ----------
+    row_hashes : uint64 array, shape (n_rows,), or None
+        A hash of each row as it was loaded, where its kind has one: what `verify` compares with. A
+        saved lineage keeps it.
+
     Notes
     -----
     A source equals another one of the same `uri` and digest, and any of the strings `uri`, `path`
     and `name`. It hashes like its `uri`.
     """
 
-    __slots__ = ("_sha256", "columns", "n_rows", "name", "path", "uri")
+    __slots__ = ("_sha256", "columns", "n_rows", "name", "path", "row_hashes", "uri")
 
     kind: ClassVar[str] = "unknown"
     _kinds: ClassVar[dict[str, type[Source]]] = {}
@@ -72,6 +80,7 @@ class Source:
         self._sha256 = sha256
         self.columns = tuple(columns)
         self.n_rows = n_rows
+        self.row_hashes: NDArray[np.uint64] | None = None
 
     @property
     def sha256(self) -> str:
@@ -82,6 +91,17 @@ class Source:
         """Physical line (from 1) and byte offset of each data row; None if this kind has none."""
         return None
 
+    def place(self, row: int) -> str | None:
+        """Say for people where a data row stands, as ``line 4823``; None if this kind can't."""
+        located = self.locate([row])
+        return None if located is None else f"line {int(located[0][0])}"
+
+    def connect(self, connection: Any) -> None:
+        """Say over which connection a query's rows are read again."""
+        raise SourceError(
+            f"{self.name} is no query, so it takes no connection; put its file where it was"
+        )
+
     def read(self) -> NDArray[Any]:
         """Read all rows again, for replay.
 
@@ -91,6 +111,21 @@ class Source:
             When this kind can't be read again, or the bytes are no longer the same.
         """
         raise SourceError(f"{self.name} ({self.kind}) can't be read again: load it as a file.")
+
+    def verify(self, rows: Iterable[int]) -> list[RowVerdict]:
+        """Open the source again and say of each row what became of it; `Trace.verify` asks.
+
+        Parameters
+        ----------
+        rows : iterable of int
+
+        Raises
+        ------
+        RowError
+            When a row is not one of this source's.
+        """
+        why = f"a source of kind {self.kind} can't be opened again"
+        return [RowVerdict(self, row, "unknown", note=why) for row in self.check_rows(rows)]
 
     def check_rows(self, rows: Iterable[int]) -> RowSet:
         """Return `rows` as a set.
@@ -121,6 +156,39 @@ class Source:
         row 2406
         """
         return SourceRows(self, self.check_rows(rows))
+
+    def cells(
+        self,
+        rows: Iterable[int] | None = None,
+        columns: Column | Iterable[Column] | None = None,
+    ) -> SourceCells:
+        """Name some cells of this source, to ask what came of them.
+
+        Parameters
+        ----------
+        rows : iterable of int, optional
+            Default: all rows.
+        columns : str, int or a list of them, optional
+            Names or numbers; where a row has several axes, a tuple is a position in it. Default:
+            all columns.
+
+        Raises
+        ------
+        RowError, LineageError
+            When there is no such row or column.
+
+        Examples
+        --------
+        >>> X = traceprop.array([[1.0, 2.0], [3.0, 4.0]], name="table", columns=("age", "debt"))
+        >>> table = X.ancestors().leaves[0]
+        >>> table.cells([1], "debt").descendants(X * 2)
+        row 1, column debt
+        >>> table.cells(columns="age").descendants(X - X.mean(axis=0))
+        rows 0-1, column age
+        """
+        from traceprop.lineage.cells.selected import SourceCells
+
+        return SourceCells.of(self, rows, columns)
 
     def to_json(self) -> dict[str, Any]:
         """Return what a saved lineage keeps; `from_json` takes it back."""

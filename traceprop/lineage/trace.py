@@ -13,6 +13,7 @@ from traceprop.errors import SourceError
 from traceprop.lineage.query import SourceMap
 from traceprop.lineage.rowset import RowSet
 from traceprop.lineage.source import Source
+from traceprop.lineage.verdict import Verification
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,23 @@ class Trace:
         """Name the file and its row: `credit_scores.csv row 4821`."""
         return "; ".join(f"{source} {rows!r}" for source, rows in self.rows.items()) or _NOWHERE
 
+    def verify(self) -> Verification:
+        """Open the sources again and say of each row whether it is still what was loaded.
+
+        Returns
+        -------
+        Verification
+            A verdict a row: the file has the same bytes; the file changed, but this row is the
+            same, and where it stands now; this row changed; this row is gone.
+
+        Examples
+        --------
+        >>> print(X_filt[17].trace().verify())  # doctest: +SKIP
+        credit_scores.csv row 4821: the file has the same bytes
+        """
+        found = (source.verify(rows) for source, rows in self.rows.items())
+        return Verification(verdict for verdicts in found for verdict in verdicts)
+
     def __str__(self) -> str:
         places = "; ".join(_place(source, rows) for source, rows in self.rows.items())
         return " · ".join(part for part in (places or _NOWHERE, " → ".join(self.steps)) if part)
@@ -55,7 +73,7 @@ def _place(source: Source, rows: RowSet) -> str:
     if len(rows) != 1:
         return text
     try:
-        located = source.locate(list(rows))
+        place = source.place(next(iter(rows)))
     except SourceError as lost:
         return f"{text} ({lost})"
-    return text if located is None else f"{text} (line {int(located[0][0])})"
+    return text if place is None else f"{text} ({place})"

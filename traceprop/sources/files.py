@@ -19,7 +19,7 @@ from io import FileIO
 import numpy as np
 import numpy.typing as npt
 
-from traceprop.errors import SourceError
+from traceprop.errors import MissingFileError, SourceError
 
 _CHUNK = 1 << 22
 _SETTLED_AFTER_NS = 2_000_000_000
@@ -119,6 +119,8 @@ def opened(path: str, name: str) -> Iterator[FileIO]:
         with open(path, "rb", buffering=0) as file:
             yield file
     except FileNotFoundError:
-        raise SourceError(f"{name} does not exist (looked for {path}); check the path") from None
+        raise MissingFileError(
+            f"{name} does not exist (looked for {path}); check the path"
+        ) from None
     except OSError as error:
         raise SourceError(f"{name} can't be read: {error.strerror}; check {path}") from error

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from traceprop.errors import MissingExtraError, SourceError
+from traceprop.errors import MissingExtraError, MissingFileError, SourceError
 from traceprop.lazy import needing_extras
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)")
@@ -131,7 +131,7 @@ def refusals(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise SourceError(f"{name} does not exist; check the URL") from None
+        raise MissingFileError(f"{name} does not exist; check the URL") from None
     except IsADirectoryError:
         raise SourceError(f"{name} is a folder, not a file; name the file inside it") from None
     except OSError as error:
