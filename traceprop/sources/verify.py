@@ -32,11 +32,15 @@ class Present:
         A hash per row.
     lines : callable, optional
         The physical line, from 1, of each of some rows, for files that have lines.
+    at : int64 array, optional
+        Where each of the wanted rows is now, -1 for nowhere, for sources whose rows have keys; by
+        default they are found by their hashes.
     """
 
     sha256: str
     hashes: npt.NDArray[np.uint64]
     lines: Callable[[Rows], Rows] | None = None
+    at: Rows | None = None
 
 
 def verify_rows(
@@ -71,7 +75,11 @@ def verify_rows(
         note = "the file changed, and no hash of its rows was kept"
         return [RowVerdict(source, int(row), "unknown", note=note) for row in wanted]
     else:
-        now, states = _fates(source.row_hashes, present.hashes, wanted)
+        old = source.row_hashes
+        if present.at is None:
+            now, states = _fates(old, present.hashes, wanted)
+        else:
+            now, states = present.at, _states(old[wanted], present.hashes, present.at)
     lines = np.zeros(now.size, np.int64)
     if present.lines is not None:
         lines[now >= 0] = present.lines(now[now >= 0])
@@ -81,6 +89,17 @@ def verify_rows(
             wanted.tolist(), states.tolist(), now.tolist(), lines.tolist(), strict=True
         )
     ]
+
+
+def _states(
+    old: npt.NDArray[np.uint64], new: npt.NDArray[np.uint64], now: Rows
+) -> npt.NDArray[np.object_]:
+    """Return the states of rows with the hashes `old` that a key finds at `now`, -1 for nowhere."""
+    states = np.full(now.size, "gone", object)
+    there = np.flatnonzero(now >= 0)
+    same = new[now[there]] == old[there]
+    states[there] = np.where(same, "same row", "changed")
+    return states
 
 
 def _fates(

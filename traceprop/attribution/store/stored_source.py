@@ -57,6 +57,14 @@ class StoredSource(Source):
         wanted = np.fromiter(rows, np.int64)
         return self._rows.located(wanted) or self._original.locate(wanted)
 
+    def place(self, row: int) -> str | None:
+        """Say where a row stands: its line, or what its own kind says."""
+        return super().place(row) or self._original.place(row)
+
+    def connect(self, connection: Any) -> None:
+        """Say over which connection a query's rows are read again."""
+        self._original.connect(connection)
+
     def read(self) -> NDArray[Any]:
         """Read the file again; `SourceError` where it is gone or changed."""
         return self._original.read()
