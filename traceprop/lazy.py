@@ -13,7 +13,13 @@ from typing import Any
 
 from traceprop.errors import MissingExtraError
 
-_EXTRA_OF = {"torch": "torch", "sklearn": "sklearn", "fsspec": "remote"}
+_EXTRA_OF = {
+    "torch": "torch",
+    "sklearn": "sklearn",
+    "fsspec": "remote",
+    "pandas": "dataframes",
+    "polars": "dataframes",
+}
 
 
 @contextmanager

@@ -63,8 +63,10 @@ def strict(on: bool = True) -> Iterator[None]:
         _strict.reset(token)
 
 
-def escape(tensor: Tracked, door: str) -> None:
-    """Record that the values of `tensor` leave through `door`.
+def escape(
+    tensor: Tracked, door: str, then: str = "what is made from them has no sources"
+) -> None:
+    """Record that the values of `tensor` leave through `door`; `then` says what that means.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def escape(tensor: Tracked, door: str) -> None:
     if site not in _warned:
         _warned.add(site)
         warnings.warn(
-            f"{door}: the values leave the lineage here; what is made from them has no sources. "
+            f"{door}: the values leave the lineage here; {then}. "
             "To take them knowingly use traceprop.lineage.values(X).",
             LineageEscapeWarning,
             stacklevel=depth,

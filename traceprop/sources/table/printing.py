@@ -26,12 +26,7 @@ _MISSING: Final = "–"
 
 def text(table: ColumnStore) -> str:
     """Say what the table is, then show its first rows with their sources."""
-    kinds = (
-        f"{name}: {len(column.categories)} categories"
-        if column.categories is not None
-        else f"{name}: {column.dtype}"
-        for name, column in table._columns.items()
-    )
+    kinds = (f"{name}: {_kind(column)}" for name, column in table._columns.items())
     rows = "1 row" if len(table) == 1 else f"{len(table)} rows"
     title = f"Table of {table._name()}, {rows} ({', '.join(kinds)})"
     header, *lines = _grid(table)
@@ -41,6 +36,12 @@ def text(table: ColumnStore) -> str:
         for line in (header, *lines)
     ]
     return "\n".join([title, *shown, *_left_out(table)])
+
+
+def _kind(column: Stored) -> str:
+    if column.categories is None:
+        return str(column.dtype)
+    return "1 category" if len(column.categories) == 1 else f"{len(column.categories)} categories"
 
 
 def html(table: ColumnStore) -> str:

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traceprop.errors import RowError, SourceError
 from traceprop.sources.columns import Column
-from traceprop.sources.table.base import ColumnStore, as_names
+from traceprop.sources.table.base import as_names
 from traceprop.sources.table.concat import concat_columns
 from traceprop.sources.table.derive import as_column, filled
+from traceprop.sources.table.exchange import Exchange
 from traceprop.sources.table.group_by import Aggregate, group_columns
 from traceprop.sources.table.join import HOW, join_columns
 from traceprop.sources.table.sort import sorted_rows
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from traceprop.lineage import Source
 
 
-class Table(ColumnStore):
+class Table(Exchange):
     """Named columns that share their rows. `read_csv` makes it.
 
     Attributes
@@ -54,17 +56,22 @@ class Table(ColumnStore):
         self._n_rows = n_rows
 
     @classmethod
-    def from_columns(cls, source: Source, columns: Mapping[str, Column]) -> Self:
-        """Make a table of all rows of a source; its columns' arrays are taken over."""
+    def from_columns(
+        cls,
+        source: Source,
+        columns: Mapping[str, Column],
+        rows: NDArray[np.integer[Any]] | None = None,
+    ) -> Self:
+        """Make a table of a source's rows, all or `rows`; the columns' arrays are taken over."""
         from traceprop.lineage import from_source
 
         stored = {}
         for name, column in columns.items():
             column.values.flags.writeable = False
             gaps = column.categories is not None and column.values.min(initial=0) < 0
-            base = from_source(column.values, source, columns=(name,))
+            base = from_source(column.values, source, columns=(name,), rows=rows)
             stored[name] = Stored(base, None, column.categories, bool(gaps))
-        return cls(stored, source.n_rows)
+        return cls(stored, source.n_rows if rows is None else len(rows))
 
     def __getitem__(self, key: Any) -> Any:
         """Return a column, some columns, or some rows.
