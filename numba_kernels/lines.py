@@ -2,8 +2,9 @@
 
 The scan follows the reading of pyarrow.csv and Python's csv module: a quote opens a quoted field
 only where a field begins, a doubled quote inside one is a quote, everything after the closing quote
-is plain again; LF, CR LF and a lone CR end a record; empty lines are no records. It promises the
-byte offset and the physical 1-based line of every record, also after quoted newlines.
+is plain again; LF, CR LF and a lone CR end a record; empty lines are no records, nor are lines that
+begin with the comment byte, where there is one. It promises the byte offset and the physical
+1-based line of every record, also after quoted newlines.
 
 Line ends, NUL and the usual quotes are among the lowest bytes, so a word of eight bytes that all
 lie above them is passed over by one arithmetic test ("determine if a word has a byte less than n",
@@ -40,6 +41,27 @@ def _after_spaces(data, i):
 
 
 @njit(cache=True, nogil=True)
+def _line_end(data, i):
+    """First position from i on that holds a line end; data.size where there is none."""
+    while i < data.size and data[i] != _LF and data[i] != _CR:
+        i += 1
+    return i
+
+
+@njit(cache=True, nogil=True)
+def after_lines(data, count):
+    """Return the position after the first `count` lines, and how many there were of them."""
+    position, lines = 0, 0
+    while lines < count:
+        i = _line_end(data, position)
+        if i == data.size:
+            break
+        position = _after_line_end(data, i)
+        lines += 1
+    return position, lines
+
+
+@njit(cache=True, nogil=True)
 def _begins_after_spaces(data, record, i, delimiter):
     """Whether only spaces lie between i and the beginning of a field, outside of quotes."""
     while i > record and data[i - 1] == _SPACE:
@@ -48,7 +70,9 @@ def _begins_after_spaces(data, record, i, delimiter):
 
 
 @njit(cache=True, nogil=True)
-def scan_records(data, position, line, delimiter, quote, skip_space, starts, lines, lengths):
+def scan_records(
+    data, position, line, delimiter, quote, skip_space, comment, starts, lines, lengths
+):
     """Find the next records of a delimited text, as many as the output has room for.
 
     Parameters
@@ -61,6 +85,8 @@ def scan_records(data, position, line, delimiter, quote, skip_space, starts, lin
         One byte each.
     skip_space : bool
         Whether spaces where a field begins don't belong to it.
+    comment : int
+        Lines that begin with this byte are no records; 0 for none.
     starts, lines : uint32 arrays of one length
         Receive offset and line of each record, less those of the first record found here. A record
         that begins 4 GiB or more after the first is left for the next call.
@@ -95,6 +121,13 @@ def scan_records(data, position, line, delimiter, quote, skip_space, starts, lin
         if data[i] in (_LF, _CR):
             position = _after_line_end(data, i)
             line += 1
+            continue
+        if comment and data[i] == comment:
+            i = _line_end(data, i)
+            if i < n:
+                i = _after_line_end(data, i)
+                line += 1
+            position = i
             continue
         if count == 0:
             first, first_line = position, line
@@ -191,29 +224,35 @@ def first_ragged(data, position, delimiter, quote, expected):
 
 
 @njit(cache=True, nogil=True)
-def squeeze_spaces(data, delimiter, quote, out):
-    """Copy the text without the spaces that stand where a field begins; returns the bytes written.
+def tidy(data, delimiter, quote, skip_space, comment, out):
+    """Copy the text without what `scan_records` passes over; returns the bytes written.
 
-    Where the delimiter is a space, spaces at the end of a line go too, so that one space is left
-    between two fields and none elsewhere. Spaces inside quotes stay. `out` is a uint8 array at
-    least as long as `data`.
+    With `skip_space`, the spaces that stand where a field begins go; where the delimiter is itself
+    a space, those at the end of a line go too, so that one space is left between two fields and
+    none elsewhere. Spaces inside quotes stay. Of lines that begin with the byte `comment` (0: none)
+    the line ends are left. `out` is a uint8 array at least as long as `data`.
     """
     n = data.size
     written, i = 0, 0
-    quoted, begins = False, True
+    quoted, begins, begins_line = False, True, True
     while i < n:
         byte = data[i]
         i += 1
         if quoted:
             quoted = byte != quote  # the second of two doubled quotes begins the field's rest anew
             begins = not quoted and i < n and data[i] == quote
-        elif begins and byte == _SPACE:
+        elif begins and skip_space and byte == _SPACE:
+            continue
+        elif begins_line and comment and byte == comment:
+            i = _line_end(data, i)
             continue
         elif begins and byte == quote:
             quoted = True
+            begins_line = False
         else:
-            begins = byte in (delimiter, _LF, _CR)
-            if byte == _SPACE and byte == delimiter:
+            begins_line = byte in (_LF, _CR)
+            begins = begins_line or byte == delimiter
+            if skip_space and byte == _SPACE and byte == delimiter:
                 i = _after_spaces(data, i)
                 if i == n or data[i] in (_LF, _CR):
                     continue

@@ -34,9 +34,15 @@ class _State(Enum):
 
 
 def records(
-    data: bytes, delimiter: int = 0x2C, quote: int = 0x22, skip_space: bool = False
+    data: bytes,
+    delimiter: int = 0x2C,
+    quote: int = 0x22,
+    skip_space: bool = False,
+    comment: int = 0,
 ) -> list[Record]:
-    """Every record with its offset, its physical line and its fields; blank lines are none.
+    """Every record with its offset, its physical line and its fields.
+
+    Blank lines are none, nor are lines that begin with `comment`.
 
     With `skip_space`, spaces where a field begins are skipped; where the delimiter is itself a
     space, those at the end of a line separate nothing.
@@ -82,6 +88,10 @@ def records(
             continue
         if state is _State.START_FIELD and skip_space and byte == SPACE:
             i += 1
+            continue
+        if blank and comment and byte == comment:
+            while i < len(data) and data[i] not in (LF, CR):
+                i += 1
             continue
         blank = False
         if byte == delimiter:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import traceprop as tp
@@ -45,8 +46,17 @@ def test_a_mark_that_a_longer_character_may_end_in_is_refused_as_delimiter() -> 
 
 
 def test_a_format_is_saved_and_made_again() -> None:
-    made = CsvFormat.make(", ", False, ["?", "-"], "latin-1")
+    made = CsvFormat.make(
+        delimiter=", ",
+        header=False,
+        missing=["?", "-"],
+        encoding="latin-1",
+        skip_rows=2,
+        comment="#",
+        dtypes={"a": str, 1: np.float32, "d": "datetime64[s]"},
+    )
     assert made.missing == ("", "?", "-")
+    assert made.dtypes == (("a", "str"), (1, "float32"), ("d", "datetime64[s]"))
     assert CsvFormat.from_json(made.to_json()) == made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import numpy as np
 import pytest
@@ -18,11 +19,12 @@ COMMA, SPACE, QUOTE = ord(","), ord(" "), ord('"')
 # Few distinct bytes, so that quotes, delimiters and line ends meet in every way; runs of ordinary
 # bytes, so that the eight-byte steps are taken too.
 _PIECES = st.sampled_from(
-    [b'"', b'""', b",", b"\n", b"\r", b"\r\n", b" ", b"a", b"12.5", b"\xc3\xa9", b"x" * 23]
+    [b'"', b'""', b",", b"\n", b"\r", b"\r\n", b" ", b"a", b"12.5", b"\xc3\xa9", b"x" * 23, b"#"]
 )
 texts = st.lists(_PIECES, max_size=60).map(b"".join)
 switches = st.booleans()
 delimiters = st.sampled_from([COMMA, SPACE])
+comments = st.sampled_from([0, ord("#")])
 
 
 def aligned(data: bytes) -> np.ndarray:
@@ -30,7 +32,7 @@ def aligned(data: bytes) -> np.ndarray:
 
 
 def scan(
-    data: bytes, delimiter: int, skip_space: bool, room: int = 3
+    data: bytes, delimiter: int, skip_space: bool, comment: int = 0, room: int = 3
 ) -> tuple[list[int], list[int], list[int]]:
     """Offsets, lines and lengths of all records, fetched `room` at a time."""
     array = aligned(data)
@@ -39,7 +41,7 @@ def scan(
     position, line = 0, 1
     while position < array.size:
         count, position, line, first, first_line, _, status = lines.scan_records(
-            array, position, line, delimiter, QUOTE, skip_space, *out
+            array, position, line, delimiter, QUOTE, skip_space, comment, *out
         )
         starts += (out[0][:count] + np.int64(first)).tolist()
         line_numbers += (out[1][:count] + np.int64(first_line)).tolist()
@@ -57,22 +59,24 @@ def outcome(function, *arguments):
         return ("unclosed", error.offset, error.line)
 
 
-@given(texts, delimiters, switches)
-@example(b'a,"b\r\nc"\r\n\r\n', COMMA, False)
-@example(b'a"b,"c""d",""\r\r', COMMA, False)
-@example(b'a,"b\nc"', COMMA, False)
-@example(b'a, "b, c"\n  \n"d"  ,"', COMMA, True)
-@example(b'a  "b\nc" \n  \n"d"  "e"', SPACE, True)
-@example(b"", COMMA, False)
+@given(texts, delimiters, switches, comments)
+@example(b'a,"b\r\nc"\r\n\r\n', COMMA, False, 0)
+@example(b'a"b,"c""d",""\r\r', COMMA, False, 0)
+@example(b'a,"b\nc"', COMMA, False, 0)
+@example(b'a, "b, c"\n  \n"d"  ,"', COMMA, True, 0)
+@example(b'a  "b\nc" \n  \n"d"  "e"', SPACE, True, 0)
+@example(b"", COMMA, False, 0)
+@example(b'#"\r\na,"\n#b"\n  #c\n#', COMMA, False, ord("#"))
+@example(b'  # "x\na #b', SPACE, True, ord("#"))
 def test_records_are_those_of_the_naive_states(
-    data: bytes, delimiter: int, skip_space: bool
+    data: bytes, delimiter: int, skip_space: bool, comment: int
 ) -> None:
     def naive() -> tuple[list[int], list[int], list[int]]:
-        found = records(data, delimiter, QUOTE, skip_space)
+        found = records(data, delimiter, QUOTE, skip_space, comment)
         starts, lines = [r.start for r in found], [r.line for r in found]
         return starts, lines, [r.stop - r.start for r in found]
 
-    assert outcome(scan, data, delimiter, skip_space) == outcome(naive)
+    assert outcome(scan, data, delimiter, skip_space, comment) == outcome(naive)
 
 
 @given(texts, switches)
@@ -107,18 +111,33 @@ def test_first_ragged_record(data: bytes, expected: int) -> None:
     assert answer == (wrong[0] if wrong else (-1, expected))
 
 
-@given(texts, delimiters)
-@example(b'a, "b, c", d\n "e""f"  , 2\n', COMMA)
-@example(b'\r \n""', COMMA)
-@example(b'a  "b c" \r\n  \n "d""e"f   g\n h  ', SPACE)
-def test_squeezing_spaces_leaves_the_fields(data: bytes, delimiter: int) -> None:
+@given(texts, delimiters, switches, comments)
+@example(b'a, "b, c", d\n "e""f"  , 2\n', COMMA, True, 0)
+@example(b'\r \n""', COMMA, True, 0)
+@example(b'a  "b c" \r\n  \n "d""e"f   g\n h  ', SPACE, True, 0)
+@example(b'#a"\r\n"b"c,""\r#,"\nd,"\n#"\n', COMMA, False, ord("#"))
+@example(b'  #a"\n b', COMMA, True, ord("#"))
+def test_a_tidied_text_has_the_same_fields(
+    data: bytes, delimiter: int, skip_space: bool, comment: int
+) -> None:
+    skip_space = skip_space or delimiter == SPACE
     out = np.empty(len(data), np.uint8)
-    kept = out[: lines.squeeze_spaces(aligned(data), delimiter, QUOTE, out)].tobytes()
-    before = outcome(records, data, delimiter, QUOTE, True)
+    marks = delimiter, QUOTE, skip_space, comment
+    kept = out[: lines.tidy(aligned(data), *marks, out)].tobytes()
+    before = outcome(records, data, *marks)
     if isinstance(before, tuple):
         return
     after = records(kept, delimiter, QUOTE)
     assert [r.fields for r in after] == [r.fields for r in before]
+
+
+@given(texts, st.integers(0, 9))
+@example(b"a\r\n\rb\n", 3)
+def test_after_lines(data: bytes, count: int) -> None:
+    position, found = lines.after_lines(aligned(data), count)
+    every = re.findall(rb"[^\r\n]*(?:\r\n|\r|\n)", data)
+    assert found == min(count, len(every))
+    assert position == len(b"".join(every[:count]))
 
 
 @given(st.binary(max_size=40), st.integers(0, 40), st.integers(0, 255))
@@ -146,7 +165,7 @@ def test_nul_bytes_are_found_where_they_are(place: int, quoted: bool) -> None:
     data = lead + b"x" * place + b"\0" + b'tail",6\n'
     out = tuple(np.empty(9, np.uint32) for _ in range(3))
     _, position, line, *_, status = lines.scan_records(
-        aligned(data), 0, 1, COMMA, QUOTE, False, *out
+        aligned(data), 0, 1, COMMA, QUOTE, False, 0, *out
     )
     assert (position, line, status) == (len(lead) + place, 3, lines.NUL_BYTE)
 
@@ -156,5 +175,5 @@ def test_a_record_four_gibibytes_away_waits_for_the_next_call(monkeypatch) -> No
     monkeypatch.setattr(lines, "_MAX_UINT32", 10)
     out = tuple(np.empty(9, np.uint32) for _ in range(3))
     data = aligned(b"aaaa\nbbbb\ncccc\ndddd\n")
-    count, position, line, *_ = lines.scan_records.py_func(data, 0, 1, COMMA, QUOTE, False, *out)
+    count, position, line, *_ = lines.scan_records.py_func(data, 0, 1, COMMA, QUOTE, False, 0, *out)
     assert (count, position, line) == (3, 15, 4)

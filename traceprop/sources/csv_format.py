@@ -1,20 +1,27 @@
-"""How a CSV file is to be read: delimiter, header, missing-value markers, encoding.
+"""How a CSV file is to be read: delimiter, header, types, missing-value markers, encoding.
 
-A `CsvFormat` is checked when it is made, can be saved, and is all that is needed besides the file
-to read it the same way again.
+`CsvOptions` are what a user may say; a `CsvFormat` is made of them. It is checked when it is made,
+can be saved, and is all that is needed besides the file to read it the same way again.
 """
 
 from __future__ import annotations
 
 import codecs
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+import numpy.typing as npt
 
 from traceprop.errors import SourceError
+from traceprop.sources.csv_encoding import is_wide
 from traceprop.sources.row_index import Grammar
 
 QUOTE = '"'
+
+_DATES = tuple(f"datetime64[{unit}]" for unit in ("D", "s", "ms", "us", "ns"))
 
 #: Cells that count as missing unless `missing=` says otherwise: those of pyarrow.
 MISSING = (
@@ -38,6 +45,18 @@ MISSING = (
 )
 
 
+class CsvOptions(TypedDict, total=False):
+    """What `load_csv` and `read_csv` may be told of a file; see there."""
+
+    delimiter: str
+    header: bool
+    missing: str | Sequence[str] | None
+    dtypes: Mapping[str | int, npt.DTypeLike] | None
+    encoding: str
+    skip_rows: int
+    comment: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class CsvFormat:
     """The rules by which a CSV file is read.
@@ -53,22 +72,37 @@ class CsvFormat:
     missing : tuple of str
         Cells that mean a missing value.
     encoding : str
-        Python's name of an encoding that extends ASCII.
+        Python's name of an encoding that extends ASCII, or of UTF-16 or UTF-32.
+    skip_rows : int
+        Lines at the top that are passed over unread, whatever they hold.
+    comment : str
+        The character with which lines begin that are passed over; empty for none.
+    dtypes : tuple of (str or int, str)
+        Columns, by name or position, whose type is declared, and its name as `type_name` gives it.
     """
 
     delimiter: str = ","
     header: bool = True
     missing: tuple[str, ...] = MISSING
     encoding: str = "utf-8"
+    skip_rows: int = 0
+    comment: str = ""
+    dtypes: tuple[tuple[str | int, str], ...] = ()
 
     def __post_init__(self) -> None:
         character, rest = self.delimiter[:1], self.delimiter[1:]
-        usable = character.isascii() and character not in ("", "\0", "\n", "\r", QUOTE)
-        if not usable or rest not in ("", " ") or self.delimiter == "  ":
+        if not _is_mark(character) or rest not in ("", " ") or self.delimiter == "  ":
             raise SourceError(
                 f"delimiter {self.delimiter!r} can't be used: give one ASCII character, such as "
                 "',' or ';', or one with a space after it, such as ', '"
             )
+        if self.comment and (not _is_mark(self.comment) or self.comment in (character, " ")):
+            raise SourceError(
+                f"comment {self.comment!r} can't be used: give one ASCII character that is not the "
+                "delimiter, such as '#'"
+            )
+        if self.skip_rows < 0:
+            raise SourceError(f"skip_rows={self.skip_rows} can't be: give 0 or more lines")
         try:
             name = codecs.lookup(self.encoding).name
         except LookupError:
@@ -76,7 +110,7 @@ class CsvFormat:
                 f"encoding {self.encoding!r} is not known; give a name such as 'utf-8', 'latin-1' "
                 "or 'cp1252'"
             ) from None
-        if not _extends_ascii(name, (character, QUOTE)):
+        if not is_wide(name) and not _extends_ascii(name, (character, QUOTE, self.comment)):
             raise SourceError(
                 f"encoding {self.encoding!r} does not extend ASCII, so its lines can't be found "
                 "among its bytes; save the file as UTF-8"
@@ -84,18 +118,30 @@ class CsvFormat:
         object.__setattr__(self, "encoding", "utf-8" if name == "utf-8-sig" else name)
 
     @classmethod
-    def make(
-        cls,
-        delimiter: str,
-        header: bool,
-        missing: str | Sequence[str] | None,
-        encoding: str,
-    ) -> CsvFormat:
-        """Make the format that `load_csv`'s arguments describe; an empty cell is always missing."""
-        if missing is None:
-            return cls(delimiter, header, MISSING, encoding)
-        markers = (missing,) if isinstance(missing, str) else tuple(missing)
-        return cls(delimiter, header, ("", *(m for m in markers if m)), encoding)
+    def make(cls, **options: Unpack[CsvOptions]) -> CsvFormat:
+        """Make the format that a user's options describe; an empty cell is always missing."""
+        unknown = [name for name in options if name not in CsvOptions.__annotations__]
+        if unknown:
+            raise TypeError(
+                f"there is no option {unknown[0]!r} of CSV files; there are columns, batch_rows, "
+                f"filesystem, {', '.join(CsvOptions.__annotations__)}"
+            )
+        missing = options.get("missing")
+        if missing is not None:
+            markers = (missing,) if isinstance(missing, str) else tuple(missing)
+            missing = ("", *(marker for marker in markers if marker))
+        return cls(
+            options.get("delimiter", ","),
+            options.get("header", True),
+            MISSING if missing is None else missing,
+            options.get("encoding", "utf-8"),
+            operator.index(options.get("skip_rows", 0)),
+            options.get("comment") or "",
+            tuple(
+                (column if isinstance(column, str) else operator.index(column), type_name(dtype))
+                for column, dtype in (options.get("dtypes") or {}).items()
+            ),
+        )
 
     @property
     def separator(self) -> str:
@@ -110,7 +156,8 @@ class CsvFormat:
     @property
     def grammar(self) -> Grammar:
         """What the line scanner must know."""
-        return Grammar(ord(self.separator), ord(QUOTE), self.skip_space)
+        comment = ord(self.comment) if self.comment else 0
+        return Grammar(ord(self.separator), ord(QUOTE), self.skip_space, comment)
 
     def to_json(self) -> dict[str, Any]:
         """Return the format as plain JSON types; `from_json` gives it back."""
@@ -119,6 +166,9 @@ class CsvFormat:
             "header": self.header,
             "missing": list(self.missing),
             "encoding": self.encoding,
+            "skip_rows": self.skip_rows,
+            "comment": self.comment,
+            "dtypes": [[column, name] for column, name in self.dtypes],
         }
 
     @classmethod
@@ -129,7 +179,42 @@ class CsvFormat:
             bool(saved["header"]),
             tuple(str(marker) for marker in saved["missing"]),
             str(saved["encoding"]),
+            int(saved["skip_rows"]),
+            str(saved["comment"]),
+            tuple((column, type_name(name)) for column, name in saved["dtypes"]),
         )
+
+
+def type_name(dtype: npt.DTypeLike) -> str:
+    """Return the name of a declared type, such as ``"str"``, ``"float32"``, ``"datetime64[s]"``.
+
+    Raises
+    ------
+    SourceError
+        Where CSV text isn't read as such a type.
+    """
+    if dtype in (str, "str", "category"):
+        return "str"
+    try:
+        known = np.dtype(dtype)
+    except TypeError:
+        known = np.dtype(object)
+    if known.kind == "U":
+        return "str"
+    fits = known.kind in "biu" or known.name in ("float32", "float64", *_DATES)
+    if not fits:
+        raise SourceError(
+            f"dtypes= can't be {dtype!r}: give str, bool, a type of int, float32, float64 or "
+            f"{', '.join(_DATES)}"
+        )
+    return known.name
+
+
+def _is_mark(character: str) -> bool:
+    """Whether a character may separate values or begin comments."""
+    return (
+        len(character) == 1 and character.isascii() and character not in ("\0", "\n", "\r", QUOTE)
+    )
 
 
 def _extends_ascii(encoding: str, marks: tuple[str, ...]) -> bool:
@@ -139,7 +224,9 @@ def _extends_ascii(encoding: str, marks: tuple[str, ...]) -> bool:
     plain = bytes(range(1, 128))
     if not _decodes_to(plain, encoding, plain.decode("ascii")):
         return False
-    tails = (bytes([lead]) + mark.encode("ascii") for lead in range(128, 256) for mark in marks)
+    tails = (
+        bytes([lead]) + mark.encode("ascii") for lead in range(128, 256) for mark in marks if mark
+    )
     return not any(_decodes_to(pair, encoding, None) for pair in tails)
 
 

@@ -7,8 +7,8 @@ found must be the number that pyarrow read, else nothing is returned.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,13 @@ import numpy.typing as npt
 
 from traceprop.errors import SourceError
 from traceprop.sources import files
+from traceprop.sources.compression import expanded
 from traceprop.sources.csv_errors import check_encoding, encoding_error, explain
 from traceprop.sources.csv_format import QUOTE, CsvFormat
-from traceprop.sources.csv_text import CsvText, open_text, scan_error
+from traceprop.sources.csv_text import CsvText, index_rows, open_text
+from traceprop.sources.inputs import Input, Stamp
 from traceprop.sources.progress import wait_with_bar
-from traceprop.sources.row_index import RowIndex, ScanProblem, scan_rows, squeezed
+from traceprop.sources.row_index import RowIndex, tidied
 
 _BLOCK_BYTES = 1 << 20
 _MAX_INT32 = 2**31 - 1
@@ -37,112 +39,145 @@ class ParsedCsv:
     table : pyarrow.Table
         The chosen columns; text as dictionaries.
     sha256 : str
-        Digest of the file's bytes.
-    stamp : FileStamp
+        Digest of the file's bytes as they are stored.
+    stamp : Stamp
     index : RowIndex
-        Where each data row stands.
+        Where each data row stands, in units of the text's encoding.
+    text : CsvText
     """
 
     table: Any
     sha256: str
-    stamp: files.FileStamp
+    stamp: Stamp
     index: RowIndex
+    text: CsvText
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedCsv:
+    """What is known of a CSV file whose values weren't read; see `ParsedCsv`."""
+
+    sha256: str
+    stamp: Stamp
+    index: RowIndex
+    text: CsvText
 
 
 def parse_csv(
-    path: str,
-    name: str,
-    format: CsvFormat,
-    columns: Sequence[str | int] | None,
-    *,
-    numeric: bool,
+    file: Input, format: CsvFormat, columns: Sequence[str | int] | None, *, numeric: bool
 ) -> ParsedCsv:
     """Read a CSV file whole.
 
     Parameters
     ----------
-    path : str
-        Where the file is.
-    name : str
-        How messages call it.
+    file : Input
     format : CsvFormat
     columns : sequence of str or int, optional
         See `open_text`.
     numeric : bool
-        Whether every chosen column must be a float64; else types are inferred.
+        Whether every chosen column must be numbers; else types are inferred.
 
     Raises
     ------
     SourceError
         Where the file can't be read so; it names file, line and column where they are known.
     """
-    data, stamp = files.read_file(path, name)
-    text = open_text(data, name, format, columns)
+    stored, stamp = file.read()
+    text = open_text(expanded(stored, file.name), file.name, format, columns)
     with ThreadPoolExecutor(3, thread_name_prefix="traceprop-csv") as pool:
-        sha256 = pool.submit(files.digest, data)
-        index = pool.submit(_index, text)
-        reader = _Reader(text, numeric)
-        table = pool.submit(reader.read, index)
-        result = wait_with_bar(table, reader.position, data.size, name)
-        return ParsedCsv(result, sha256.result(), stamp, index.result())
+        sha256 = pool.submit(files.digest, stored)
+        index = pool.submit(index_rows, text)
+        reader = CsvReader(text, column_types(text, numeric=numeric), index.result)
+        reading = pool.submit(reader.read)
+        table = wait_with_bar(reading, reader.position, text.content.size, file.name)
+        check_count(text, table, index.result().n_rows)
+        return ParsedCsv(table, sha256.result(), stamp, index.result(), text)
 
 
-def index_csv(path: str, name: str, format: CsvFormat) -> tuple[RowIndex, str, files.FileStamp]:
-    """Index the rows of a CSV file again: its index, its present digest and its stamp."""
-    data, stamp = files.read_file(path, name)
-    text = open_text(data, name, format, None)
-    return _index(text), files.digest(data), stamp
+def index_csv(file: Input, format: CsvFormat) -> IndexedCsv:
+    """Index the rows of a CSV file again."""
+    stored, stamp = file.read()
+    text = open_text(expanded(stored, file.name), file.name, format, None)
+    return IndexedCsv(files.digest(stored), stamp, index_rows(text), text)
 
 
-def _index(text: CsvText) -> RowIndex:
-    try:
-        index = scan_rows(text.data, text.body, text.body_line, text.format.grammar)
-    except ScanProblem as problem:
-        raise scan_error(problem, text.name, text.data, text.format) from None
-    if not index.n_rows:
-        raise SourceError(f"{text.name} has a header but no data row; is it the right file?")
-    return index
+def column_types(text: CsvText, *, numeric: bool) -> dict[str, Any]:
+    """Return the pyarrow type of each chosen column that has one before its values are seen."""
+    import pyarrow as pa
+
+    types: dict[str, Any] = dict.fromkeys(text.chosen, pa.float64()) if numeric else {}
+    for column, name in text.declared.items():
+        if column not in text.chosen:
+            continue
+        if numeric and (name == "str" or name.startswith("datetime")):
+            raise SourceError(
+                f"dtypes= declares column {column!r} of {text.name} as {name}, but load_csv gives "
+                "numbers; load it with read_csv, or choose other columns with columns="
+            )
+        if name == "str":
+            types[column] = pa.dictionary(pa.int32(), pa.string())
+        elif name == "datetime64[D]":
+            types[column] = pa.date32()
+        else:
+            types[column] = pa.from_numpy_dtype(name)
+    return types
 
 
-class _Reader:
-    """pyarrow's reading of the data rows."""
+def check_count(text: CsvText, table: Any, n_rows: int) -> None:
+    """Refuse a table of another number of rows than the line scan found: nobody's row is known."""
+    if table.num_rows != n_rows:
+        raise SourceError(
+            f"{text.name}: pyarrow read {table.num_rows} rows where the line scan found {n_rows}, "
+            "so rows can't be told apart; please report this file"
+        )
 
-    def __init__(self, text: CsvText, numeric: bool) -> None:
+
+class CsvReader:
+    """pyarrow's reading of the data rows of a text.
+
+    Parameters
+    ----------
+    text : CsvText
+    types : mapping of str to pyarrow.DataType
+        Of columns whose type is known; the others' are inferred.
+    index : callable
+        Gives the rows' index; called only where a problem is to be explained.
+    """
+
+    def __init__(
+        self, text: CsvText, types: Mapping[str, Any], index: Callable[[], RowIndex]
+    ) -> None:
         self._text = text
-        self._numeric = numeric
+        self._types = types
+        self._index = index
         self._blocks: _Blocks | None = None
 
     def position(self) -> int:
         """Bytes that pyarrow has taken so far."""
         return 0 if self._blocks is None else self._blocks.position
 
-    def read(self, index: Future[RowIndex]) -> Any:
-        """Read the chosen columns into a pyarrow.Table with as many rows as `index` has."""
+    def read(self) -> Any:
+        """Read the chosen columns into a pyarrow.Table, text as dictionaries."""
         import pyarrow as pa
 
         try:
             body = _body(self._text)
-            table = self._parse_in_blocks(body, index)
+            table = self._parse_in_blocks(body)
         except UnicodeDecodeError as error:
-            raise encoding_error(self._text, index.result(), error) from error
+            raise encoding_error(self._text, self._index(), error) from error
         except pa.ArrowInvalid as error:
-            raise explain(error, self._text, body, index.result()) from error
-        check_encoding(table, self._text, index.result())
-        if table.num_rows != index.result().n_rows:
-            raise SourceError(
-                f"{self._text.name}: pyarrow read {table.num_rows} rows where the line scan found "
-                f"{index.result().n_rows}, so rows can't be told apart; please report this file"
-            )
+            raise explain(error, self._text, body, self._index(), self._types) from error
+        check_encoding(table, self._text, self._index)
         return table
 
-    def _parse_in_blocks(self, body: npt.NDArray[np.uint8], index: Future[RowIndex]) -> Any:
+    def _parse_in_blocks(self, body: npt.NDArray[np.uint8]) -> Any:
         import pyarrow as pa
 
         try:
             return self._parse(body, _BLOCK_BYTES)
         except pa.ArrowInvalid:
             # A block must hold the longest row, which UTF-8 may make three times as long.
-            needed = 4 * index.result().longest
+            needed = 4 * self._index().longest
             if needed <= _BLOCK_BYTES:
                 raise
             return self._parse(body, min(needed, _MAX_INT32))
@@ -153,26 +188,25 @@ class _Reader:
 
         from numba_kernels.lines import contains
 
-        format = self._text.format
-        chosen = self._text.chosen
+        text, format = self._text, self._text.format
         self._blocks = _Blocks(body)
         return arrow_csv.read_csv(
             pa.PythonFile(self._blocks, "r"),
             read_options=arrow_csv.ReadOptions(
-                column_names=list(self._text.columns), block_size=block_bytes
+                column_names=list(text.columns), block_size=block_bytes
             ),
             parse_options=arrow_csv.ParseOptions(
                 delimiter=format.separator,
                 quote_char=QUOTE,
                 # Blocks are cut at plain newlines where there is no quote: a third faster.
-                newlines_in_values=contains(self._text.data, self._text.body, ord(QUOTE)),
+                newlines_in_values=contains(text.units, text.body, ord(QUOTE)),
             ),
             convert_options=arrow_csv.ConvertOptions(
-                include_columns=list(chosen),
-                column_types=dict.fromkeys(chosen, pa.float64()) if self._numeric else None,
+                include_columns=list(text.chosen),
+                column_types=self._types,
                 null_values=list(format.missing),
                 strings_can_be_null=True,
-                auto_dict_encode=not self._numeric,
+                auto_dict_encode=True,
                 auto_dict_max_cardinality=_MAX_INT32,
             ),
         )
@@ -202,8 +236,6 @@ class _Blocks:
 
 
 def _body(text: CsvText) -> npt.NDArray[np.uint8]:
-    """Return the data rows as pyarrow must see them: UTF-8, without spaces to be skipped."""
-    body = text.data[text.body :]
-    if text.format.encoding != "utf-8":
-        body = np.frombuffer(body.tobytes().decode(text.format.encoding).encode(), np.uint8)
-    return squeezed(body, text.format.grammar)
+    """Return the data rows as pyarrow must see them: UTF-8, only what belongs to rows."""
+    body = text.encoding.utf8(text.content[text.body * text.encoding.width :])
+    return tidied(body, text.format.grammar)

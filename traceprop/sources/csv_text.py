@@ -9,50 +9,59 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import SourceError
+from traceprop.sources.csv_encoding import TextEncoding, detect_encoding
 from traceprop.sources.csv_format import QUOTE, CsvFormat
-from traceprop.sources.row_index import ScanProblem, count_fields, scan_rows, squeezed
-
-_UTF8_BOM = b"\xef\xbb\xbf"
-_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+from traceprop.sources.row_index import RowIndex, ScanProblem, count_fields, scan_rows, tidied
 
 
 @dataclass(frozen=True, slots=True)
 class CsvText:
-    """The bytes of a CSV file, and what its top says.
+    """The text of a CSV file, or some rows of it, and what its top says.
 
     Attributes
     ----------
     name : str
         How messages call the file.
-    data : uint8 array
-        All its bytes.
+    content : uint8 array
+        Its bytes, as the file has them once it is expanded.
+    units : uint8 array
+        The same, one byte for each unit of the encoding: what is scanned.
+    encoding : TextEncoding
     format : CsvFormat
     columns : tuple of str
         The names of all its columns.
     chosen : tuple of str
         Those that are asked for, in the order asked.
+    declared : mapping of str to str
+        Columns whose type was declared, and its name.
     body, body_line : int
-        Offset and 1-based line after the header (or byte-order mark).
+        Unit and 1-based line after the header (or byte-order mark).
+    first_row : int
+        What the first row after that is in the file.
     """
 
     name: str
-    data: npt.NDArray[np.uint8]
+    content: npt.NDArray[np.uint8]
+    units: npt.NDArray[np.uint8]
+    encoding: TextEncoding
     format: CsvFormat
     columns: tuple[str, ...]
     chosen: tuple[str, ...]
+    declared: Mapping[str, str]
     body: int
     body_line: int
+    first_row: int = 0
 
 
 def open_text(
-    data: npt.NDArray[np.uint8],
+    content: npt.NDArray[np.uint8],
     name: str,
     format: CsvFormat,
     columns: Sequence[str | int] | None,
@@ -61,8 +70,8 @@ def open_text(
 
     Parameters
     ----------
-    data : uint8 array
-        All bytes of the file.
+    content : uint8 array
+        All of the file's text, or its beginning with a row at least.
     name : str
         How messages call the file.
     format : CsvFormat
@@ -75,38 +84,74 @@ def open_text(
     SourceError
         Where the file is empty, the header repeats a name, or a chosen column isn't there.
     """
-    head = data[:3].tobytes()
-    if head[:2] in _UTF16_BOMS:
-        raise SourceError(f"{name} is UTF-16 text, as its first bytes say; save it as UTF-8")
-    begin = 3 if head == _UTF8_BOM else 0
+    encoding = detect_encoding(content[:4].tobytes(), format.encoding, name)
+    if content.size % encoding.width:
+        raise SourceError(
+            f"{name} ends within a character of {format.encoding}; it is cut off, or in another "
+            "encoding"
+        )
+    units = encoding.units(content)
+    begin, begin_line = skip_lines(units, encoding, format)
     try:
-        first = scan_rows(data, begin, 1, format.grammar, limit=1)
+        first = scan_rows(units, begin, begin_line, format.grammar, limit=1)
     except ScanProblem as problem:
-        raise scan_error(problem, name, data, format) from None
+        raise scan_error(problem, name, units, format) from None
     if not first.n_rows:
-        raise SourceError(f"{name} is empty; a source needs at least one row of data")
+        above = f" after skip_rows={format.skip_rows} lines" if format.skip_rows else ""
+        raise SourceError(f"{name} is empty{above}; a source needs at least one row of data")
     line, start = (int(position[0]) for position in first.locate([0]))
-    record = squeezed(data[start : first.end], format.grammar)
+    record = content[start * encoding.width : first.end * encoding.width]
+    names: tuple[str, ...]
     if format.header:
-        names = _header_names(record, name, line, format)
-        body, body_line = first.end, first.end_line
+        names = _header_names(record, name, line, format, encoding)
+        begin, begin_line = first.end, first.end_line
     else:
-        names = _given_names(count_fields(record, format.grammar), columns, name)
-        body, body_line = begin, 1
+        names = _given_names(count_fields(units[start : first.end], format.grammar), columns, name)
     chosen = _choose(names, columns, name)
-    return CsvText(name, data, format, names, chosen, body, body_line)
+    declared = _declared(names, format, name)
+    return CsvText(
+        name, content, units, encoding, format, names, chosen, declared, begin, begin_line
+    )
+
+
+def skip_lines(
+    units: npt.NDArray[np.uint8], encoding: TextEncoding, format: CsvFormat
+) -> tuple[int, int]:
+    """Return unit and line at which a file is read from: after byte-order mark and skipped lines.
+
+    Where it has fewer lines than are to be skipped, that is its end.
+    """
+    from numba_kernels.lines import after_lines
+
+    begin = encoding.begin
+    if not format.skip_rows:
+        return begin, 1
+    passed, lines = after_lines(units[begin:], format.skip_rows)
+    return (begin + passed if lines == format.skip_rows else units.size), 1 + lines
+
+
+def index_rows(text: CsvText) -> RowIndex:
+    """Index the data rows of a text; `SourceError` where it breaks off or has none."""
+    wide = None if text.encoding.width == 1 else (text.content, text.encoding.width)
+    try:
+        index = scan_rows(text.units, text.body, text.body_line, text.format.grammar, wide=wide)
+    except ScanProblem as problem:
+        raise scan_error(problem, text.name, text.units, text.format) from None
+    if not index.n_rows:
+        raise SourceError(f"{text.name} has a header but no data row; is it the right file?")
+    return index
 
 
 def scan_error(
-    problem: ScanProblem, name: str, data: npt.NDArray[np.uint8], format: CsvFormat
+    problem: ScanProblem, name: str, units: npt.NDArray[np.uint8], format: CsvFormat
 ) -> SourceError:
     """Say for people what the scanner stopped at."""
-    column = count_fields(data[problem.record : problem.offset + 1], format.grammar)
+    column = count_fields(units[problem.record : problem.offset + 1], format.grammar)
     where = f"{name} line {problem.line}, column {column}"
     if problem.nul:
         return SourceError(
-            f"{where}: a NUL byte; the file is damaged, or in an encoding such as UTF-16: save it "
-            "as UTF-8"
+            f"{where}: a NUL byte; the file is damaged, or in another encoding: then say "
+            "which, such as encoding='utf-16'"
         )
     return SourceError(
         f"{where}: a quote opens here and never closes; close it, or write it twice inside quotes "
@@ -115,12 +160,17 @@ def scan_error(
 
 
 def _header_names(
-    record: npt.NDArray[np.uint8], name: str, line: int, format: CsvFormat
+    record: npt.NDArray[np.uint8],
+    name: str,
+    line: int,
+    format: CsvFormat,
+    encoding: TextEncoding,
 ) -> tuple[str, ...]:
     """Read the names in the header."""
     try:
+        text = encoding.utf8(record)
         reader = csv.reader(
-            io.StringIO(record.tobytes().decode(format.encoding), newline=""),
+            io.StringIO(tidied(text, format.grammar).tobytes().decode(), newline=""),
             delimiter=format.separator,
             quotechar=QUOTE,
         )
@@ -157,9 +207,9 @@ def _given_names(width: int, asked: Sequence[str | int] | None, name: str) -> tu
 
 
 def _choose(
-    names: tuple[str, ...], asked: Sequence[str | int] | None, name: str
+    names: tuple[str, ...], asked: Sequence[str | int] | None, name: str, option: str = "columns"
 ) -> tuple[str, ...]:
-    """Return the names of the columns that are asked for."""
+    """Return the names of the columns that an option asks for."""
     if asked is None:
         return names
     chosen: list[str] = []
@@ -174,6 +224,12 @@ def _choose(
             raise SourceError(
                 f"{name} has no column at position {column}; positions are 0 to {len(names) - 1}"
             )
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise SourceError(f"columns={list(asked)!r} must name each wanted column of {name} once")
+    if len(set(chosen)) < len(chosen) or not (chosen or option == "dtypes"):
+        raise SourceError(f"{option}={list(asked)!r} must name each wanted column of {name} once")
     return tuple(chosen)
+
+
+def _declared(names: tuple[str, ...], format: CsvFormat, name: str) -> dict[str, str]:
+    """Return the declared types by the names of their columns."""
+    columns = _choose(names, [column for column, _ in format.dtypes], name, "dtypes")
+    return dict(zip(columns, (kind for _, kind in format.dtypes), strict=True))

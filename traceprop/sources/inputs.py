@@ -68,7 +68,7 @@ class Input:
             return files.read_file(self.path, self.name)
         before = self.stamp()
         with self.open() as file:
-            data = np.frombuffer(file.read(), np.uint8)
+            data = np.frombuffer(bytearray(file.read()), np.uint8)
         if self.stamp() != before:
             raise SourceError(
                 f"{self.name} changed while it was read; load it again when nothing writes to it"

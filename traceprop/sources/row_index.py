@@ -49,12 +49,15 @@ class Grammar:
     delimiter, quote : int
         One byte each.
     skip_space : bool
-        Spaces where a field begins don't belong to it; see `numba_kernels.lines.squeeze_spaces`.
+        Spaces where a field begins don't belong to it; see `numba_kernels.lines.tidy`.
+    comment : int
+        The byte with which lines begin that are no rows; 0 for none.
     """
 
     delimiter: int
     quote: int
     skip_space: bool
+    comment: int = 0
 
 
 class RowIndex:
@@ -112,18 +115,23 @@ class _Batch:
 
 def _batch(
     data: UInt8Array,
+    width: int,
     offset: int,
     line: int,
     starts: UInt32Array,
     lines: UInt32Array,
     lengths: UInt32Array,
 ) -> _Batch:
-    """Hash and pack rows whose starts and lines count from `offset` and `line`."""
+    """Hash and pack rows whose starts and lines count from `offset` and `line`, in units."""
     from numba_kernels import row_gaps
     from numba_kernels.row_hashes import hash_spans
 
     hashes = np.empty(starts.size, np.uint64)
-    hash_spans(data, starts, lengths, offset, hashes)
+    if width == 1:
+        hash_spans(data, starts, lengths, offset, hashes)
+    else:
+        spans = (np.multiply(part, width, dtype=np.int64) for part in (starts, lengths))
+        hash_spans(data, *spans, width * offset, hashes)
     packed = np.empty(row_gaps.BYTES_PER_ROW * starts.size, np.uint8)
     blocks = np.empty((-(-starts.size // _BLOCK_ROWS), len(row_gaps.FIELDS)), np.int64)
     used = row_gaps.pack_rows(starts, lines, _BLOCK_ROWS, packed, blocks)
@@ -156,18 +164,22 @@ def scan_rows(
     line: int,
     grammar: Grammar,
     limit: int | None = None,
+    wide: tuple[UInt8Array, int] | None = None,
 ) -> RowIndex:
     """Index the rows of a text from a record boundary on.
 
     Parameters
     ----------
     data : uint8 array
-        The whole text.
+        The whole text, in units of one byte.
     position, line : int
         Byte offset and 1-based line to begin at.
     grammar : Grammar
     limit : int, optional
         Stop after this many rows.
+    wide : (uint8 array, int), optional
+        The text as the file has it and the bytes of a unit, where that is more than one: rows are
+        hashed as they stand in the file.
 
     Raises
     ------
@@ -189,6 +201,7 @@ def scan_rows(
             grammar.delimiter,
             grammar.quote,
             grammar.skip_space,
+            grammar.comment,
             starts[:wanted],
             lines[:wanted],
             lengths[:wanted],
@@ -199,19 +212,20 @@ def scan_rows(
             raise ScanProblem(nul=nul, offset=position, line=line, record=record)
         if count:
             found_now = starts[:count], lines[:count], lengths[:count]
-            batches.append(_batch(data, offset, first_line, *found_now))
+            batches.append(_batch(*(wide or (data, 1)), offset, first_line, *found_now))
         longest, found = max(longest, length), found + count
     return RowIndex(batches, longest, position, line)
 
 
-def squeezed(text: npt.NDArray[np.uint8], grammar: Grammar) -> npt.NDArray[np.uint8]:
-    """Return the text without the spaces that the grammar skips; the text itself if it does not."""
-    if not grammar.skip_space:
+def tidied(text: npt.NDArray[np.uint8], grammar: Grammar) -> npt.NDArray[np.uint8]:
+    """Return the text without skipped spaces and comments; the text itself if it has neither."""
+    if not grammar.skip_space and not grammar.comment:
         return text
-    from numba_kernels.lines import squeeze_spaces
+    from numba_kernels.lines import tidy
 
     out = np.empty(text.size, np.uint8)
-    return out[: squeeze_spaces(text, grammar.delimiter, grammar.quote, out)]
+    marks = grammar.delimiter, grammar.quote, grammar.skip_space, grammar.comment
+    return out[: tidy(text, *marks, out)]
 
 
 def first_ragged(
@@ -219,7 +233,7 @@ def first_ragged(
 ) -> tuple[int, int] | None:
     """Return row and fields of the first row that hasn't `expected` fields; None if all have.
 
-    `text` is squeezed already.
+    `text` is tidied already.
     """
     from numba_kernels import lines as kernel
 
@@ -229,5 +243,5 @@ def first_ragged(
 
 def count_fields(record: npt.NDArray[np.uint8], grammar: Grammar) -> int:
     """Count the fields of one record, or of the beginning of one; 0 where it is empty."""
-    found = first_ragged(squeezed(record, grammar), grammar, 0)
+    found = first_ragged(tidied(record, grammar), grammar, 0)
     return 0 if found is None else found[1]

@@ -1,0 +1,98 @@
+"""Compressed files: gzip and Zstandard, known by their first bytes, expanded whole or in passing.
+
+A source's digest is that of the stored, compressed bytes; lines and byte offsets are those of the
+text inside. Promise: a damaged or truncated file is refused by name, and a file that would fill the
+memory is refused while that is still small.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from traceprop.errors import SourceError
+
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_SUFFIXES = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+_STEP = 1 << 22
+#: A file may expand to this much whatever its size; beyond, to at most so many times its size.
+_HARMLESS_BYTES, _USUAL_RATIO = 1 << 28, 200
+
+
+def compression(head: bytes, name: str) -> str | None:
+    """Return how a file is compressed: ``"gzip"``, ``"zstd"`` or None.
+
+    Parameters
+    ----------
+    head : bytes
+        Its first four bytes.
+    name : str
+        How messages call it.
+
+    Raises
+    ------
+    SourceError
+        Where its name ends as a compressed file's, but its bytes don't begin so.
+    """
+    found = next((codec for magic, codec in _MAGIC.items() if head.startswith(magic)), None)
+    said = next((codec for end, codec in _SUFFIXES.items() if name.lower().endswith(end)), None)
+    if said is not None and found is None:
+        raise SourceError(
+            f"{name} does not begin as {said} data, as its name says it should; it is damaged or "
+            "empty, or not compressed: then rename it"
+        )
+    return found
+
+
+def expanded(stored: npt.NDArray[np.uint8], name: str) -> npt.NDArray[np.uint8]:
+    """Return the text in a file's stored bytes; they themselves where it isn't compressed.
+
+    Raises
+    ------
+    SourceError
+        Where it is damaged or cut off, or expands so far that it must be read in batches.
+    """
+    codec = compression(stored[:4].tobytes(), name)
+    if codec is None:
+        return stored
+    most = max(_HARMLESS_BYTES, _USUAL_RATIO * stored.size)
+    parts: list[bytes] = []
+    size = 0
+    with expanding(cast("BinaryIO", io.BytesIO(stored.data)), name) as file:
+        while part := file.read(_STEP):
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                raise SourceError(
+                    f"{name} expands to more than {_USUAL_RATIO} times its size and over "
+                    f"{_HARMLESS_BYTES >> 20} MiB; if that is no mistake, read it with batch_rows="
+                )
+    return np.frombuffer(bytearray().join(parts), np.uint8)
+
+
+@contextmanager
+def expanding(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
+    """Read a stored file's text as it goes: a file object over `file`, which is at its beginning.
+
+    `OSError`s of the stream become `SourceError`s that name the file.
+    """
+    codec = compression(file.read(4), name)
+    file.seek(0)
+    if codec is None:
+        yield file
+        return
+    import pyarrow as pa
+
+    try:
+        with pa.CompressedInputStream(pa.PythonFile(file, "r"), codec) as stream:
+            yield cast("BinaryIO", stream)
+    except OSError as error:
+        raise SourceError(
+            f"{name} can't be expanded: its {codec} data is damaged or cut off ({error}); fetch "
+            "the file again"
+        ) from error

@@ -1,0 +1,201 @@
+"""A CSV file that was loaded, as a source: where its rows stand, and its values once more.
+
+Promise: a file that changed since is reported, never cited; `locate`, `read` and `check` refuse it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from traceprop.errors import SourceError
+from traceprop.lineage.source import Source
+from traceprop.sources import columns as arrow_columns
+from traceprop.sources.csv_format import CsvFormat
+from traceprop.sources.csv_parse import ParsedCsv, index_csv, parse_csv
+from traceprop.sources.inputs import Input, Stamp, stored_input
+from traceprop.sources.row_index import RowIndex
+
+Selection = Sequence[str | int] | None
+
+
+class CsvSource(Source):
+    """A CSV file that was loaded.
+
+    Attributes
+    ----------
+    format : CsvFormat
+        How it was read.
+    numeric : bool
+        Whether it was loaded as one float64 matrix (`load_csv`) or column by column (`read_csv`).
+
+    Notes
+    -----
+    The digest is of the file's bytes as they are stored, compressed ones included. Lines and byte
+    offsets are those of the text inside, in the file's own encoding.
+    """
+
+    __slots__ = ("_index", "_input", "_selection", "_stamp", "_width", "format", "numeric")
+
+    kind: ClassVar[str] = "csv"
+
+    def __init__(
+        self, uri: str, *, format: CsvFormat, selection: Selection, numeric: bool, **fields: Any
+    ) -> None:
+        super().__init__(uri, **fields)
+        self.format = format
+        self.numeric = numeric
+        self._selection = selection
+        self._input: Input | None = None
+        self._index: RowIndex | None = None
+        self._width = 1  # bytes of a unit, which the index counts
+        self._stamp: Stamp | None = None
+
+    @classmethod
+    def open(
+        cls, file: Input, format: CsvFormat, selection: Selection, *, numeric: bool
+    ) -> tuple[CsvSource, ParsedCsv]:
+        """Read a file and describe it."""
+        parsed = parse_csv(file, format, selection, numeric=numeric)
+        source = cls(
+            file.uri,
+            path=file.path,
+            name=file.name,
+            n_rows=parsed.index.n_rows,
+            sha256=parsed.sha256,
+            columns=parsed.text.chosen,
+            format=format,
+            selection=selection,
+            numeric=numeric,
+        )
+        source._input = file
+        source._keep(parsed.index, parsed.text.encoding.width, parsed.stamp)
+        return source, parsed
+
+    def check(self) -> None:
+        """Hash the file as it is now and compare with what was loaded.
+
+        Raises
+        ------
+        SourceError
+            Where the file is gone, or its bytes aren't the recorded ones; names both digests.
+        """
+        sha256, stamp = self._file().digest()
+        self._compare(sha256)
+        self._stamp = stamp
+
+    def locate(self, rows: Iterable[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Physical line and byte offset of data rows.
+
+        Parameters
+        ----------
+        rows : iterable of int
+            0-based data rows, in any order.
+
+        Returns
+        -------
+        lines, offsets : int64 arrays, shape (len(rows),)
+            1-based line on which each row begins, and the byte at which it does: in the text that
+            a compressed file holds.
+
+        Raises
+        ------
+        RowError
+            Where a row isn't in the file.
+        SourceError
+            Where the file is gone or changed, so that its lines are no longer those rows'.
+        """
+        wanted = np.fromiter(rows, np.int64)
+        self.check_rows(wanted)
+        lines, offsets = self._current_index().locate(wanted)
+        return lines, offsets * self._width
+
+    def read(self, column: str | None = None) -> npt.NDArray[Any]:
+        """Read the file again, as it was loaded.
+
+        Parameters
+        ----------
+        column : str, optional
+            The column wanted of a file that was loaded as a table; text comes as category codes.
+
+        Returns
+        -------
+        ndarray
+            The float64 matrix (n_rows, columns), or the column (n_rows,).
+
+        Raises
+        ------
+        SourceError
+            Where the file is gone, or changed since it was loaded.
+        """
+        try:
+            parsed = parse_csv(self._file(), self.format, self._selection, numeric=self.numeric)
+        except SourceError:
+            self.check()  # a changed file is said to be changed, whatever else is wrong with it
+            raise
+        self._compare(parsed.sha256)
+        if self.numeric:
+            matrix = arrow_columns.matrix(parsed.table)
+            return matrix if column is None else matrix[:, self.columns.index(column)]
+        if column is None:
+            raise SourceError(f"{self.name} was loaded as a table; say which column to read")
+        return arrow_columns.column(parsed.table.column(column)).values
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a saved lineage keeps; `Source.from_json` takes it back."""
+        selection = self._selection
+        return {
+            **super().to_json(),
+            "format": self.format.to_json(),
+            "selection": None if selection is None else list(selection),
+            "numeric": self.numeric,
+        }
+
+    @classmethod
+    def restore(cls, stored: dict[str, Any]) -> CsvSource:
+        """Make the source that `to_json` described; the file is opened when a row is looked up."""
+        return cls(
+            stored["uri"],
+            path=stored["path"],
+            name=stored["name"],
+            n_rows=stored["n_rows"],
+            sha256=stored["sha256"],
+            columns=stored["columns"],
+            format=CsvFormat.from_json(stored["format"]),
+            selection=stored["selection"],
+            numeric=bool(stored["numeric"]),
+        )
+
+    def _file(self) -> Input:
+        """Return the file that was loaded, or the one that a saved lineage names."""
+        if self._input is None:
+            self._input = stored_input(self.path, self.name)
+        return self._input
+
+    def _keep(self, index: RowIndex, width: int, stamp: Stamp) -> None:
+        self._index, self._width, self._stamp = index, width, stamp
+
+    def _current_index(self) -> RowIndex:
+        """Return the rows' index once it is certain that the file is the one that was loaded."""
+        if self._index is None:
+            try:
+                found = index_csv(self._file(), self.format)
+            except SourceError:
+                self.check()
+                raise
+            self._compare(found.sha256)
+            self._keep(found.index, found.text.encoding.width, found.stamp)
+            return found.index
+        if self._stamp is None or not self._stamp.vouches_for(self._file().stamp()):
+            self.check()
+        return self._index
+
+    def _compare(self, sha256: str) -> None:
+        if sha256 != self.sha256:
+            raise SourceError(
+                f"{self.name} changed since it was loaded: its SHA-256 was {self.sha256} and is "
+                f"{sha256} now; put back the file that was loaded ({self.path}), or load it anew"
+            )
