@@ -19,6 +19,8 @@ _EXTRA_OF = {
     "fsspec": "remote",
     "pandas": "dataframes",
     "polars": "dataframes",
+    "adbc_driver_manager": "sql",
+    "adbc_driver_postgresql": "sql",
 }
 
 

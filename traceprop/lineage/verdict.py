@@ -24,6 +24,11 @@ _WORDS: Final[dict[State, str]] = {
     "gone": "this row is gone",
     "unknown": "can't be told",
 }
+_WORDS_OF_QUERIES: Final[dict[State, str]] = {
+    **_WORDS,
+    "same bytes": "the query gives the same rows",
+    "same row": "the query's result changed, this row is the same",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,8 @@ class RowVerdict:
 
     def __str__(self) -> str:
         place = f"row {self.now}" + ("" if self.line is None else f" (line {self.line})")
-        text = f"{self.source} row {self.row}: {_WORDS[self.state]}"
+        words = _WORDS_OF_QUERIES if self.source.kind == "sql" else _WORDS
+        text = f"{self.source} row {self.row}: {words[self.state]}"
         if self.moved:
             text += f" and is {place} now"
         elif self.state == "changed" and self.now is not None:

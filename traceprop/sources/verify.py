@@ -67,7 +67,7 @@ def verify_rows(
     except MissingFileError as missing:
         return [RowVerdict(source, int(row), "gone", note=str(missing)) for row in wanted]
     except SourceError as refused:
-        note = f"it changed so that it can't be read as it was: {refused}"
+        note = f"it can't be read as it was: {refused}"
         return [RowVerdict(source, int(row), "unknown", note=note) for row in wanted]
     if present.sha256 == source.sha256:
         now, states = wanted, np.full(wanted.size, "same bytes", object)
