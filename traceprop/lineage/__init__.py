@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from traceprop.lineage.cells import CellMapping, Cells, CellSet, SourceCells
 from traceprop.lineage.escapes import Escape, strict
 from traceprop.lineage.granularity import granularity
 from traceprop.lineage.graph import LineageGraph
@@ -18,6 +19,9 @@ from traceprop.lineage.trace import Trace
 load_rules()
 
 __all__ = [
+    "CellMapping",
+    "CellSet",
+    "Cells",
     "Dependencies",
     "Escape",
     "LineageGraph",
@@ -27,6 +31,7 @@ __all__ = [
     "ProvenanceTensor",
     "RowSet",
     "Source",
+    "SourceCells",
     "SourceMap",
     "SourceRows",
     "Trace",

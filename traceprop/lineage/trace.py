@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from traceprop.errors import SourceError
 from traceprop.lineage.query import SourceMap
 from traceprop.lineage.rowset import RowSet
 from traceprop.lineage.source import Source
 from traceprop.lineage.verdict import Verification
+
+if TYPE_CHECKING:
+    from traceprop.lineage.cells.cellset import CellSet
 
 
 @dataclass(frozen=True)
@@ -25,23 +29,40 @@ class Trace:
     rows : mapping of Source to RowSet
     steps : tuple of str
         Readable steps, from the source on.
+    cells : mapping of Source to CellSet, optional
+        The cells in these rows, where cells were asked for: their columns are printed too.
 
     Examples
     --------
     >>> print(X_filt[17].trace())  # doctest: +SKIP
     credit_scores.csv row 4821 (line 4823) · normalize → row_filter
+    >>> print(X_filt.cells((17, 1)).trace())  # doctest: +SKIP
+    credit_scores.csv row 4821 (line 4823), column income · normalize → row_filter
     """
 
     rows: Mapping[Source, RowSet]
     steps: tuple[str, ...]
+    cells: Mapping[Source, CellSet] | None = None
 
-    def __init__(self, rows: Mapping[Source, RowSet], steps: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        rows: Mapping[Source, RowSet],
+        steps: Iterable[str] = (),
+        cells: Mapping[Source, CellSet] | None = None,
+    ) -> None:
         object.__setattr__(self, "rows", SourceMap(rows))
         object.__setattr__(self, "steps", tuple(str(step) for step in steps))
+        object.__setattr__(self, "cells", cells)
 
     def trace_to_file(self) -> str:
         """Name the file and its row: `credit_scores.csv row 4821`."""
-        return "; ".join(f"{source} {rows!r}" for source, rows in self.rows.items()) or _NOWHERE
+        places = (self._what(source, repr(rows)) for source, rows in self.rows.items())
+        return "; ".join(places) or _NOWHERE
+
+    def _what(self, source: Source, row: str) -> str:
+        """Name rows of a source, given in words, or its cells."""
+        found = None if self.cells is None else self.cells.get(source)
+        return f"{source} {row if found is None else found.told(row)}"
 
     def verify(self) -> Verification:
         """Open the sources again and say of each row whether it is still what was loaded.
@@ -61,19 +82,20 @@ class Trace:
         return Verification(verdict for verdicts in found for verdict in verdicts)
 
     def __str__(self) -> str:
-        places = "; ".join(_place(source, rows) for source, rows in self.rows.items())
+        places = "; ".join(self._what(*_place(source, rows)) for source, rows in self.rows.items())
         return " · ".join(part for part in (places or _NOWHERE, " → ".join(self.steps)) if part)
 
 
 _NOWHERE = "no source row"
 
 
-def _place(source: Source, rows: RowSet) -> str:
-    text = f"{source} {rows!r}"
+def _place(source: Source, rows: RowSet) -> tuple[Source, str]:
+    """Return a source and its rows in words, with the line of a single one."""
+    text = repr(rows)
     if len(rows) != 1:
-        return text
+        return source, text
     try:
         place = source.place(next(iter(rows)))
     except SourceError as lost:
-        return f"{text} ({lost})"
-    return text if place is None else f"{text} ({place})"
+        return source, f"{text} ({lost})"
+    return source, text if place is None else f"{text} ({place})"

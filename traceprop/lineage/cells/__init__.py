@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from traceprop.lineage.cells.cellset import CellSet
 from traceprop.lineage.cells.query import CellMapping, Cells, cells_of
+from traceprop.lineage.cells.selected import SourceCells
 
-__all__ = ["CellMapping", "CellSet", "Cells", "cells_of"]
+__all__ = ["CellMapping", "CellSet", "Cells", "SourceCells", "cells_of"]

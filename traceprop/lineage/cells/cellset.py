@@ -83,6 +83,14 @@ class CellSet(Collection[tuple[int, ...]]):
             merged[trail] = union(merged.get(trail, RowSet()), cells)
         return CellSet(merged, self.columns or other.columns)
 
+    def told(self, row: str) -> str:
+        """Say which cells these are; where they are in one row, it is called `row`."""
+        if len(self.rows) != 1 or len(self._cells) != 1:
+            return repr(self)
+        ((trail, cells),) = self._cells.items()
+        (text,) = self._texts(trail, cells, row)
+        return text
+
     def __repr__(self) -> str:
         texts = [text for trail, cells in self._cells.items() for text in self._texts(trail, cells)]
         shown = texts[:_MOST_GROUPS_PRINTED]
@@ -90,10 +98,10 @@ class CellSet(Collection[tuple[int, ...]]):
             shown.append(f"… ({len(self)} cells)")
         return "; ".join(shown) or "no cells"
 
-    def _texts(self, trail: Trail, cells: RowSet) -> Iterator[str]:
+    def _texts(self, trail: Trail, cells: RowSet, row: str = "") -> Iterator[str]:
         """Columns that have the same rows in the set are told together."""
         if not trail:
-            yield repr(cells)
+            yield row or repr(cells)
             return
         rows, places = np.divmod(cells.to_numpy(), prod(trail))
         order = np.argsort(places, kind="stable")
@@ -103,8 +111,8 @@ class CellSet(Collection[tuple[int, ...]]):
             same = groups.setdefault(rows[part].tobytes(), (RowSet(rows[part]), []))
             same[1].append(int(places[part[0]]))
         for of_rows, columns in groups.values():
-            many = "columns" if len(columns) > 1 else "column"
-            yield f"{of_rows!r}, {many} {', '.join(self._name(trail, each) for each in columns)}"
+            names = ", ".join(self._name(trail, each) for each in columns)
+            yield f"{row or repr(of_rows)}, column{'s' * (len(columns) > 1)} {names}"
 
     def _name(self, trail: Trail, place: int) -> str:
         if len(trail) == 1:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
+from math import prod
+from typing import Any, Final
 
 import numpy as np
 
-from traceprop.lineage.cells.maps import Refined, by_labels, normal_axes
-from traceprop.lineage.cells.table import refines
+from traceprop.lineage.cells.maps import (
+    CellMap,
+    Chain,
+    Labelled,
+    Numbered,
+    Refined,
+    normal_axes,
+)
+from traceprop.lineage.cells.movement import CellNumbers
+from traceprop.lineage.cells.table import by_rows, refines, wide
 from traceprop.lineage.node import Node
 from traceprop.lineage.template import named, slots
 
@@ -29,11 +38,13 @@ def labelled(node: Node, out: Labels, *own: Labels) -> Refined:
     """Return the maps of the first operands, from the labels of their axes and the result's."""
     if len(node.shape) != len(out):
         return {}
-    return {
-        i: by_labels(out, labels, shape)
-        for (i, shape), labels in zip(operands(node, len(own)), own, strict=True)
-        if i is not None and len(labels) == len(shape)
-    }
+    maps: dict[int, CellMap] = {}
+    for (i, shape), labels in zip(operands(node, len(own)), own, strict=True):
+        if len(labels) != len(shape):
+            return {}
+        if i is not None:
+            maps[i] = Labelled(out, labels, shape)
+    return maps
 
 
 @refines(np.matmul, np.linalg.matmul)
@@ -100,58 +111,195 @@ def outer_cells(node: Node) -> Refined:
     return _summed(node, [], []) if len(node.args) == 2 else {}
 
 
-@refines(np.outer, np.linalg.outer)
-def flat_outer_cells(node: Node) -> Refined:
-    """Of vectors; operands of more axes are flattened first, and answered by rows."""
-    if len(node.shape) != 2 or any(len(shape) != 1 for _, shape in operands(node)):
+@refines(np.outer, np.linalg.outer, np.kron)
+def multiplied_cells(node: Node) -> Refined:
+    """Cells of both meet once: let one be cell numbers and the other ones."""
+    numbers = CellNumbers(node)
+    shapes = operands(node)
+    maps: dict[int, CellMap] = {}
+    for position, (i, _) in enumerate(shapes):
+        if i is not None:
+            ones = [np.ones(shape, dtype=np.int64) for _, shape in shapes]
+            ones[position] = numbers.cells(i)
+            result = np.asarray(node.op(*ones))
+            if result.shape != node.shape:
+                return {}
+            maps |= numbers.read(result, {i})
+    return maps
+
+
+refines(np.vdot)(by_rows)
+
+
+@refines(np.linalg.multi_dot)
+def chained_cells(node: Node) -> Refined:
+    """Rows of the first matrix, columns of the last, all of those between."""
+    factors = node.args[0]
+    if not isinstance(factors, (tuple, list)):
         return {}
-    return labelled(node, ["n", "m"], ["n"], ["m"])
+    places = [slots(value) for value in factors]
+    matrices = [len(node.inputs[place[0]].shape if place else np.shape(value)) == 2
+                for place, value in zip(places, factors, strict=True)]  # fmt: skip
+    out: list[Hashable] = [*(["n"] if matrices[0] else []), *(["m"] if matrices[-1] else [])]
+    maps: dict[int, CellMap] = {}
+    for position, place in enumerate(places):
+        for i in place:
+            both: list[Hashable] = ["in", "out"]
+            own = both[: len(node.inputs[i].shape)]
+            if position == 0 and matrices[0]:
+                own[0] = "n"
+            if position == len(places) - 1 and matrices[-1]:
+                own[-1] = "m"
+            maps[i] = Labelled(out, own, node.inputs[i].shape)
+    return maps if len(node.shape) == len(out) else {}
+
+
+@refines(np.cross, np.linalg.cross)
+def crossed_cells(node: Node) -> Refined:
+    """Vectors along an axis of each, used whole; their other axes broadcast."""
+    whole = named(node, "axis")
+    names = ("axisa", "axisb", "axisc")
+    axes = [named(node, name, -1) if whole is None else whole for name in names]
+    first, second = operands(node)
+    depth = max(len(first[1]), len(second[1])) - 1
+    out: list[Hashable] = list(range(depth))
+    if len(node.shape) == depth + 1:
+        out.insert(int(axes[2]) % (depth + 1), "cross")
+    maps: dict[int, CellMap] = {}
+    for (i, shape), axis in zip((first, second), axes[:2], strict=True):
+        own: list[Hashable] = list(range(depth - len(shape) + 1, depth))
+        own.insert(int(axis) % len(shape), "vector")
+        if i is not None:
+            maps[i] = Labelled(out, own, shape)
+    return maps if len(node.shape) == len(out) else {}
+
+
+wide(np.cross, np.linalg.cross, reason="a cell is given its own component, which is left out")
 
 
 @refines(np.einsum)
 def einsum_cells(node: Node) -> Refined:
-    """As the subscripts say; with an ellipsis, or operands as lists of axes, by rows."""
-    subscripts = node.args[0]
-    if not isinstance(subscripts, str) or "." in subscripts:
+    """As the subscripts say; an ellipsis stands for axes that broadcast."""
+    read = _subscripts(node)
+    if read is None:
         return {}
-    terms, arrow, out = subscripts.replace(" ", "").partition("->")
-    if not arrow:
-        letters = terms.replace(",", "")
-        out = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
-    if len(node.shape) != len(out):
+    terms, out = read
+    if len(out) != len(node.shape):
         return {}
-    maps = {}
-    for term, value in zip(terms.split(","), node.args[1:], strict=False):
+    maps: dict[int, CellMap] = {}
+    for own, value in terms:
         for i in slots(value):
             shape = node.inputs[i].shape
-            if len(shape) == len(term):
-                maps[i] = by_labels(out, term, shape)
+            if len(own) != len(shape):
+                return {}
+            maps[i] = _term_map(own, out, shape)
+    return maps
+
+
+def _term_map(own: Labels, out: Labels, shape: tuple[int, ...]) -> CellMap:
+    """Map of an operand; of a repeated label only the diagonal counts."""
+    once = list(dict.fromkeys(own))
+    if len(once) == len(own):
+        return Labelled(out, own, shape)
+    cells = np.arange(prod(shape)).reshape(shape)
+    numbers = {label: k for k, label in enumerate(once)}
+    diagonal = np.einsum(cells, [numbers[label] for label in own], list(range(len(once))))
+    return Chain(Labelled(out, once, diagonal.shape), diagonal.shape, Numbered(diagonal, 0, shape))
+
+
+def _subscripts(node: Node) -> tuple[list[tuple[Labels, Any]], Labels] | None:
+    """Labels of each operand's axes, with the operand, and of the result's; None if unclear."""
+    if isinstance(node.args[0], str):
+        terms, arrow, out = node.args[0].replace(" ", "").partition("->")
+        parts: list[list[Any]] = [list(term.replace("...", ".")) for term in terms.split(",")]
+        values = node.args[1:]
+        wanted: list[Any] | None = list(out.replace("...", ".")) if arrow else None
+    else:  # operand, labels, operand, labels, …, and perhaps the result's labels
+        values, parts = node.args[0:-1:2], [list(each) for each in node.args[1::2]]
+        wanted = list(node.args[-1]) if len(node.args) % 2 else None
+        parts = [["." if each is Ellipsis else each for each in part] for part in parts]
+        wanted = wanted and ["." if each is Ellipsis else each for each in wanted]
+    ndims = [len(_shape(node, value)) for value in values]
+    if len(parts) != len(ndims):
+        return None
+    spread = [n - len(part) + 1 if "." in part else 0 for n, part in zip(ndims, parts, strict=True)]
+    if wanted is None:
+        named_ = [each for part in parts for each in part if each != "."]
+        wanted = [".", *sorted(each for each in set(named_) if named_.count(each) == 1)]
+    depth = max(spread, default=0)
+    terms_ = [
+        (_spelt_out(part, n, depth), value)
+        for part, n, value in zip(parts, spread, values, strict=True)
+    ]
+    return terms_, _spelt_out(wanted, depth, depth)
+
+
+def _spelt_out(part: list[Any], count: int, depth: int) -> Labels:
+    """Put labels in the place of an ellipsis that stands for the last `count` of `depth` axes."""
+    labels: list[Hashable] = []
+    for each in part:
+        labels += [("...", k) for k in range(depth - count, depth)] if each == "." else [each]
+    return labels
+
+
+def _shape(node: Node, value: Any) -> tuple[int, ...]:
+    place = slots(value)
+    return node.inputs[place[0]].shape if place else np.shape(value)
+
+
+@refines(np.vecdot, np.linalg.vecdot)
+def vecdot_cells(node: Node) -> Refined:
+    """Vectors along an axis of both; their other axes broadcast."""
+    options = node.kwargs or {}
+    if len(node.args) < 2 or set(options) - {"axis"}:
+        return {}
+    maps: dict[int, CellMap] = {}
+    depth = len(node.shape)
+    for i, shape in operands(node):
+        if i is not None and shape:
+            own: list[Hashable] = list(range(depth - len(shape) + 1, depth))
+            own.insert(int(options.get("axis", -1)) % len(shape), "k")
+            maps[i] = Labelled(range(depth), own, shape)
     return maps
 
 
 @refines(family="gufunc")
 def gufunc_cells(node: Node) -> Refined:
-    """Any gufunc: leading axes are a stack that broadcasts; core axes mix whole."""
+    """Any gufunc: leading axes are a stack that broadcasts; core axes mix whole.
+
+    Those of NumPy's own that only sum products keep the core axes that the result has.
+    """
     signature: Any = getattr(node.op, "signature", None)
     if signature is None or node.kwargs:
         return {}
     inputs, _, outputs = signature.partition("->")
     core = [_core_axes(term) for term in inputs.split("),")]
     core_out = _core_axes(outputs.split("),")[node.item or 0])
-    depth = len(node.shape) - core_out
+    depth = len(node.shape) - len(core_out)
     if depth < 0:
         return {}
-    out: list[Hashable] = [*range(depth), *(("out", k) for k in range(core_out))]
-    maps = {}
+    sums = node.op in _SUMS
+    out = [*range(depth), *(core_out if sums else (("out", k) for k in range(len(core_out))))]
+    maps: dict[int, CellMap] = {}
     for value, axes in zip(node.args, core, strict=False):
         for i in slots(value):
             shape = node.inputs[i].shape
-            own = [*_stack(depth, len(shape) - axes), *(("core", k) for k in range(axes))]
-            if 0 <= len(shape) - axes <= depth:
-                maps[i] = by_labels(out, own, shape)
+            lead = len(shape) - len(axes)
+            if not 0 <= lead <= depth:
+                return {}
+            maps[i] = Labelled(out, [*_stack(depth, lead), *axes], shape)
     return maps
 
 
-def _core_axes(term: str) -> int:
-    """How many core axes a term of a gufunc's signature has."""
-    return term.count(",") + 1 if term.strip("() ") else 0
+_SUMS: Final = frozenset(getattr(np, name) for name in ("matvec", "vecmat") if hasattr(np, name))
+
+
+def _core_axes(term: str) -> list[Hashable]:
+    """Names of the core axes in a term of a gufunc's signature."""
+    return [name.strip("?") for name in term.strip("() ").split(",") if name.strip("() ")]
+
+
+wide(
+    np.matmul, np.vecdot, *_SUMS,
+    reason="with axes= or out=, cells are answered by rows",
+)  # fmt: skip

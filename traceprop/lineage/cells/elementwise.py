@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.polynomial.polynomial as polynomial
 
-from traceprop.lineage.cells.maps import Refined, broadcasting
-from traceprop.lineage.cells.table import CellRule, refines
-from traceprop.lineage.node import Node
+from traceprop.lineage.cells.maps import Labelled, Refined, broadcasting
+from traceprop.lineage.cells.table import CellRule, refines, wide
+from traceprop.lineage.node import Held, Node, Slot
 from traceprop.lineage.template import argument, slots
 
 
@@ -55,10 +56,65 @@ def where_cells(node: Node) -> Refined:
     return broadcast(node, range(len(node.inputs))) if len(node.args) == 3 else {}
 
 
+wide(np.where, reason="with one argument, which positions are true is in values that aren't kept")
+
+
 @refines(np.choose, np.select)
 def chosen_cells(node: Node) -> Refined:
-    """Candidates in a list broadcast; those stacked in one array are answered by rows."""
-    listed = len(node.args) > 1 and isinstance(node.args[1], (list, tuple))
-    if node.op is np.select:
-        listed = listed and isinstance(node.args[0], (list, tuple))
-    return broadcast(node, range(len(node.inputs))) if listed else {}
+    """Broadcast candidates; those stacked in one array, as conditions may be, lie along axis 0."""
+    stacked = {value.index for value in node.args[:2] if isinstance(value, (Slot, Held))}
+    if node.op is np.choose:
+        stacked -= set(slots(node.args[:1]))
+    maps = dict(broadcast(node, set(range(len(node.inputs))) - stacked))
+    for i in stacked:
+        shape = node.inputs[i].shape
+        if shape and broadcasting(shape[1:], node.shape):
+            depth = len(node.shape)
+            own = ["which", *range(depth + 1 - len(shape), depth)]
+            maps[i] = Labelled(range(depth), own, shape)
+    return maps
+
+
+wide(np.choose, np.select, reason="a cell is given all its candidates")
+
+
+@refines(np.polyval)
+def polynomial_cells(node: Node) -> Refined:
+    """`polyval(p, x)`: each point with all coefficients, which stand along axis 0 of `p`."""
+    maps = dict(broadcast(node, slots(node.args[1:2])))
+    for i in slots(node.args[:1]):
+        shape = node.inputs[i].shape
+        if shape and broadcasting(shape[1:], node.shape):
+            depth = len(node.shape)
+            own = ["power", *range(depth + 1 - len(shape), depth)]
+            maps[i] = Labelled(range(depth), own, shape)
+    return maps
+
+
+refines(polynomial.polyval2d)(first_cells(2))
+
+
+@refines(polynomial.polygrid2d)
+def polynomial_grid_cells(node: Node) -> Refined:
+    """`polygrid2d(x, y, c)`: the axes of `x`, then those of `y`."""
+    maps = {}
+    end = len(node.shape)
+    for value in node.args[1::-1]:
+        place = slots(value)
+        shape = node.inputs[place[0]].shape if place else np.shape(value)
+        for i in place:
+            maps[i] = Labelled(range(len(node.shape)), range(end - len(shape), end), shape)
+        end -= len(shape)
+    return maps if len(slots(node.args[:2])) == len(maps) else {}
+
+
+@refines(np.ix_)
+def open_mesh_cells(node: Node) -> Refined:
+    """Let result k hold argument k along axis k; a mask is turned into the numbers it chooses."""
+    axis = node.item or 0
+    depth = range(len(node.shape))
+    return {
+        i: Labelled(depth, [axis], node.inputs[i].shape)
+        for i in slots(node.args[axis])
+        if node.inputs[i].dtype != bool and len(node.inputs[i].shape) == 1
+    }

@@ -1,25 +1,28 @@
-"""Work along axes: reductions, sorts, transforms, running results and differences.
+"""Work along axes as a whole: reductions, sorts, transforms.
 
-A line is the cells along the axes that are worked on. Reductions, sorts and Fourier transforms
-take whole lines, running results the line up to a cell, differences its next few cells.
+A line is the cells along the axes that are worked on.
 """
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from traceprop.lineage.cells.maps import (
     CellMap,
-    Mask,
+    Chain,
+    Either,
+    Everywhere,
+    Labelled,
+    Numbered,
     Refined,
-    after,
     broadcasting,
     normal_axes,
     over_axes,
 )
-from traceprop.lineage.cells.table import refines
+from traceprop.lineage.cells.table import refines, wide
 from traceprop.lineage.node import Node
 from traceprop.lineage.template import argument, named, slots
 
@@ -38,7 +41,7 @@ def reduced(node: Node, axis: Any, lead: int = 0) -> Refined:
     for i in slots(named(node, "where")):
         along = broadcasting(node.inputs[i].shape, shape)
         if along is not None:
-            maps[i] = after(main, along)
+            maps[i] = Chain(main, shape, along)
     for i in slots((node.kwargs or {}).get("out")):  # where `where=` leaves a cell as it was
         held = broadcasting(node.inputs[i].shape, node.shape)
         if held is not None:
@@ -57,16 +60,24 @@ def reduced_cells(node: Node) -> Refined:
     return reduced(node, named(node, "axis"))
 
 
-@refines(np.linalg.matrix_norm, np.linalg.trace)
+@refines(np.linalg.matrix_norm)
 def matrix_cells(node: Node) -> Refined:
     """Over the last two axes."""
     return reduced(node, (-2, -1))
 
 
-@refines(np.trace)
+@refines(np.trace, np.linalg.trace)
 def trace_cells(node: Node) -> Refined:
-    """Over two axes; off the diagonal too, which is more than there is."""
-    return reduced(node, (named(node, "axis1"), named(node, "axis2")))
+    """Sum along a diagonal."""
+    axes = (-2, -1) if node.op is np.linalg.trace else (named(node, "axis1"), named(node, "axis2"))
+    offset = named(node, "offset", 0)
+    if len(node.inputs) != 1 or slots((axes, offset)):
+        return {}
+    shape = node.inputs[0].shape
+    cells = np.arange(prod(shape)).reshape(shape)
+    diagonal = np.diagonal(cells, int(offset), *map(int, axes))
+    line = over_axes(diagonal.shape, (diagonal.ndim - 1,), kept=False)
+    return {0: Chain(line, diagonal.shape, Numbered(diagonal, 0, shape))}
 
 
 @refines(method="reduce")
@@ -87,11 +98,28 @@ def weighted_cells(node: Node) -> Refined:
     """Weights and grids of the data's shape go with it; others are answered by rows."""
     if named(node, "returned"):
         return {}
-    maps = dict(reduced(node, named(node, "axis")))
-    if 0 in maps:
-        shape = node.inputs[0].shape
-        maps |= {i: maps[0] for i, parent in enumerate(node.inputs) if parent.shape == shape}
+    axis = named(node, "axis", -1 if node.op is np.trapezoid else None)
+    maps = dict(reduced(node, axis))
+    if 0 not in maps:
+        return {}
+    shape = node.inputs[0].shape
+    for i, parent in enumerate(node.inputs):
+        if parent.shape == shape:
+            maps[i] = maps[0]
+        elif len(parent.shape) == 1 and axis is not None and np.ndim(axis) == 0:
+            along_it = Labelled(range(len(shape)), normal_axes(axis, len(shape)), parent.shape)
+            maps[i] = Chain(maps[0], shape, along_it)
     return maps
+
+
+wide(
+    np.average, np.trapezoid,
+    reason="weights of several axes, not the data's own, and returned=, are answered by rows",
+)  # fmt: skip
+wide(
+    np.percentile, np.quantile, np.nanpercentile, np.nanquantile,
+    reason="with tracked quantiles, cells are answered by rows",
+)  # fmt: skip
 
 
 def along(node: Node, axis: Any) -> Refined:
@@ -104,10 +132,33 @@ def along(node: Node, axis: Any) -> Refined:
     return {0: over_axes(shape, normal_axes(axis, len(shape)), kept=True)}
 
 
-@refines(np.sort, np.argsort, np.partition, np.argpartition)
+@refines(np.sort, np.argsort, np.partition, np.argpartition, np.sort_complex)
 def sorted_cells(node: Node) -> Refined:
     """Which cell of the line it was is in values that aren't kept."""
-    return along(node, named(node, "axis", -1))
+    return along(node, -1 if node.op is np.sort_complex else named(node, "axis", -1))
+
+
+@refines(np.lexsort)
+def ordered_cells(node: Node) -> Refined:
+    """Keys are sorted along an axis together; stacked in one array they lie along its axis 0."""
+    axis = named(node, "axis", -1)
+    if slots(axis):
+        return {}
+    line = over_axes(node.shape, normal_axes(axis, len(node.shape)), kept=True)
+    maps: dict[int, CellMap] = {}
+    for i, parent in enumerate(node.inputs):
+        if parent.shape == node.shape:
+            maps[i] = line
+        elif parent.shape[1:] == node.shape:
+            keys = Labelled(range(len(node.shape)), range(-1, len(node.shape)), parent.shape)
+            maps[i] = Chain(line, node.shape, keys)
+    return maps
+
+
+wide(
+    np.sort, np.argsort, np.partition, np.argpartition, np.sort_complex, np.lexsort,
+    reason="which cell of its line a sorted one was is in values that aren't kept",
+)  # fmt: skip
 
 
 @refines(
@@ -118,83 +169,29 @@ def transformed_cells(node: Node) -> Refined:
     return along(node, named(node, "axis"))
 
 
-@refines(method="reduceat")
-def reduceat_cells(node: Node) -> Refined:
-    """Along any axis but the first; there the row map says which rows each output row takes."""
-    axis = argument(node, 2, "axis", 0)
-    if slots(node.args[:1]) != [0] or slots(axis):
-        return {}
-    shape = node.inputs[0].shape
-    axes = normal_axes(axis, len(shape))
-    return {} if axes == (0,) else {0: over_axes(shape, axes, kept=True)}
-
-
-def running(node: Node, axis: Any) -> Refined:
-    """Let a cell rest on those of its line that come before it, and itself."""
-    if len(node.inputs) != 1 or slots(axis):
-        return {}
-    shape = node.inputs[0].shape
-    if node.shape != shape or not shape or (axis is None and len(shape) != 1):
-        return {}
-    number = int(axis or 0)
-
-    def image(mask: Mask) -> Mask:
-        backwards = np.flip(mask, number)
-        return np.flip(np.logical_or.accumulate(backwards, axis=number), number)
-
-    return {0: image}
-
-
 @refines(
-    np.cumsum, np.cumprod, np.nancumsum, np.nancumprod, np.unwrap,
-    *[getattr(np, name) for name in ("cumulative_sum", "cumulative_prod") if hasattr(np, name)],
+    np.fft.fft2, np.fft.ifft2, np.fft.fftn, np.fft.ifftn, np.fft.rfft2, np.fft.irfft2,
+    np.fft.rfftn, np.fft.irfftn,
 )  # fmt: skip
-def cumulative_cells(node: Node) -> Refined:
-    """Along the axis named; with an initial value in front by rows."""
-    return running(node, named(node, "axis"))
+def transformed_over_axes(node: Node) -> Refined:
+    """Along several axes; None is all of them."""
+    return along(node, named(node, "axes"))
 
 
-@refines(method="accumulate")
-def accumulated_cells(node: Node) -> Refined:
-    """`ufunc.accumulate(a, axis=0)`."""
-    return running(node, argument(node, 1, "axis", 0))
-
-
-@refines(np.diff)
-def difference_cells(node: Node) -> Refined:
-    """Cell i of the n-th difference is made of cells i to i + n of its line."""
-    order, axis = int(named(node, "n")), int(named(node, "axis"))
-    shape = node.inputs[0].shape
-    if len(node.inputs) != 1 or len(shape) != len(node.shape):
+@refines(np.apply_along_axis)
+def applied_cells(node: Node) -> Refined:
+    """`apply_along_axis(f, axis, a)`: a line makes what is in its place, the first one the type."""
+    axis = named(node, "axis")
+    if len(node.inputs) != 1 or slots(node.args[2:3]) != [0] or slots(axis):
         return {}
-    if node.shape[axis] != shape[axis] - order:
-        return {}  # something was put in front or behind
-
-    def image(mask: Mask) -> Mask:
-        cells = np.zeros(shape, dtype=np.bool_)
-        line, found = np.moveaxis(cells, axis, 0), np.moveaxis(mask, axis, 0)
-        for shift in range(order + 1):
-            line[shift : shift + len(found)] |= found
-        return cells
-
-    return {0: image}
-
-
-@refines(np.gradient)
-def gradient_cells(node: Node) -> Refined:
-    """Give a cell its neighbours along the axis that the result is for, two away at the edges."""
     shape = node.inputs[0].shape
-    if len(node.inputs) != 1 or node.shape != shape:
-        return {}
-    axis = normal_axes(named(node, "axis"), len(shape))[node.item or 0]
-    reach = int(named(node, "edge_order") or 1)
+    at = int(axis) % len(shape)
+    result = len(node.shape) - len(shape) + 1  # axes of what the function returns
+    before, behind = range(at), range(at + 1, len(shape))
+    out = [*before, *(("result", k) for k in range(result)), *behind]
+    first = np.zeros(shape, dtype=np.int64)
+    first[tuple(slice(None) if k == at else 0 for k in range(len(shape)))] = 1
+    return {0: Either(Labelled(out, range(len(shape)), shape), Everywhere(first > 0))}
 
-    def image(mask: Mask) -> Mask:
-        cells = np.zeros(shape, dtype=np.bool_)
-        line, found = np.moveaxis(cells, axis, 0), np.moveaxis(mask, axis, 0)
-        n = len(found)
-        for shift in range(-reach, reach + 1):
-            line[max(shift, 0) : n + min(shift, 0)] |= found[max(-shift, 0) : n - max(shift, 0)]
-        return cells
 
-    return {0: image}
+wide(np.apply_along_axis, reason="the function's first result decides the type of all")

@@ -7,24 +7,28 @@ whose cells are numbered, the inputs one after the other. Plain data and filling
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from math import prod
 from typing import Any, Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
 from traceprop.lineage.cells.elementwise import broadcast
-from traceprop.lineage.cells.maps import Refined, broadcasting, by_numbers
-from traceprop.lineage.cells.table import refines
+from traceprop.lineage.cells.maps import (
+    SAME,
+    Labelled,
+    Numbered,
+    Numbers,
+    Refined,
+    broadcasting,
+)
+from traceprop.lineage.cells.table import by_rows, refines, wide
 from traceprop.lineage.node import Held, Node, Slot
 from traceprop.lineage.rules.indexing import GETITEM, names_fields
 from traceprop.lineage.rules.movement import FLATTEN, VIEW
 from traceprop.lineage.rules.rowids import flatten, parameters
 from traceprop.lineage.template import named, parameter_names, slots
-
-Numbers = NDArray[np.int64]
 
 _EVERY: Final = tuple(range(32))
 _DATA: Final[dict[Callable[..., Any], tuple[int, ...]]] = {
@@ -61,7 +65,7 @@ class CellNumbers:
 
     def read(self, result: Numbers, inputs: set[int]) -> Refined:
         """Return the maps of these inputs, read off what became of the numbers."""
-        return {i: by_numbers(result, self.starts[i], self._shapes[i]) for i in inputs}
+        return {i: Numbered(result, self.starts[i], self._shapes[i]) for i in inputs}
 
 
 def moved(node: Node, data: tuple[int, ...], **fixed: Any) -> Refined:
@@ -114,10 +118,12 @@ def reshaped_cells(node: Node) -> Refined:
     return {} if orders & {"A", "K"} else moved(node, (0,))
 
 
-@refines(np.trim_zeros)
-def trimmed_cells(node: Node) -> Refined:
-    """Which cells are zero is in values that aren't kept."""
-    return {}
+wide(
+    np.reshape, np.ravel, FLATTEN,
+    reason="in the order of memory ('A', 'K') a cell is given all cells",
+)  # fmt: skip
+refines(np.trim_zeros)(by_rows)
+wide(np.trim_zeros, reason="which cells are zero is in values that aren't kept")
 
 
 @refines(sliding_window_view)
@@ -138,10 +144,22 @@ def padded_cells(node: Node) -> Refined:
     return moved(node, (0,)) if mode in ("edge", "reflect", "symmetric", "wrap") else {}
 
 
-@refines(np.require, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray)
+wide(
+    np.pad,
+    reason="modes that compute (mean, maximum, …) and tracked fillings are answered by rows",
+)
+
+
+@refines(np.array, np.require, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray)
 def same_cells(node: Node) -> Refined:
-    """Cells stay where they are."""
-    return broadcast(node, range(len(node.inputs)))
+    """Cells stay where they are; a list of arrays is put together."""
+    if isinstance(node.args[0], Slot) and node.shape == node.inputs[0].shape:
+        return {0: SAME}
+    numbers = CellNumbers(node)
+    result = np.asarray(numbers.numbered(node.args[0]))
+    if result.size != prod(node.shape):
+        return {}
+    return numbers.read(result.reshape(node.shape), set(slots(node.args[0])))
 
 
 @refines(VIEW)
@@ -150,6 +168,23 @@ def viewed_cells(node: Node) -> Refined:
     parent = node.inputs[0]
     same = node.shape == parent.shape and node.dtype.itemsize == parent.dtype.itemsize
     return broadcast(node, (0,)) if same else {}
+
+
+wide(VIEW, reason="a view whose cells have another size is answered by rows")
+
+
+@refines(np.take)
+def taken_cells(node: Node) -> Refined:
+    """Let an index decide about all that stands in its place."""
+    maps = dict(moved(node, (0,)))
+    axis = named(node, "axis")
+    if maps and not slots(axis):
+        for i in slots(node.args[1:2]) or slots((node.kwargs or {}).get("indices")):
+            shape = node.inputs[i].shape
+            start = 0 if axis is None else int(axis) % len(node.inputs[0].shape)
+            own = range(start, start + len(shape))
+            maps[i] = Labelled(range(len(node.shape)), own, shape)
+    return maps
 
 
 @refines(np.take_along_axis)
@@ -165,8 +200,23 @@ def picked_cells(node: Node) -> Refined:
 
 @refines(GETITEM)
 def indexed_cells(node: Node) -> Refined:
-    """`X[key]`, with keys of every kind."""
+    """`X[key]`, with keys of every kind; tracked indices in front decide about what they show."""
     key = node.args[1]
     if names_fields(key):
         return broadcast(node, (0,))
-    return moved(node, (0,))
+    maps = dict(moved(node, (0,)))
+    parts = key if type(key) is tuple else (key,)
+    front = list(takewhile(lambda part: isinstance(part, Held), parts))
+    indices = [part for part in front if np.asarray(part.array).dtype.kind in "iu"]
+    rest = parts[len(front) :]
+    if maps and len(indices) == len(front) and all(isinstance(part, slice) for part in rest):
+        depth = max((np.ndim(part.array) for part in indices), default=0)
+        for part in indices:
+            if part.index >= 0:
+                shape = node.inputs[part.index].shape
+                own = range(depth - len(shape), depth)
+                maps[part.index] = Labelled(range(len(node.shape)), own, shape)
+    return maps
+
+
+wide(GETITEM, reason="a tracked index behind slices decides about all that is shown")

@@ -1,8 +1,9 @@
-"""Which cell rule answers for which operation.
+"""Which cell rule answers for which operation, and which operations are answered widely, and why.
 
 A cell rule refines the row rule: it says for some of a node's inputs which *cells* flow into which
 cells. Whether an input is direct, a statistic or a control stays with the row rule, and inputs that
-no cell rule speaks of are answered by their rows.
+no cell rule speaks of are answered by their rows. `wide` lists the operations for which that is
+more than there is; the completeness test fails for an operation that is neither.
 """
 
 from __future__ import annotations
@@ -22,7 +23,18 @@ CellRule = Callable[[Node], Refined]
 _RULES: Final[dict[Callable[..., Any], CellRule]] = {}
 _FAMILY_RULES: Final[dict[str, CellRule]] = {}
 _METHOD_RULES: Final[dict[str, CellRule]] = {}
-_MODULES: Final = ("elementwise", "lines", "contraction", "movement", "writes")
+_WIDE: Final[dict[Callable[..., Any], str]] = {}
+_MODULES: Final = (
+    "elementwise",
+    "lines",
+    "running",
+    "contraction",
+    "matrices",
+    "movement",
+    "writes",
+    "records",
+    "wholly",
+)
 _loaded: Final[list[bool]] = []
 
 
@@ -43,19 +55,50 @@ def refines(
     return register
 
 
+def wide(*functions: Callable[..., Any], reason: str) -> None:
+    """State that cells of `functions` are given more cells than they rest on, and why.
+
+    A function with a cell rule of its own can be among them: the reason then says when.
+    """
+    for function in functions:
+        _WIDE[function] = reason
+
+
+def by_rows(node: Node) -> Refined:
+    """Rule of what works on whole rows, or on vectors: the rows that flow in are all there is."""
+    return {}
+
+
 def refined(node: Node) -> Refined:
     """Return the cell maps of a node's inputs, as far as a rule knows them."""
+    rule = rule_for(node.op)
+    return rule(node) if rule is not None else {}
+
+
+def rule_for(op: Callable[..., Any]) -> CellRule | None:
+    """Return the cell rule that answers for an operation, None where its rows do."""
     if not _loaded:
-        for module in _MODULES:
-            importlib.import_module(f"traceprop.lineage.cells.{module}")
-        _loaded.append(True)
-    op = node.op
+        load_rules()
     rule = _RULES.get(op)
     if rule is None and isinstance(op, UfuncMethod):
-        rule = _METHOD_RULES.get(op.method)
-    elif rule is None:
+        return _METHOD_RULES.get(op.method)
+    if rule is None:
         family = rule_of(op).family
         if isinstance(op, np.ufunc):
             family = "elementwise" if op.signature is None else "gufunc"
         rule = _FAMILY_RULES.get(family)
-    return rule(node) if rule is not None else {}
+    return rule
+
+
+def wideness(op: Callable[..., Any]) -> str | None:
+    """Return why an operation's cells are given more cells than they rest on; None if not."""
+    if not _loaded:
+        load_rules()
+    return _WIDE.get(op)
+
+
+def load_rules() -> None:
+    """Import every module of cell rules, so that the tables are full."""
+    for module in _MODULES:
+        importlib.import_module(f"traceprop.lineage.cells.{module}")
+    _loaded.append(True)

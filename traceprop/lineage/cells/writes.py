@@ -6,21 +6,31 @@ A cell that is written whole forgets what it held before.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any, Final
 
 import numpy as np
 
-from traceprop.lineage.cells.elementwise import broadcast
-from traceprop.lineage.cells.maps import CellMap, Refined, broadcasting
+from traceprop.lineage.adopted import PART
+from traceprop.lineage.cells.linemaps import Added, Running
+from traceprop.lineage.cells.maps import (
+    SAME,
+    CellMap,
+    Chain,
+    Labelled,
+    Refined,
+    Reshaped,
+    broadcasting,
+)
 from traceprop.lineage.cells.movement import CellNumbers
-from traceprop.lineage.cells.table import refines
+from traceprop.lineage.cells.table import refines, wide
 from traceprop.lineage.core import OVERWRITE
-from traceprop.lineage.node import Node, Recipe
+from traceprop.lineage.node import Held, Node, Op, Recipe
 from traceprop.lineage.rules.indexing import names_fields
 from traceprop.lineage.rules.movement import VIEW
 from traceprop.lineage.rules.mutators import SETITEM, seen_cells
 from traceprop.lineage.rules.rowids import parameters
-from traceprop.lineage.template import slots
+from traceprop.lineage.template import named, slots
 
 _VALUE: Final[dict[Callable[..., Any], int]] = {
     SETITEM: 2,
@@ -53,25 +63,60 @@ def written_cells(node: Node) -> Refined:
     cells = numbers.cells(0)
     node.op(cells, *args, **kwargs)
     maps = dict(numbers.read(cells, {0, *slots(node.args[position])}))
+    for i in set(range(len(node.inputs))) - set(maps):
+        found = _decided(node, i, position)
+        if found is not None:
+            maps[i] = found
+    return maps
+
+
+def _decided(node: Node, i: int, position: int) -> CellMap | None:
+    """Return the map of a mask or an index, None where it is best answered by its rows."""
+    shape = node.inputs[i].shape
     if node.op is np.copyto or node.op is np.putmask:
-        maps |= _decided(node, set(range(len(node.inputs))) - set(maps))
-    return maps
+        return broadcasting(shape, node.shape)
+    if node.op is np.put_along_axis and named(node, "axis") is not None:
+        at = int(named(node, "axis")) % len(node.shape)  # it says where on a line, not on which
+        own = ["index" if k == at else k for k in range(len(shape))]
+        return Labelled(range(len(node.shape)), own, shape)
+    key = node.args[1]
+    masks = isinstance(key, Held) and key.index == i and node.inputs[i].dtype == bool
+    if not masks or node.op not in (SETITEM, np.place):
+        return None
+    place = slots(node.args[position])
+    value_ndim = len(node.inputs[place[0]].shape) if place else np.ndim(node.args[position])
+    if node.op is SETITEM and value_ndim <= len(node.shape) - len(shape):
+        return Labelled(range(len(node.shape)), range(len(shape)), shape)
+    if shape != node.shape:
+        return None
+    flat = (prod(shape),)  # values are dealt out: each cell hangs on the mask before it
+    return Chain(Chain(Reshaped(flat), flat, Running(0)), flat, Reshaped(shape))
 
 
-def _decided(node: Node, masks: set[int]) -> Refined:
-    """Return the maps of masks that lie over the target."""
-    maps: dict[int, CellMap] = {}
-    for i in masks:
-        over = broadcasting(node.inputs[i].shape, node.shape)
-        if over is not None:
-            maps[i] = over
-    return maps
+wide(SETITEM, np.place, reason="a mask that deals out values is answered by its rows, if it "
+     "is not of the target's shape; so are tracked indices")  # fmt: skip
+wide(
+    PART, OVERWRITE, *map(Op.called, ("place of shared memory", "fill_diagonal of shared memory")),
+    reason="what is read while it is written, a part of a plain array, and a view that is laid out "
+    "by values or in the order of memory, are answered by rows",
+)  # fmt: skip
 
 
 @refines(method="at")
 def updated_cells(node: Node) -> Refined:
-    """Let `ufunc.at(a, indices, b)` keep the cells of `a`; what lands in them is told by rows."""
-    return broadcast(node, (0,))
+    """Let `ufunc.at(a, indices, b)` keep the cells of `a`, and put those of `b` where they land."""
+    maps: dict[int, CellMap] = {0: SAME}
+    numbers = np.arange(prod(node.shape)).reshape(node.shape)
+    try:
+        targets = numbers[parameters(node.args[1])]
+    except LookupError:
+        return maps
+    maps |= {
+        i: Added(targets, node.inputs[i].shape)
+        for i in slots(node.args[2:])
+        if broadcasting(node.inputs[i].shape, targets.shape)
+    }
+    return maps
 
 
 @refines(OVERWRITE)
