@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
-from traceprop.errors import MissingFileError, SourceError
+from traceprop.errors import SourceError
 from traceprop.lazy import needing_extras
+from traceprop.sources import files
 
 _MEMORY = ":memory:"
 _POSTGRES = ("postgresql", "postgres")
@@ -25,7 +26,7 @@ _POSTGRES = ("postgresql", "postgres")
 _PUBLIC_PARAMETERS = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "connect_timeout")
 _SCHEME = re.compile(r"([A-Za-z][\w+.-]*)://")
 _logins: dict[str, str] = {}  # address -> the URI with the password that this process was given
-_KEYWORDS = re.compile(r"\b(host|dbname|user|password)\s*=")
+_LOGIN = re.compile(r"\b(host|dbname|user|password)\s*=|^[^/]*:[^/]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def describe(connection: object) -> Database:
             "file, a postgresql:// URI, or an open ADBC or DBAPI 2 connection, such as "
             "sqlite3.connect(…) or, of a SQLAlchemy engine, engine.raw_connection()"
         )
-    with refusals(connection, "the connection's database can't be named"):
+    with refusals(connection, "the connection can't be used (is it still open?)"):
         uri = _ask_for_name(connection)
     return Database(uri, uri.rstrip("/").rpartition("/")[2] or uri)
 
@@ -142,10 +143,10 @@ def _describe_uri(text: str) -> Database:
         )
     scheme = _SCHEME.match(text)
     if scheme is None:
-        if not os.path.exists(text) and _KEYWORDS.search(text):
+        if not os.path.exists(text) and _LOGIN.search(text):
             raise SourceError(
-                "connection= looks like PostgreSQL's keywords, and there is no such file; give a "
-                "URI: postgresql://user@host:port/database"
+                "connection= looks like a login to a server, and no file has that name; give a "
+                "postgresql://user@host:port/database URI"
             )
         return _describe_file(text)
     kind = scheme[1].lower()
@@ -190,8 +191,7 @@ def _connect_sqlite(path: str, uri: str) -> Any:
     import sqlite3
     from urllib.request import pathname2url
 
-    if not os.path.isfile(path):
-        raise MissingFileError(f"{uri} does not exist (looked for {path}); check the path")
+    files.stamp_file(path, uri)  # refuses what is missing or no file
     try:
         return sqlite3.connect(f"file:{pathname2url(path)}?mode=ro", uri=True)
     except sqlite3.Error as error:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 from traceprop.errors import SourceError
@@ -83,12 +84,16 @@ def run_query(connection: Any, query: QueryText, params: Params) -> Iterator[Res
             f"a {type(connection).__name__} is asynchronous; give an ordinary connection"
         )
     with refusals(connection, f"the query {query.first_words!r} failed"), _cursor(connection) as it:
+        gives_arrow = hasattr(it, "fetch_record_batch")
+        # Asked now: once a result is being read, PostgreSQL takes no other question.
+        is_sqlite = gives_arrow and vendor(connection) == "sqlite"
         if params is None:
             it.execute(query.text)
         else:
             it.execute(query.text, params)
-        if hasattr(it, "fetch_record_batch"):
-            yield _ArrowResult(connection, it, query, params)
+        if gives_arrow:
+            check = partial(_check_sqlite_kinds, connection, query, params) if is_sqlite else None
+            yield _ArrowResult(it, query, check)
         else:
             yield _RowsResult(it, query)
 
@@ -139,14 +144,16 @@ class _RowsResult(Result):
 class _ArrowResult(Result):
     """Arrow batches, as ADBC gives them."""
 
-    def __init__(self, connection: Any, cursor: Any, query: QueryText, params: Params) -> None:
-        self._connection, self._query, self._params = connection, query, params
+    def __init__(
+        self, cursor: Any, query: QueryText, check: Callable[[Sequence[str]], None] | None
+    ) -> None:
         self._reader = cursor.fetch_record_batch()
+        self._check = check
         super().__init__(self._reader.schema.names, query)
 
     def _read(self, positions: Sequence[int]) -> Iterator[Arrays]:
-        if vendor(self._connection) == "sqlite":
-            self._check_sqlite_types([self.columns[position] for position in positions])
+        if self._check is not None:
+            self._check([self.columns[i] for i in positions])
         schema = self._reader.schema
         types = [(field.metadata or {}).get(b"POSTGRESQL:type", b"").decode() for field in schema]
         for batch in self._reader:
@@ -156,19 +163,21 @@ class _ArrowResult(Result):
                     for i in positions
                 ]
 
-    def _check_sqlite_types(self, columns: Sequence[str]) -> None:
-        """Refuse columns of two kinds: ADBC's SQLite driver makes texts of them, less digits."""
-        asked = ", ".join(f"typeof({_quoted(column)})" for column in columns)
-        with closing(self._connection.cursor()) as cursor:
-            cursor.execute(f"SELECT DISTINCT {asked} FROM ({self._query.text})", self._params)
-            found = cursor.fetchall()
-        for column, types in zip(columns, zip(*found, strict=True), strict=False):
-            kinds = {"number" if each in ("integer", "real") else each for each in types} - {"null"}
-            if "blob" in kinds:
-                raise sql_values.unfit(column, "bytes", None)
-            if len(kinds) > 1:
-                first, second = sorted(kinds)[:2]
-                raise sql_values.mixed(column, first, second)
+
+def _check_sqlite_kinds(
+    connection: Any, query: QueryText, params: Params, columns: Sequence[str]
+) -> None:
+    """Refuse columns of two kinds: ADBC's SQLite driver makes texts of them, less digits."""
+    asked = ", ".join(f"typeof({_quoted(column)})" for column in columns)
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(f"SELECT DISTINCT {asked} FROM ({query.text})", params)
+        found = cursor.fetchall()
+    for column, types in zip(columns, zip(*found, strict=True), strict=False):
+        kinds = {"number" if each in ("integer", "real") else each for each in types} - {"null"}
+        if "blob" in kinds:
+            raise sql_values.unfit(column, "bytes", None)
+        if len(kinds) > 1:
+            raise sql_values.mixed(column, min(kinds), max(kinds))
 
 
 def _quoted(name: str) -> str:

@@ -66,14 +66,15 @@ def from_python(values: Sequence[Any], column: str, first_row: int) -> Any:
         names = {_kind_of_value(value) for value in values} - {None}
     if not names:
         return pa.nulls(len(values))
-    name = names.pop() if len(names) == 1 else None
+    name = next(iter(names)) if len(names) == 1 else None
     if name is None and names <= {"integer", "float", "decimal"}:
         name = "decimal" if "decimal" in names else "float"
+    unknown = next((each for each in names if each is not None and each not in _MAKERS), None)
+    if unknown is not None:
+        row = next(i for i, value in enumerate(values) if _kind_of_value(value) == unknown)
+        raise unfit(column, unknown, first_row + row)
     if name is None:
         raise _mixed_values(values, column, first_row)
-    if name not in _MAKERS:
-        row = next(i for i, value in enumerate(values) if value is not None)
-        raise unfit(column, name, first_row + row)
     try:
         return _MAKERS[name](values, column)
     except (pa.ArrowException, OverflowError) as error:
@@ -108,15 +109,16 @@ def from_arrow(array: Any, column: str, postgres_type: str | None = None) -> Any
         is_numeric = getattr(type_, "type_name", None) == "numeric"
         if is_numeric or type_.extension_name == "arrow.json":
             texts = from_arrow(array.storage, column)
-            return _from_decimals(texts) if is_numeric else texts
+            return _from_decimals(texts, column) if is_numeric else texts
     elif postgres_type != "money":
         target = _target(type_)
     if target is None:
         name = "bytes" if kinds.is_binary(type_) or kinds.is_large_binary(type_) else str(type_)
+        name = getattr(type_, "type_name", name)
         raise unfit(column, postgres_type if postgres_type == "money" else name, None)
     try:
         if kinds.is_decimal(type_):
-            return _from_decimals(array.cast(pa.string()))
+            return _from_decimals(array.cast(pa.string()), column)
         cast = array if type_ == target else array.cast(target)
     except pa.ArrowException as error:
         raise _unreadable(column, error) from None
@@ -299,18 +301,27 @@ _SAID = {
 }
 
 
-def _from_decimals(texts: Any) -> Any:
+def _from_decimals(texts: Any, column: str) -> Any:
     """Return decimals, given as text, as the nearest float64."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    return texts.cast(pa.float64())
+    floats = texts.cast(pa.float64())
+    overflown = pc.and_(pc.is_inf(floats), pc.invert(pc.match_like(texts, "%nf%")))
+    if pc.any(overflown).as_py():
+        value = texts.filter(overflown)[0].as_py()
+        raise SourceError(
+            f"column {column!r} holds the decimal {shortened(value)}, which is too large for a "
+            "float64; make it a text or a smaller number in the query"
+        )
+    return floats
 
 
 def _decimals(values: Sequence[Any], column: str) -> Any:
     import pyarrow as pa
 
     texts = pa.array([None if value is None else str(value) for value in values], pa.string())
-    return _from_decimals(texts)
+    return _from_decimals(texts, column)
 
 
 def _integers(values: Sequence[Any], column: str) -> Any:
