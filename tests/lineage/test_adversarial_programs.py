@@ -12,60 +12,48 @@ import numpy as np
 import pytest
 
 import traceprop as tp
+from tests.lineage.adversary import CODES, RECORDS, Programs, V, X
 from traceprop.errors import LineageError
 from traceprop.lineage import granularity, strict
 from traceprop.testing import assert_sound
 
-X = np.array([[1.0, -2.0], [3.0, 0.5], [-1.0, 4.0], [2.5, -0.5]])
-V = np.array([0.5, -1.0, 2.0, 0.0, 3.0])
-CODES = np.array([1, 0, 2, 0, 1])
-RECORDS = np.array([(1, 2.0), (3, 4.0), (5, 6.0)], dtype=[("a", "i8"), ("b", "f8")])
-
-PROGRAMS = []
-
-
-def program(*arrays):
-    def register(function):
-        PROGRAMS.append(pytest.param(function, arrays, id=function.__name__.strip("_")))
-        return function
-
-    return register
+PROGRAMS = Programs()
 
 
 # What is left empty still hangs on what emptied it.
 
 
-@program(-np.abs(V))
+@PROGRAMS.on(-np.abs(V))
 def _sum_of_an_empty_selection(v):
     return v[v > 0].sum()
 
 
-@program(-np.abs(V), X)
+@PROGRAMS.on(-np.abs(V), X)
 def _behind_an_empty_selection(v, x):
     return np.concatenate([v[v > 0], x[:, 0]])
 
 
-@program(V)
+@PROGRAMS.on(V)
 def _zeros_like_a_selection(v):
     return np.zeros_like(v[v > 0])
 
 
-@program(V)
+@PROGRAMS.on(V)
 def _first_of_a_selection(v):
     return v[v > 0][:1]
 
 
-@program(np.zeros(3))
+@PROGRAMS.on(np.zeros(3))
 def _roots_of_nothing(p):
     return np.roots(p).sum()
 
 
-@program(CODES)
+@PROGRAMS.on(CODES)
 def _positions_counted(codes):
     return np.flatnonzero(codes == 7).sum()
 
 
-@program(V, V[::-1].copy())
+@PROGRAMS.on(V, V[::-1].copy())
 def _one_type_for_all(v, w):
     return np.stack([np.emath.sqrt(np.abs(v)), w])
 
@@ -73,21 +61,21 @@ def _one_type_for_all(v, w):
 # Memory that two names share.
 
 
-@program(V)
+@PROGRAMS.on(V)
 def _cast_without_copy(v):
     same = v.astype(float, copy=False)
     same[0] = v[4]
     return v, same
 
 
-@program(CODES)
+@PROGRAMS.on(CODES)
 def _rounded_integers_are_the_same_array(codes):
     rounded = codes.round()
     rounded[1] = codes[2]
     return codes, rounded
 
 
-@program(X)
+@PROGRAMS.on(X)
 def _write_through_two_views(x):
     column, row = x[:, 0], x[2]
     column += 1
@@ -96,7 +84,7 @@ def _write_through_two_views(x):
     return x, column, row
 
 
-@program(X)
+@PROGRAMS.on(X)
 def _siblings(x):
     low, high = x[:3], x[1:]
     low[1:] = high[1:]
@@ -104,14 +92,14 @@ def _siblings(x):
     return x, low, high
 
 
-@program(X)
+@PROGRAMS.on(X)
 def _flat_of_a_transpose(x):
     turned = x.T
     turned.ravel(order="K")[0] = x[3, 1]
     return x, turned
 
 
-@program(X, V)
+@PROGRAMS.on(X, V)
 def _diagonal_by_einsum_is_a_view(x, v):
     square = x[:2]
     diagonal = np.einsum("ii->i", square)
@@ -119,7 +107,7 @@ def _diagonal_by_einsum_is_a_view(x, v):
     return x, diagonal
 
 
-@program(X)
+@PROGRAMS.on(X)
 def _parts_of_complex_cells(x):
     z = x + 1j * x[::-1]
     z.real[0] = x[3]
@@ -127,7 +115,7 @@ def _parts_of_complex_cells(x):
     return z
 
 
-@program(X)
+@PROGRAMS.on(X)
 def _bytes_as_other_numbers(x):
     halves = x.view(np.uint32)
     halves[0, 0] = 7
@@ -135,58 +123,58 @@ def _bytes_as_other_numbers(x):
     return x, halves
 
 
-@program(V)
+@PROGRAMS.on(V)
 def _placing_into_itself(v):
     np.place(v, np.array([False, True, False, True, True]), v)
     return v
 
 
-@program(X)
+@PROGRAMS.on(X)
 def _filling_the_diagonal_from_itself(x):
     square = x[:2]
     np.fill_diagonal(square, square.ravel()[::3][::-1])
     return x
 
 
-@program(V, V[::-1].copy())
+@PROGRAMS.on(V, V[::-1].copy())
 def _view_by_a_strided_window(v, w):
     windows = np.lib.stride_tricks.sliding_window_view(v, 2)
     v[1] = w[0]
     return windows
 
 
-@program(V)
+@PROGRAMS.on(V)
 def _no_copy_for_nan(v):
     same = np.nan_to_num(v, copy=False)
     same[0] = v[2]
     return v, same
 
 
-@program(V)
+@PROGRAMS.on(V)
 def _trimmed_is_a_view(v):
     trimmed = np.trim_zeros(np.where(v > 0, v, 0.0))
     trimmed[0] = v[3]
     return trimmed
 
 
-@program(V)
+@PROGRAMS.on(V)
 def _trimmed_by_what_is_no_longer_there(v):
     trimmed = np.trim_zeros(v)
     v[:] = 3.0
     return trimmed
 
 
-@program(np.array([1 + 0j, 2, 3]))
+@PROGRAMS.on(np.array([1 + 0j, 2, 3]))
 def _complex_or_not_by_its_values(z):
     return np.real_if_close(z).copy()
 
 
-@program(X)
+@PROGRAMS.on(X)
 def _type_of_the_first_result(x):
     return np.apply_along_axis(lambda row: 1 if row[0] > 0 else row[1], 1, x)
 
 
-@program(V, V[:3, np.newaxis].copy())
+@PROGRAMS.on(V, V[:3, np.newaxis].copy())
 def _grids_that_share_memory(v, w):
     wide, tall = np.broadcast_arrays(v, w)
     same, other = np.broadcast_arrays(v, v[::-1])
@@ -199,7 +187,7 @@ def _grids_that_share_memory(v, w):
     return v, w, wide, tall, same, other, x, y, z, t
 
 
-@program(V, X)
+@PROGRAMS.on(V, X)
 def _arrays_of_at_least_so_many_axes(v, x):
     row, _, same = np.atleast_2d(v, 2.0, x)
     row[0, 1] = x[0, 0]
@@ -207,7 +195,7 @@ def _arrays_of_at_least_so_many_axes(v, x):
     return v, x, row, same
 
 
-@program(V[:1], np.ones((0, 2)))
+@PROGRAMS.on(V[:1], np.ones((0, 2)))
 def _broadcast_to_one_cell_or_none(v, none):
     one, _ = np.broadcast_arrays(v, v[0])
     empty, _ = np.broadcast_arrays(none[:, :1], none)
@@ -216,7 +204,7 @@ def _broadcast_to_one_cell_or_none(v, none):
     return v, none, one, empty
 
 
-@program(V, X)
+@PROGRAMS.on(V, X)
 def _rows_in_a_list_are_broadcast(v, x):
     both, wide = np.broadcast_arrays([v[0], v[1]], x)
     return both, wide
@@ -225,13 +213,13 @@ def _rows_in_a_list_are_broadcast(v, x):
 # One index or mask for several arrays, and masks that are written after use.
 
 
-@program(X, V)
+@PROGRAMS.on(X, V)
 def _one_index_for_two_lengths(x, v):
     index = np.argsort(v[:2]) - 1
     return x[index], v[index], v[:3][index]
 
 
-@program(V, V[::-1].copy())
+@PROGRAMS.on(V, V[::-1].copy())
 def _one_mask_to_choose_and_to_place(v, w):
     mask = v > 0
     chosen = w[mask]
@@ -240,7 +228,7 @@ def _one_mask_to_choose_and_to_place(v, w):
     return chosen, v, w
 
 
-@program(V, V[::-1].copy())
+@PROGRAMS.on(V, V[::-1].copy())
 def _mask_written_after_use(v, w):
     mask = v > 0
     chosen = w[mask]
@@ -249,14 +237,14 @@ def _mask_written_after_use(v, w):
     return chosen, w[mask]
 
 
-@program(CODES, V)
+@PROGRAMS.on(CODES, V)
 def _index_written_after_use(codes, v):
     taken = v[codes]
     codes += 1
     return taken, np.take(v, codes), v[codes]
 
 
-@program(V)
+@PROGRAMS.on(V)
 def _mask_that_is_a_view(v):
     masks = np.stack([v > 0, v > 1])
     first = masks[0]
@@ -265,7 +253,7 @@ def _mask_that_is_a_view(v):
     return chosen, v[first]
 
 
-@program(CODES)
+@PROGRAMS.on(CODES)
 def _plain_rows_by_tracked_masks(codes):
     plain = np.arange(5.0)
     kept = np.compress(codes > 7, plain)
@@ -279,12 +267,12 @@ def _plain_rows_by_tracked_masks(codes):
 # Arrays taken for sequences of their rows.
 
 
-@program(V[:4])
+@PROGRAMS.on(V[:4])
 def _laid_out_by_columns(v):
     return v.reshape((2, 2), order="F"), np.reshape(v.reshape(2, 2), -1, order="F")
 
 
-@program(np.arange(12.0).reshape(2, 2, 3))
+@PROGRAMS.on(np.arange(12.0).reshape(2, 2, 3))
 def _joined_from_one_array(cube):
     return [
         np.concatenate(cube, axis=axis) for axis in (0, 1)
@@ -293,27 +281,27 @@ def _joined_from_one_array(cube):
     ]  # fmt: skip
 
 
-@program(np.array([[0, 1, 1], [1, 0, 0]]), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+@PROGRAMS.on(np.array([[0, 1, 1], [1, 0, 0]]), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
 def _choices_from_one_array(which, choices):
     return np.choose(which, choices), np.choose(which, choices[:, :1])
 
 
-@program(np.array([[True, False], [True, True]]), np.array([[1.0, 2.0], [3.0, 4.0]]))
+@PROGRAMS.on(np.array([[True, False], [True, True]]), np.array([[1.0, 2.0], [3.0, 4.0]]))
 def _conditions_from_one_array(conditions, choices):
     return np.select(conditions, choices), np.select(list(conditions), list(choices))
 
 
-@program(np.stack([np.eye(2), 2 * np.eye(2)]))
+@PROGRAMS.on(np.stack([np.eye(2), 2 * np.eye(2)]))
 def _matrices_from_one_array(stack):
     return np.linalg.multi_dot(stack), np.lexsort(stack[:, 0]), np.meshgrid(*stack[0])
 
 
-@program(X, X[::-1].copy())
+@PROGRAMS.on(X, X[::-1].copy())
 def _start_and_mask_of_a_sum(x, y):
     return np.sum(x, axis=1, initial=y[0, 0], where=y > 0), np.add.reduce(x, 1, None, None, True)
 
 
-@program(X)
+@PROGRAMS.on(X)
 def _axes_that_stay(x):
     return x.sum(axis=()), np.max(x, axis=-2, keepdims=True), np.moveaxis(x[None], -1, 0)
 
@@ -321,7 +309,7 @@ def _axes_that_stay(x):
 # The order of evaluation, augmented assignment, and results that hang on their place.
 
 
-@program(X, X[::-1].copy())
+@PROGRAMS.on(X, X[::-1].copy())
 def _augmented_item(x, y):
     x[1] += y[2]
     x[:, 0] -= y[0, 1]
@@ -329,27 +317,27 @@ def _augmented_item(x, y):
     return x
 
 
-@program(CODES, V)
+@PROGRAMS.on(CODES, V)
 def _sums_by_group(codes, v):
     sums = np.zeros_like(v)
     np.add.at(sums, codes, v)
     return sums, sums[codes]
 
 
-@program(V)
+@PROGRAMS.on(V)
 def _running_result_into_itself(v):
     np.cumsum(v, out=v)
     np.add(v[1:], v[:-1], out=v[1:])
     return v
 
 
-@program(V, V[::-1].copy())
+@PROGRAMS.on(V, V[::-1].copy())
 def _where_keeps_what_was_there(v, w):
     np.multiply(v, 2, out=w, where=v > 0)
     return w
 
 
-@program(V, X)
+@PROGRAMS.on(V, X)
 def _a_number_into_a_selection(v, x):
     kept = v[v > 0]
     np.add(x[0, 0], 1, out=kept)
@@ -358,7 +346,7 @@ def _a_number_into_a_selection(v, x):
     return kept, kept.sum(), again.sum()
 
 
-@program(V, X)
+@PROGRAMS.on(V, X)
 def _a_running_sum_into_a_selection(v, x):
     one = v[v > 2]
     np.cumsum(x[:1, 0], out=one)
@@ -367,49 +355,49 @@ def _a_running_sum_into_a_selection(v, x):
     return one, typed
 
 
-@program(np.array([[1.0], [-1.0]]), np.array([[5.0]]))
+@PROGRAMS.on(np.array([[1.0], [-1.0]]), np.array([[5.0]]))
 def _as_it_was_or_broadcast(x, y):
     same, other = np.broadcast_arrays(x[x > 0], y[0])
     return same.copy(), other.copy()
 
 
-@program(X)
+@PROGRAMS.on(X)
 def _two_results_into_arguments(x):
     whole, rest = np.zeros_like(x), x.copy()
     np.divmod(x, 2, out=(whole, rest))
     return whole, rest
 
 
-@program(X)
+@PROGRAMS.on(X)
 def _columns_sorted_in_place(x):
     x[:, 1].sort()
     return x
 
 
-@program(V)
+@PROGRAMS.on(V)
 def _power_of_two_by_operator(v):
     return v**2, v**0.5, 2**v
 
 
-@program(RECORDS)
+@PROGRAMS.on(RECORDS)
 def _fields(records):
     records["b"][1:] = records["a"][:-1]
     return records, records["a"] + records["b"]
 
 
-@program(RECORDS)
+@PROGRAMS.on(RECORDS)
 def _several_fields(records):
     records[["a", "b"]][2] = records[0]
     return records
 
 
-@program(RECORDS)
+@PROGRAMS.on(RECORDS)
 def _a_record_is_a_view(records):
     records[0]["a"] = records["b"][2]
     return records
 
 
-@program(np.array(["b", "ab", "a"]), np.array(["x", "y", "z"]))
+@PROGRAMS.on(np.array(["b", "ab", "a"]), np.array(["x", "y", "z"]))
 def _text(words, others):
     words[1] = others[2]
     return np.sort(words), words == others, np.strings.add(words, others)

@@ -135,7 +135,8 @@ def test_a_plain_buffer_that_was_written_is_known_when_it_comes_back():
         np.add.at(sums, np.array([0, 2, 0, 0, 2]), X)
     means = sums / np.ones_like(X, shape=(3, 1))
     assert rows(means[0], "X") == [0, 2, 3]
-    np.add.at(sums, np.array([1]), X[:1])
+    with pytest.warns(LineageEscapeWarning, match="plain array"):
+        np.add.at(sums, np.array([1]), X[:1])
     product = (X[:3] * sums)[1].dependencies()  # sums are statistics beside single rows
     assert (list(product.direct["X"]), list(product.statistic["X"])) == ([1], [0])
     part = (X[0] + sums[1]).dependencies()  # a part of it: all that is in it

@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.lineage.core import Adoption, Tracked, wrap
-from traceprop.lineage.node import ONE, Node, Op, make_node
+from traceprop.lineage.core import Adoption, Tracked, attach_view, wrap
+from traceprop.lineage.node import ONE, Op, make_node
 
 PART: Final = Op("part of a plain array")
 
@@ -46,6 +46,9 @@ def adopted(array: NDArray[Any], kind: type[Tracked]) -> Any:
         return tensor
     base = array.base
     if isinstance(base, np.ndarray) and id(base) in _adoptions:
-        whole: Node = adopted(base, kind).node
-        return wrap(kind, array, make_node(PART, (whole,), ONE, None, array.shape, array.dtype))
+        whole = adopted(base, kind)
+        node = make_node(PART, (whole.node,), ONE, None, array.shape, array.dtype)
+        part = wrap(kind, array, node)
+        attach_view(part, whole)
+        return part
     return None

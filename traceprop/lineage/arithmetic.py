@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from traceprop.lineage.core import Tracked, before_write, wrap, write
+from traceprop.lineage.core import Tracked, before_write, spoil, wrap, write
 from traceprop.lineage.node import FIRST, ONE, PAIR, Node, Op, make_node
 from traceprop.lineage.record import call, capture
 from traceprop.lineage.registry import implements
@@ -103,6 +103,28 @@ POWER: Final = Op("power", operator.pow)
 """`x ** y` on arrays: not quite np.power, since NumPy squares and takes roots in other ways."""
 
 implements(POWER, family="elementwise", mixes=True)(elementwise_rows)
+_COMPARED: Final[dict[np.ufunc, Op]] = {
+    np.equal: Op("==", operator.eq),
+    np.not_equal: Op("!=", operator.ne),
+}
+"""`x == y` as operators: where the ufunc has no loop for two types, nothing is equal."""
+
+implements(*_COMPARED.values(), family="elementwise", mixes=True)(elementwise_rows)
+
+
+def _comparison(ufunc: np.ufunc) -> Binary:
+    """Return the method for `tensor == other` and `tensor != other`."""
+    ordinary, operation = _binary(ufunc), _COMPARED[ufunc]
+
+    def method(self: Tracked, other: Any) -> Any:
+        try:
+            return ordinary(self, other)
+        except TypeError:  # records, or a text and a number
+            return call(operation, (self, other), {})
+
+    return method
+
+
 
 
 def _power(self: Tracked, other: Any, modulo: Any = None) -> Any:
@@ -115,11 +137,15 @@ def _ipower(self: Tracked, other: Any) -> Any:
     if not isinstance(self._array, np.ndarray):
         return _power(self, other)
     captured = capture((self, other), {})
-    before_write(self)
+    before = before_write(self)
     array = self._array
-    array **= captured.args[1]
+    try:
+        array **= captured.args[1]
+    except BaseException:
+        spoil(self, captured.nodes, before)
+        raise
     args = captured.template
-    write(self, make_node(POWER, captured.nodes, args, None, array.shape, array.dtype))
+    write(self, make_node(POWER, captured.nodes, args, None, array.shape, array.dtype), before)
     return self
 
 
@@ -170,10 +196,14 @@ def _inplace(ufunc: np.ufunc) -> Binary:
             return NotImplemented
         else:
             return call_ufunc(ufunc, "__call__", (self, other), {"out": (self,)})
-        before_write(self)
+        before = before_write(self)
         array = self._array
-        ufunc(array, plain, out=array)
-        write(self, make_node(ufunc, inputs, args, None, array.shape, array.dtype))
+        try:
+            ufunc(array, plain, out=array)
+        except BaseException:
+            spoil(self, inputs, before)
+            raise
+        write(self, make_node(ufunc, inputs, args, None, array.shape, array.dtype), before)
         return self
 
     return method
@@ -213,8 +243,8 @@ class Arithmetic(Tracked):
     __le__ = _binary(np.less_equal)
     __gt__ = _binary(np.greater)
     __ge__ = _binary(np.greater_equal)
-    __eq__ = _binary(np.equal)
-    __ne__ = _binary(np.not_equal)
+    __eq__ = _comparison(np.equal)
+    __ne__ = _comparison(np.not_equal)
 
     __radd__ = _reflected(np.add)
     __rsub__ = _reflected(np.subtract)

@@ -9,13 +9,25 @@ again when it is asked (`Tracked.node`). A tensor that shares nothing has no sta
 from __future__ import annotations
 
 import weakref
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.lineage.granularity import level
-from traceprop.lineage.node import FIRST, PAIR, SOURCE, Held, Node, Op, Recipe, make_held, make_node
+from traceprop.lineage.node import (
+    FIRST,
+    PAIR,
+    SOURCE,
+    Held,
+    Node,
+    Op,
+    Recipe,
+    make_held,
+    make_node,
+    slot,
+)
 
 if TYPE_CHECKING:
     from traceprop.lineage.escapes import Escape
@@ -24,6 +36,13 @@ if TYPE_CHECKING:
 OVERWRITE: Final = Op("overwrite")
 """`overwrite(whole, part, recipe)`: `whole` after its view `part` was written."""
 
+MEANWHILE: Final = Op("written meanwhile")
+"""`meanwhile(one, other)`: what two threads wrote at the same time, each cell by one of them."""
+
+UNFINISHED: Final = Op("unfinished write")
+"""`unfinished(target, *others)`: a write that raised; nobody knows how far it came."""
+
+_writing: Final = Lock()
 
 LARGE: Final = 1 << 15
 """Cells from which on it pays to look for memory to write into: 256 KiB of float64, as in NumPy."""
@@ -135,12 +154,14 @@ class Tracked:
         """Return the state, made when it is first needed."""
         state = self._state
         if state is None:
-            state = self._state = State()
+            state = State()
             state.root = state
             state.version = state.seen = 0
             state.escapes = state.holders = state.parent = state.view = None
             state.adoption = state.read = state.hangs = None
-        return state
+            if self._state is None:  # else another thread was quicker
+                self._state = state
+        return self._state  # type: ignore[return-value]
 
 
 KIND: Final[list[type[Tracked]]] = [Tracked]
@@ -168,13 +189,16 @@ def leaf(
 def attach_view(tensor: Tracked, parent: Tracked) -> None:
     """Note that `tensor`, just made, shares the memory of `parent`, its node's first input."""
     root = (parent._state or parent._own_state()).root
-    state = tensor._state = State()
+    state = State()
     state.root = root
     state.seen = root.version
     state.version = 0
     state.parent = parent
-    state.view = tensor._node
+    state.view = made = tensor._node
     state.escapes = state.holders = state.adoption = state.read = state.hangs = None
+    if parent._node is not made.inputs[0]:
+        state.seen = -1  # another thread wrote while the view was made
+    tensor._state = state
 
 
 def shares_memory(result: NDArray[Any], array: Any) -> bool:
@@ -185,48 +209,66 @@ def shares_memory(result: NDArray[Any], array: Any) -> bool:
     return base is not None and (base is array or base is getattr(array, "base", None))
 
 
-def before_write(target: Tracked) -> None:
+def before_write(target: Tracked) -> Any:
     """Get ready for a write into `target`'s memory: whoever holds it as a mask or index copies it.
 
-    Must be called before a byte moves, and `write` or `touch` after.
+    Must be called before a byte moves, and `write` or `spoil` after, with what this returns: it
+    tells whether another thread wrote in between.
     """
     state = target._state
-    if state is not None and state.root.holders:
+    if state is None:
+        return target._node
+    if state.root.holders:
         for reference in state.root.holders:
             held = reference()
             if held is not None:
                 held.protect()
         state.root.holders.clear()
+    return target._node if state.parent is None else state.root.version
 
 
-def write(target: Tracked, node: Node) -> None:
+def write(target: Tracked, node: Node, before: Any) -> None:
     """Record that `target`'s memory now holds what `node` says, and so do all who share it.
 
     `node` may rest on `target`'s old node; the tensors above it get an `overwrite` node.
     """
-    state = target._state
-    if state is None:
+    if target._state is None and target._node is before:
         target._node = node
         return
-    lineage: list[tuple[Tracked, State, Node]] = []  # each tensor above, with its node until now
-    above, child_state = state.parent, state
-    while above is not None:
-        above_state = above._own_state()
-        lineage.append((above, child_state, above.node))
-        above, child_state = above_state.parent, above_state
+    with _writing:
+        _write_shared(target, node, before)
+
+
+def _write_shared(target: Tracked, node: Node, before: Any) -> None:
+    state = target._own_state()
     root = state.root
-    root.version += 1
-    target._node = node
-    state.seen = root.version
-    part = node
-    for tensor, below, before in lineage:
-        part = make_node(
-            OVERWRITE, (before, part), (*PAIR, _recipe(below)), None, before.shape, before.dtype
-        )
-        tensor._node = part
-        tensor._own_state().seen = root.version
+    if before != (target._node if state.parent is None else root.version):
+        shape, dtype = node.shape, node.dtype
+        node = make_node(MEANWHILE, (node, target.node), PAIR, None, shape, dtype)
+    target._node = part = node
+    above, below = state.parent, state
+    told = [state]
+    while above is not None:
+        own = above._own_state()
+        until_now = above.node
+        args = (*PAIR, _recipe(below))
+        part = make_node(OVERWRITE, (until_now, part), args, None, until_now.shape, until_now.dtype)
+        above._node = part
+        told.append(own)
+        above, below = own.parent, own
+    root.version += 1  # only now: whoever is behind finds all nodes in place
+    for each in told:
+        each.seen = root.version
     if root.adoption is not None:
         root.adoption.node = part
+
+
+def spoil(target: Tracked, nodes: tuple[Node, ...], before: Any) -> None:
+    """Record that a write of what `nodes` say into `target` raised, perhaps halfway."""
+    inputs = (target.node, *nodes)
+    args = tuple(map(slot, range(len(inputs))))
+    shape, dtype = inputs[0].shape, inputs[0].dtype
+    write(target, make_node(UNFINISHED, inputs, args, None, shape, dtype), before)
 
 
 def _recipe(state: State) -> Recipe:
@@ -266,6 +308,7 @@ __all__ = [
     "hold",
     "leaf",
     "shares_memory",
+    "spoil",
     "wrap",
     "write",
 ]

@@ -17,6 +17,7 @@ from traceprop.lineage.core import (
     attach_view,
     before_write,
     shares_memory,
+    spoil,
     wrap,
     write,
 )
@@ -24,20 +25,19 @@ from traceprop.lineage.node import FIRST, ONE, Node, Op, make_node
 from traceprop.lineage.record import call, capture, wrap_result
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rules.elementwise import elementwise_rows, first_broadcast
-from traceprop.lineage.rules.movement import FLATTEN, VIEW, movement
+from traceprop.lineage.rules.movement import FIELD, FLATTEN, VIEW, movement
 from traceprop.lineage.rules.mutators import mutate
 from traceprop.lineage.ufuncs import call_ufunc
 
 ASTYPE: Final = Op("astype", lambda a, *args, **kwargs: a.astype(*args, **kwargs))
 BYTESWAP: Final = Op("byteswap", lambda a: a.byteswap())
-FIELD: Final = Op("getfield", lambda a, *args: a.getfield(*args))
 
 
-def _enlarged(array: Any, shape: Any) -> Any:
-    result = np.zeros(shape, dtype=array.dtype)
-    count = min(result.size, array.size)
-    result.reshape(-1)[:count] = array.reshape(-1)[:count]
-    return result
+def _enlarged(array: Any, shape: Any, order: Any = "C") -> Any:
+    cells = np.zeros(int(np.prod(shape)), dtype=array.dtype)
+    count = min(cells.size, array.size)
+    cells[:count] = array.ravel(order)[:count]
+    return cells.reshape(shape, order=order)
 
 
 RESIZE: Final = Op("resize", _enlarged)
@@ -206,21 +206,37 @@ class Methods(Tracked):
         self[...] = call(BYTESWAP, (self,), {})  # type: ignore[index]
         return self
 
-    def sort(self, axis: int = -1, kind: Any = None, order: Any = None) -> None:
+    def sort(
+        self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+    ) -> None:
         """Sort in place, as `numpy.ndarray.sort`."""
-        self._rearrange("sort", np.sort, (axis, kind, order))
+        options = {} if stable is None else {"stable": stable}
+        self._rearrange("sort", np.sort, (axis, kind, order), options)
 
     def partition(
         self, kth: Any, axis: int = -1, kind: Any = "introselect", order: Any = None
     ) -> None:
         """Partition in place, as `numpy.ndarray.partition`."""
-        self._rearrange("partition", np.partition, (kth, axis, kind, order))
+        self._rearrange("partition", np.partition, (kth, axis, kind, order), {})
 
-    def _rearrange(self, name: str, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        node = self.node
-        before_write(self)
-        getattr(self._array, name)(*args)
-        write(self, make_node(function, (node,), (FIRST, *args), None, node.shape, node.dtype))
+    def _rearrange(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+    ) -> None:
+        captured = capture((self, *args), options)
+        before = before_write(self)
+        try:
+            getattr(self._array, name)(*captured.args[1:], **options)
+        except BaseException:
+            spoil(self, captured.nodes, before)
+            raise
+        shape, dtype = self._array.shape, self._array.dtype
+        template = captured.template
+        made = make_node(function, captured.nodes, template, options or None, shape, dtype)
+        write(self, made, before)
 
     def fill(self, value: Any) -> None:
         """As `numpy.ndarray.fill`."""
@@ -233,7 +249,9 @@ class Methods(Tracked):
     def resize(self, *shape: Any, refcheck: bool = True) -> None:
         """As `numpy.ndarray.resize`; refused where other tensors share the memory."""
         wanted = shape[0] if len(shape) == 1 else shape
-        self._reshape_self(call(RESIZE, (self, wanted), {}))
+        flags = self._array.flags
+        order = ("F",) if flags.f_contiguous and not flags.c_contiguous else ()
+        self._reshape_self(call(RESIZE, (self, wanted, *order), {}))
 
     def setflags(self, write: Any = None, align: Any = None, uic: Any = None) -> None:
         """As `numpy.ndarray.setflags`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -121,10 +122,10 @@ class Protocols(Tracked):
         return self._array.ctypes
 
     def __copy__(self) -> Any:
-        return wrap(type(self), self._array.copy(), self.node)
+        return wrap(type(self), copy.copy(self._array), self.node)
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return wrap(type(self), self._array.copy(), self.node)
+        return wrap(type(self), copy.deepcopy(self._array, memo), self.node)
 
     def __reduce__(self) -> Any:
         return _restore, (type(self), self._array, flat(self.node))

@@ -23,6 +23,7 @@ from traceprop.lineage.core import (
     attach_view,
     before_write,
     hold,
+    spoil,
     write,
 )
 from traceprop.lineage.escapes import escape
@@ -30,7 +31,7 @@ from traceprop.lineage.held import constant, hold_plain
 from traceprop.lineage.node import Held, Node, make_node, slot
 from traceprop.lineage.registry import values_of
 from traceprop.lineage.shapes import hangs_on_values
-from traceprop.lineage.template import Place, parameter_names, transform
+from traceprop.lineage.template import Place, count_needed, parameter_names, transform
 
 Function = Callable[..., Any]
 
@@ -135,19 +136,37 @@ class _Traits(NamedTuple):
     """What recording a function has to know of it."""
 
     out: int  # position of `out`; beyond all positions where it has none
+    needed: int  # arguments without a default
     values: tuple[int | str, ...]
 
 
 @cache
 def _traits(function: Function) -> _Traits:
     names = parameter_names(function)
-    return _Traits(names.index("out") if "out" in names else 1 << 30, values_of(function))
+    out = names.index("out") if "out" in names else 1 << 30
+    return _Traits(out, count_needed(function), values_of(function))
+
+
+def in_order(
+    function: Function, args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Put arguments that a function can't do without in their places, if they came by name."""
+    if not kwargs or len(args) >= _traits(function).needed:
+        return tuple(args), kwargs
+    ordered, rest = list(args), dict(kwargs)
+    for name in parameter_names(function)[len(args) : _traits(function).needed]:
+        if name not in rest:
+            break
+        ordered.append(rest.pop(name))
+    return tuple(ordered), rest
 
 
 def call(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Call a NumPy function on arguments with tracked arrays among them, and record it."""
-    out_position, values = _traits(function)
+    out_position, needed, values = _traits(function)
     if kwargs or len(args) > out_position:
+        if len(args) < needed:
+            args, kwargs = in_order(function, args, kwargs)
         out, args, kwargs = _take_out(function, out_position, args, kwargs)
         if out is not None:
             return call_into(function, capture(args, kwargs, values), out)
@@ -175,27 +194,33 @@ def call_into(function: Function, captured: Captured, out: Any) -> Any:
     """Call a function that writes its result into `out`, tracked or plain."""
     nodes = captured.nodes
     if not isinstance(out, Tracked):
-        result = function(*captured.args, **captured.kwargs, out=out)
-        return into_plain(
-            out, captured.inputs[0], _wrap_array(function, captured, result), function
+        into_plain(function, captured.inputs)
+        wrapped = _wrap_array(
+            function, captured, function(*captured.args, **captured.kwargs, out=out)
         )
-    before_write(out)
-    function(*captured.args, **captured.kwargs, out=out._array)
+        adopt(out, wrapped)
+        return wrapped
+    before = before_write(out)
+    try:
+        function(*captured.args, **captured.kwargs, out=out._array)
+    except BaseException:
+        spoil(out, nodes, before)
+        raise
     template, inputs = captured.template_kwargs, nodes
     # What isn't written stays, and so does what decided the shape.
     if captured.kwargs.get("where") is not None or hangs_on_values(out):
         template = {**(template or {}), "out": slot(len(nodes))}
         inputs = (*nodes, out.node)
     array = out._array
-    write(out, make_node(function, inputs, captured.template, template, array.shape, array.dtype))
+    made = make_node(function, inputs, captured.template, template, array.shape, array.dtype)
+    write(out, made, before)
     return out
 
 
-def into_plain(array: Any, tensor: Tracked, wrapped: Any, function: Function) -> Any:
-    """Record that values went into a plain array, and remember it; return the array's tensor."""
-    escape(tensor, f"{door_name(function)} into a plain array")
-    adopt(array, wrapped)
-    return wrapped
+def into_plain(function: Function, inputs: Sequence[Tracked]) -> None:
+    """Say that values are about to go into a plain array."""
+    for tensor in inputs[:1]:
+        escape(tensor, f"{door_name(function)} into a plain array")
 
 
 def wrap_result(function: Function, captured: Captured, result: Any) -> Any:

@@ -10,7 +10,17 @@ from typing import Any, Final, cast
 import numpy as np
 
 from traceprop.errors import LineageError
-from traceprop.lineage.core import Tracked, attach_view, before_write, hold, wrap, write
+from traceprop.lineage.adopted import adopted
+from traceprop.lineage.core import (
+    KIND,
+    Tracked,
+    attach_view,
+    before_write,
+    hold,
+    spoil,
+    wrap,
+    write,
+)
 from traceprop.lineage.escapes import escape
 from traceprop.lineage.granularity import level
 from traceprop.lineage.held import constant, hold_plain
@@ -88,6 +98,9 @@ class Subscript(Tracked):
         tensors: list[Tracked] = [self]
         value_template: Any
         plain_key, key_template = _strip_key(key, tensors)
+        if isinstance(value, np.ndarray):
+            known = adopted(value, KIND[0])
+            value = value if known is None else known
         if isinstance(value, Tracked):
             plain_value, value_template = value._array, slot(len(tensors))
             tensors.append(value)
@@ -102,11 +115,15 @@ class Subscript(Tracked):
         if isinstance(value, Tracked) and value._state is not None:
             _refuse_swap(self, key, value)
         inputs = tuple(tensor.node for tensor in tensors)
-        before_write(self)
+        before = before_write(self)
         array = self._array
-        array[plain_key] = plain_value
+        try:
+            array[plain_key] = plain_value
+        except BaseException:
+            spoil(self, inputs, before)
+            raise
         args = (FIRST, key_template, value_template)
-        write(self, make_node(SETITEM, inputs, args, None, array.shape, array.dtype))
+        write(self, make_node(SETITEM, inputs, args, None, array.shape, array.dtype), before)
 
     def __iter__(self) -> Iterator[Any]:
         if not self._array.ndim:
@@ -154,7 +171,8 @@ def _strip_key(key: Any, tensors: list[Tracked]) -> tuple[Any, Any]:
         tensors.append(key)
         return key._array, held
     if isinstance(key, np.ndarray):
-        return key, hold_plain(key, 0)
+        known = adopted(key, KIND[0])
+        return (key, hold_plain(key, 0)) if known is None else _strip_key(known, tensors)
     if type(key) is tuple:
         pairs = [_strip_key(each, tensors) for each in key]
         return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)

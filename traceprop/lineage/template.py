@@ -59,6 +59,12 @@ def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
     return _parameters(function)[0]
 
 
+def count_needed(function: Callable[..., Any]) -> int:
+    """Return how many positional parameters of a function have no default."""
+    names, defaults = _parameters(function)
+    return sum(name not in defaults for name in names)
+
+
 def named(node: Node, name: str, default: Any = None) -> Any:
     """Return the parameter called `name` of the node's call, or the function's default."""
     if node.kwargs is not None and name in node.kwargs:

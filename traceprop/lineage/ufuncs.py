@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.core import KIND, Tracked, before_write, wrap, write
+from traceprop.lineage.adopted import adopt
+from traceprop.lineage.core import KIND, Tracked, before_write, spoil, wrap, write
 from traceprop.lineage.escapes import escape
-from traceprop.lineage.node import Node, make_node, slot, ufunc_method
+from traceprop.lineage.node import make_node, slot, ufunc_method
 from traceprop.lineage.record import Captured, capture, into_plain, strip
 from traceprop.lineage.rules.mutators import record_write
 from traceprop.lineage.shapes import hangs_on_values
@@ -23,23 +24,41 @@ def call_ufunc(
     if method == "at":
         return _call_at(ufunc, inputs, kwargs)
     outs: tuple[Any, ...] = kwargs.pop("out", None) or ()
-    op = ufunc if method == "__call__" else ufunc_method(ufunc, method)
-    captured = capture(inputs, kwargs, (1, "indices") if method == "reduceat" else ())
-    nodes = captured.nodes
-    plain_outs = tuple(o._array if isinstance(o, Tracked) else o for o in outs)
-    for out in outs:
-        if isinstance(out, Tracked):
-            before_write(out)
-    if outs:
-        captured.kwargs["out"] = plain_outs
-    results = getattr(ufunc, method)(*captured.args, **captured.kwargs)
+    op: Any = ufunc
+    if method != "__call__":
+        op = ufunc_method(ufunc, method)
+        for name in ("array", "indices"):
+            kwargs.pop(name, None)  # NumPy puts them among the inputs, and leaves them here too
+    captured = capture(inputs, kwargs, (1,) if method == "reduceat" else ())
+    if not outs:
+        results = getattr(ufunc, method)(*captured.args, **captured.kwargs)
+        befores: tuple[Any, ...] = (None,) * ufunc.nout
+    else:
+        befores = tuple([_ready(op, captured, out) for out in outs])
+        captured.kwargs["out"] = tuple(o._array if isinstance(o, Tracked) else o for o in outs)
+        try:
+            results = getattr(ufunc, method)(*captured.args, **captured.kwargs)
+        except BaseException:
+            for out, before in zip(outs, befores, strict=True):
+                if isinstance(out, Tracked):
+                    spoil(out, captured.nodes, before)
+            raise
     if ufunc.nout == 1 or method != "__call__":
-        return _finish(op, captured, nodes, results, None, outs[0] if outs else None)
+        return _finish(op, captured, results, None, outs[0] if outs else None, befores[0])
     padded = outs or (None,) * len(results)
     return tuple(
-        _finish(op, captured, nodes, result, i, out)
+        _finish(op, captured, result, i, out, befores[i])
         for i, (result, out) in enumerate(zip(results, padded, strict=True))
     )
+
+
+def _ready(op: Any, captured: Captured, out: Any) -> Any:
+    """Get ready for a write into `out`, tracked or plain or none."""
+    if isinstance(out, Tracked):
+        return before_write(out)
+    if out is not None:
+        into_plain(op, captured.inputs)
+    return None
 
 
 def _call_plainly(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
@@ -69,24 +88,28 @@ def leave(tensor: Tracked, result: Any, op: Any) -> Any:
 def _finish(
     op: Any,
     captured: Captured,
-    nodes: tuple[Node, ...],
     result: Any,
     item: int | None,
     out: Any,
+    before: Any,
 ) -> Any:
     """Give one result its node: a new tensor, or the tensor it was written into."""
     if not isinstance(result, (np.ndarray, np.generic)):
         return leave(captured.inputs[0] if captured.inputs else out, result, op)
-    template = captured.template_kwargs
+    nodes, template = captured.nodes, captured.template_kwargs
     if isinstance(out, Tracked) and (_keeps_cells(captured) or hangs_on_values(out)):
         template = {**(template or {}), "out": slot(len(nodes))}
         nodes = (*nodes, out.node)
     node = make_node(op, nodes, captured.template, template, result.shape, result.dtype, item)
     if isinstance(out, Tracked):
-        write(out, node)
+        write(out, node, before)
         return out
+    if out is not None and not captured.inputs:
+        return out  # plain values, and another result went into a tensor
     wrapped = wrap(KIND[0], result, node)
-    return wrapped if out is None else into_plain(out, captured.inputs[0], wrapped, op)
+    if out is not None:
+        adopt(out, wrapped)
+    return wrapped
 
 
 def _keeps_cells(captured: Captured) -> bool:

@@ -36,6 +36,8 @@ def _edges(node: Node, kept: dict[int, RowMap]) -> list[Edge]:
 @implements(np.matmul, np.linalg.matmul, family="contraction", mixes=True)
 def matmul_rows(node: Node) -> list[Edge]:
     """(…, n, k) @ (…, k, m): axis 0 is the stack, or the first operand's rows."""
+    if node.kwargs and {"axes", "axis"} & node.kwargs.keys():
+        return opaque(node)
     (a, a_shape), (b, b_shape) = _operands(node)
     n = node.n_rows
     kept: dict[int, RowMap] = {}
@@ -184,10 +186,8 @@ def cross_rows(node: Node) -> list[Edge]:
 def gufunc_rows(node: Node) -> Edges:
     """Any gufunc: leading axes are a stack that broadcasts; core axes mix whole."""
     signature = getattr(node.op, "signature", None)
-    if signature is None or node.kwargs:
-        return opaque(node)
-    if node.op is np.matmul:
-        return matmul_rows(node)
+    if signature is None or node.kwargs or "?" in signature:
+        return opaque(node)  # "?": an axis that not every operand has
     inputs, _, outputs = signature.partition("->")
     core = [term.count(",") + 1 if term.strip("() ") else 0 for term in inputs.split("),")]
     core_out = outputs.split("),")[0]

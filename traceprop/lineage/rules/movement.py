@@ -34,6 +34,7 @@ from traceprop.lineage.template import named, parameter_names, slots
 
 FLATTEN: Final = Op("flatten", lambda a, order="C": a.flatten(order))
 VIEW: Final = Op("view", lambda a, dtype: a.view(dtype))
+FIELD: Final = Op("getfield", lambda a, *args: a.getfield(*args))
 
 
 def movement(*data: int, along: str | None = None) -> Rule:

@@ -14,7 +14,17 @@ from typing import Any, Final
 import numpy as np
 
 from traceprop.lineage.adopted import PART, adopt, adopted
-from traceprop.lineage.core import KIND, OVERWRITE, Tracked, before_write, wrap, write
+from traceprop.lineage.core import (
+    KIND,
+    MEANWHILE,
+    OVERWRITE,
+    UNFINISHED,
+    Tracked,
+    before_write,
+    spoil,
+    wrap,
+    write,
+)
 from traceprop.lineage.edges import (
     CONTROL,
     DIRECT,
@@ -27,12 +37,12 @@ from traceprop.lineage.edges import (
 )
 from traceprop.lineage.escapes import escape
 from traceprop.lineage.node import CONSTANT, FIRST, Held, Node, Op, Recipe, make_node
-from traceprop.lineage.record import Captured, call, capture, door_name, renumber
+from traceprop.lineage.record import Captured, call, capture, door_name, in_order, renumber
 from traceprop.lineage.registry import EXACT, handles, implements
 from traceprop.lineage.rowmap import All, Identity, Outside, Patch, RowMap, Spans
 from traceprop.lineage.rules.elementwise import aligned
 from traceprop.lineage.rules.indexing import names_fields
-from traceprop.lineage.rules.movement import VIEW, same_bytes
+from traceprop.lineage.rules.movement import FIELD, VIEW, same_bytes
 from traceprop.lineage.rules.rowids import RowNumbers, decode, flatten, parameters
 from traceprop.lineage.template import named, slots
 
@@ -48,10 +58,14 @@ _VALUE: Final[dict[Callable[..., Any], int]] = {
     np.put_along_axis: 2,
     np.fill_diagonal: 1,
 }
-# These read what they have just written when the value is on the target's memory.
+# These read what they have just written when such an argument is on the target's memory.
+_READ_LATE: Final[dict[Callable[..., Any], tuple[int, ...]]] = {
+    np.copyto: (2,),
+    np.place: (1, 2),
+    np.fill_diagonal: (1,),
+}
 _SHARED: Final = {
-    function: Op(f"{function.__name__} of shared memory", function)
-    for function in (np.place, np.fill_diagonal)
+    function: Op(f"{function.__name__} of shared memory", function) for function in _READ_LATE
 }
 _CHOOSERS: Final[dict[Callable[..., Any], tuple[int | str, ...]]] = {
     np.copyto: (3, "where"),
@@ -182,28 +196,30 @@ implements(*_SHARED.values(), family="mutators")(opaque)
 @handles(*(f for f in _VALUE if f is not SETITEM), family="mutators", status=EXACT)
 def mutate(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Run a mutator and give the array that it wrote a node."""
+    args, kwargs = in_order(function, args, kwargs)
     captured = capture(args, kwargs, _CHOOSERS.get(function, ()))
-    if function in _SHARED and _shares_memory(captured, _VALUE[function]):
+    if function in _SHARED and _shares_memory(function, captured):
         function = _SHARED[function]
     record_write(function, captured, args[0])
 
 
-def _shares_memory(captured: Captured, position: int) -> bool:
-    """Whether the value that is written is on the memory of what it is written into."""
-    return any(
-        isinstance(value, np.ndarray) and np.may_share_memory(value, captured.args[0])
-        for value in captured.args[position : position + 1]
-    )
+def _shares_memory(function: Callable[..., Any], captured: Captured) -> bool:
+    """Whether an argument that is read late is on the memory of what is written."""
+    target, *others = captured.args
+    late = [others[i - 1] for i in _READ_LATE[function] if i <= len(others)]
+    late.append(captured.kwargs.get("where"))
+    return any(isinstance(each, np.ndarray) and np.may_share_memory(each, target) for each in late)
 
 
 @handles(np.nan_to_num, family="elementwise")
 def without_nan(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`nan_to_num(X, copy=False)` writes into X and returns it."""
+    args, kwargs = in_order(function, args, kwargs)
     copies = args[1] if len(args) > 1 else kwargs.get("copy", True)
     if copies or not isinstance(args[0], Tracked) or not isinstance(args[0]._array, np.ndarray):
         return call(function, args, kwargs)
     target: Any = args[0]
-    options = {name: value for name, value in kwargs.items() if name not in ("x", "copy")}
+    options = {name: value for name, value in kwargs.items() if name != "copy"}
     target[...] = call(function, (target, True, *args[2:]), options)
     return target
 
@@ -211,22 +227,26 @@ def without_nan(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dic
 def record_write(function: Callable[..., Any], captured: Captured, target: Any) -> None:
     """Run a write whose first argument is `target` and move its node on."""
     if not isinstance(target, Tracked):
+        escape(captured.inputs[-1], f"{door_name(function)} into a plain array")
         known = adopted(target, KIND[0])
-        target = _plain_target(function, captured, target) if known is None else known
+        target = _plain_target(captured, target) if known is None else known
     nodes = captured.nodes
-    before_write(target)
-    function(*captured.args, **captured.kwargs)
+    before = before_write(target)
+    try:
+        function(*captured.args, **captured.kwargs)
+    except BaseException:
+        spoil(target, nodes, before)
+        raise
     array = target._array
     args, kwargs = captured.template, captured.template_kwargs
-    write(target, make_node(function, nodes, args, kwargs, array.shape, array.dtype))
+    write(target, make_node(function, nodes, args, kwargs, array.shape, array.dtype), before)
 
 
-def _plain_target(function: Callable[..., Any], captured: Captured, array: Any) -> Tracked:
+def _plain_target(captured: Captured, array: Any) -> Tracked:
     """Make a tensor of a plain array that is about to be written, and put it in front."""
     tensor: Tracked = wrap(
         KIND[0], array, make_node(CONSTANT, (), (), None, array.shape, array.dtype)
     )
-    escape(captured.inputs[0], f"{door_name(function)} into a plain array")
     adopt(array, tensor)
     order = {old: old + 1 for old in range(len(captured.inputs))}
     captured.template = (FIRST, *renumber(captured.template[1:], order))
@@ -240,6 +260,15 @@ def _plain_target(function: Callable[..., Any], captured: Captured, array: Any) 
 def part_rows(node: Node) -> list[Edge]:
     """Answer for a part of a plain array that we see only now: which part isn't known."""
     return [Edge(0, All(node.n_rows, node.inputs[0].n_rows))]
+
+
+@implements(MEANWHILE, family="mutators")
+def meanwhile_rows(node: Node) -> list[Edge]:
+    """Each cell was written by one of two."""
+    return [Edge(i, Identity(node.n_rows)) for i in range(2)]
+
+
+implements(UNFINISHED, family="mutators")(opaque)
 
 
 @implements(OVERWRITE, family="mutators")
@@ -257,7 +286,10 @@ def overwritten(node: Node) -> list[Edge]:
             ]
     if view.op is VIEW:
         return [Edge(1, same_bytes(whole.shape, whole.dtype, part.shape, part.dtype))]
-    if part.dtype != whole.dtype:  # a field of each cell, or its real part: the rest stays
+    if view.op is PART:
+        return [Edge(0, Identity(whole.n_rows)), Edge(1, All(whole.n_rows, part.n_rows))]
+    if part.dtype != whole.dtype or view.op is FIELD:
+        # A field of each cell, or its real part: the rest stays.
         return [Edge(0, Identity(whole.n_rows)), Edge(1, Identity(part.n_rows))]
     places = seen_cells(view, whole)
     if places is None or places.shape != part.shape:
@@ -274,8 +306,8 @@ def seen_cells(view: Recipe, whole: Node) -> Any:
     options = dict(view.kwargs or {})
     options.pop("copy", None)
     orders = [value for value in (*view.args[1:], *options.values()) if isinstance(value, str)]
-    if view.op is np.trim_zeros or {"A", "K"} & set(orders):
-        return None  # it hangs on the values, or on the order in memory
+    if view.op in (np.trim_zeros, PART, FIELD) or {"A", "K"} & set(orders):
+        return None  # it hangs on the values, on what isn't known, or on the order in memory
     cells = np.arange(math.prod(whole.shape)).reshape(whole.shape)
     try:
         result = view.op(cells, *parameters(view.args[1:]), **parameters(options))
