@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from traceprop.lineage import strict as strict
     from traceprop.sources import Table as Table
     from traceprop.sources import load_csv as load_csv
+    from traceprop.sources import load_parquet as load_parquet
     from traceprop.sources import load_sql as load_sql
     from traceprop.sources import read_csv as read_csv
+    from traceprop.sources import read_parquet as read_parquet
     from traceprop.sources import read_sql as read_sql
 
     torch = _interop_torch  # mypy loses `from traceprop.interop import torch` in an import cycle
@@ -42,8 +44,10 @@ _HOMES = {
     "strict": "traceprop.lineage",
     "Table": "traceprop.sources",
     "load_csv": "traceprop.sources",
+    "load_parquet": "traceprop.sources",
     "load_sql": "traceprop.sources",
     "read_csv": "traceprop.sources",
+    "read_parquet": "traceprop.sources",
     "read_sql": "traceprop.sources",
     "torch": "traceprop.interop.torch",
 }
