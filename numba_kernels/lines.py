@@ -49,6 +49,15 @@ def _line_end(data, i):
 
 
 @njit(cache=True, nogil=True)
+def last_line_end(data):
+    """Position after the last line end that is surely whole, which a CR at the very end is not."""
+    i = data.size
+    while i > 0 and data[i - 1] != _LF and (data[i - 1] != _CR or i == data.size):
+        i -= 1
+    return i
+
+
+@njit(cache=True, nogil=True)
 def after_lines(data, count):
     """Return the position after the first `count` lines, and how many there were of them."""
     position, lines = 0, 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -77,10 +77,7 @@ def expanded(stored: npt.NDArray[np.uint8], name: str) -> npt.NDArray[np.uint8]:
 
 @contextmanager
 def expanding(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
-    """Read a stored file's text as it goes: a file object over `file`, which is at its beginning.
-
-    `OSError`s of the stream become `SourceError`s that name the file.
-    """
+    """Read a stored file's text as it goes; `file` is at its beginning."""
     codec = compression(file.read(4), name)
     file.seek(0)
     if codec is None:
@@ -88,11 +85,25 @@ def expanding(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
         return
     import pyarrow as pa
 
-    try:
-        with pa.CompressedInputStream(pa.PythonFile(file, "r"), codec) as stream:
-            yield cast("BinaryIO", stream)
-    except OSError as error:
-        raise SourceError(
-            f"{name} can't be expanded: its {codec} data is damaged or cut off ({error}); fetch "
-            "the file again"
-        ) from error
+    with pa.CompressedInputStream(pa.PythonFile(file, "r"), codec) as stream:
+        yield cast("BinaryIO", _Expanding(stream, codec, name))
+
+
+class _Expanding:
+    """pyarrow's stream of what a compressed file holds, with refusals that name the file."""
+
+    def __init__(self, stream: Any, codec: str, name: str) -> None:
+        self._stream, self._codec, self._name = stream, codec, name
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes of the text, none at its end."""
+        try:
+            return cast("bytes", self._stream.read(size))
+        except OSError as error:
+            raise SourceError(
+                f"{self._name} can't be expanded: its {self._codec} data is damaged or cut off "
+                f"({error}); fetch the file again"
+            ) from error
+
+    def seekable(self) -> bool:
+        return False

@@ -7,16 +7,20 @@ and byte offset, and the digest of the bytes that were parsed.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 import numpy as np
 
 from traceprop.errors import SourceError
 from traceprop.sources import columns as arrow_columns
+from traceprop.sources.csv_batches import read_batches
 from traceprop.sources.csv_format import CsvFormat, CsvOptions
-from traceprop.sources.csv_parse import ParsedCsv
+from traceprop.sources.csv_parse import column_types
 from traceprop.sources.csv_source import CsvSource
+from traceprop.sources.csv_stream import top_of_file
+from traceprop.sources.csv_text import CsvText
 from traceprop.sources.inputs import Named, resolve
 from traceprop.sources.table import Table
 
@@ -26,13 +30,32 @@ if TYPE_CHECKING:
 Columns = str | Sequence[str | int]
 
 
+@overload
 def load_csv(
     path: Named,
     columns: Columns | None = None,
     *,
+    batch_rows: None = None,
     filesystem: Any = None,
     **options: Unpack[CsvOptions],
-) -> ProvenanceTensor:
+) -> ProvenanceTensor: ...
+@overload
+def load_csv(
+    path: Named,
+    columns: Columns | None = None,
+    *,
+    batch_rows: int,
+    filesystem: Any = None,
+    **options: Unpack[CsvOptions],
+) -> Iterator[ProvenanceTensor]: ...
+def load_csv(
+    path: Named,
+    columns: Columns | None = None,
+    *,
+    batch_rows: int | None = None,
+    filesystem: Any = None,
+    **options: Unpack[CsvOptions],
+) -> ProvenanceTensor | Iterator[ProvenanceTensor]:
     """Load the numbers of CSV files as one tensor whose rows know where they stand.
 
     Parameters
@@ -45,6 +68,10 @@ def load_csv(
     columns : sequence of str or int, optional
         The columns wanted, by name or 0-based position, in the order wanted; default all. Without
         a header, a list of str names all columns, in the file's order.
+    batch_rows : int, optional
+        Don't load the files whole but give an iterator of tensors of so many rows, each row with
+        its number in its file. Each file is read twice, first for its digest; a batch never holds
+        rows of two files. Memory doesn't grow with the files.
     filesystem : fsspec.AbstractFileSystem, optional
         Opens the files, instead of the one that fsspec makes for a URL; never saved.
     delimiter : str
@@ -70,7 +97,7 @@ def load_csv(
     Returns
     -------
     ProvenanceTensor, float64, shape (rows, columns)
-        With `.columns`; missing values are NaN.
+        With `.columns`; missing values are NaN. With `batch_rows` an iterator of such tensors.
 
     Raises
     ------
@@ -89,33 +116,54 @@ def load_csv(
     >>> X, y = table[:, :-1], table[:, -1]  # doctest: +SKIP
     >>> year = tp.load_csv("2025/*.csv.gz", dtypes={"paid": bool})  # doctest: +SKIP
     """
-    from traceprop.lineage import from_source
-
-    tensors = [
-        from_source(arrow_columns.matrix(parsed.table), source, columns=source.columns)
-        for source, parsed in _sources(path, columns, filesystem, options, numeric=True)
-    ]
+    job = _Job(path, columns, filesystem, options, numeric=True)
+    if batch_rows is not None:
+        return job.batches(batch_rows, _tensor)
+    tensors = job.whole(_tensor)
     return tensors[0] if len(tensors) == 1 else cast("ProvenanceTensor", np.concatenate(tensors))
 
 
+@overload
 def read_csv(
     path: Named,
     columns: Columns | None = None,
     *,
+    batch_rows: None = None,
     filesystem: Any = None,
     **options: Unpack[CsvOptions],
-) -> Table:
+) -> Table: ...
+@overload
+def read_csv(
+    path: Named,
+    columns: Columns | None = None,
+    *,
+    batch_rows: int,
+    filesystem: Any = None,
+    **options: Unpack[CsvOptions],
+) -> Iterator[Table]: ...
+def read_csv(
+    path: Named,
+    columns: Columns | None = None,
+    *,
+    batch_rows: int | None = None,
+    filesystem: Any = None,
+    **options: Unpack[CsvOptions],
+) -> Table | Iterator[Table]:
     """Read CSV files of any columns as a table whose rows know where they stand.
 
     Parameters
     ----------
-    path, columns, filesystem, delimiter, header, missing, dtypes, encoding, skip_rows, comment
+    path, columns, batch_rows, filesystem
+        As for `load_csv`. In batches, a column's type is that of the first batch with a value in
+        it, unless `dtypes` declares it, and each batch has the categories of its own text.
+    delimiter, header, missing, dtypes, encoding, skip_rows, comment
         As for `load_csv`.
 
     Returns
     -------
     Table
-        Named columns: numbers, dates, and text as categories. Missing values are kept.
+        Named columns: numbers, dates, and text as categories. Missing values are kept. With
+        `batch_rows` an iterator of such tables.
 
     Raises
     ------
@@ -129,48 +177,93 @@ def read_csv(
     ...                     missing="?")  # doctest: +SKIP
     >>> X = table.to_tensor(["f0", "f1"])  # doctest: +SKIP
     """
-    tables = [
-        _table(source, parsed.table)
-        for source, parsed in _sources(path, columns, filesystem, options, numeric=False)
-    ]
+    job = _Job(path, columns, filesystem, options, numeric=False)
+    if batch_rows is not None:
+        return job.batches(batch_rows, _table)
+    tables = job.whole(_table)
     return tables[0] if len(tables) == 1 else Table.concat(tables)
 
 
-def _table(source: CsvSource, table: Any) -> Table:
+T = TypeVar("T")
+Made = Callable[[CsvSource, Any, Any], T]
+
+
+def _tensor(source: CsvSource, table: Any, rows: Any) -> ProvenanceTensor:
+    """Make a tensor of what pyarrow read: rows `rows` of the source, None for all."""
+    from traceprop.lineage import from_source
+
+    return from_source(arrow_columns.matrix(table), source, columns=source.columns, rows=rows)
+
+
+def _table(source: CsvSource, table: Any, rows: Any) -> Table:
+    """Make a table of what pyarrow read: rows `rows` of the source, None for all."""
     read = {name: arrow_columns.column(table.column(name)) for name in source.columns}
-    return Table.from_columns(source, read)
+    return Table.from_columns(source, read, rows)
 
 
-def _sources(
-    path: Named, columns: Columns | None, filesystem: Any, options: CsvOptions, *, numeric: bool
-) -> Iterator[tuple[CsvSource, ParsedCsv]]:
-    """Read the files that a user names, one after the other; all must have the same columns."""
-    format, selection = CsvFormat.make(**options), _plain(columns)
-    first: ParsedCsv | None = None
-    for file in resolve(path, filesystem):
-        source, parsed = CsvSource.open(file, format, selection, numeric=numeric)
-        if first is None:
-            first = parsed
-        _check_columns(first.text.name, first.text.columns, file.name, parsed.text.columns)
-        yield source, parsed
+class _Job:
+    """The files that a user names and how they are to be read; all must have the same columns."""
+
+    def __init__(
+        self,
+        path: Named,
+        columns: Columns | None,
+        filesystem: Any,
+        options: CsvOptions,
+        *,
+        numeric: bool,
+    ) -> None:
+        self._format, self._selection = CsvFormat.make(**options), _plain(columns)
+        self._files = resolve(path, filesystem)
+        self._numeric = numeric
+
+    def whole(self, make: Made[T]) -> list[T]:
+        """Load the files one after the other, each whole."""
+        made: list[T] = []
+        first: CsvText | None = None
+        for file in self._files:
+            source, parsed = CsvSource.open(
+                file, self._format, self._selection, numeric=self._numeric
+            )
+            first = first or parsed.text
+            _check_columns(first, parsed.text)
+            made.append(make(source, parsed.table, None))
+        return made
+
+    def batches(self, batch_rows: int, make: Made[T]) -> Iterator[T]:
+        """Check the options and the files' columns at once, and load when iterated over."""
+        most = operator.index(batch_rows)
+        if most < 1:
+            raise SourceError(f"batch_rows={batch_rows} can't be: give 1 or more rows")
+        tops = [top_of_file(file, self._format, self._selection) for file in self._files]
+        for top in tops:
+            _check_columns(tops[0], top)
+            column_types(top, numeric=self._numeric)
+        return self._batches(most, make)
+
+    def _batches(self, most: int, make: Made[T]) -> Iterator[T]:
+        for file in self._files:
+            source, indexed = CsvSource.index(
+                file, self._format, self._selection, numeric=self._numeric
+            )
+            for first, table in read_batches(file, indexed, most, numeric=self._numeric):
+                rows = np.arange(first, first + table.num_rows)
+                yield make(source, table, rows)
 
 
-def _check_columns(
-    first: str, expected: tuple[str, ...], name: str, columns: tuple[str, ...]
-) -> None:
+def _check_columns(first: CsvText, text: CsvText) -> None:
     """Refuse a file whose columns aren't those of the first, naming the first that differs."""
-    if columns == expected:
+    if text.columns == first.columns:
         return
-    for place, (ours, theirs) in enumerate(zip(expected, columns, strict=False), 1):
-        if ours != theirs:
-            differs = f"column {place} is {ours!r} in {first} but {theirs!r} in {name}"
-            break
-    else:
-        place = min(len(expected), len(columns))
-        longer, last = (first, expected) if len(expected) > place else (name, columns)
-        differs = f"{longer} has {last[place]!r} as column {place + 1}, which the other lacks"
+    pairs = enumerate(zip_longest(first.columns, text.columns), 1)
+    place, (ours, theirs) = next(pair for pair in pairs if pair[1][0] != pair[1][1])
+    said = [
+        f"{'nothing' if column is None else repr(column)} in {name}"
+        for column, name in ((ours, first.name), (theirs, text.name))
+    ]
     raise SourceError(
-        f"{first} and {name} don't have the same columns: {differs}; load such files apart"
+        f"{first.name} and {text.name} don't have the same columns: column {place} is {said[0]} "
+        f"but {said[1]}; load them apart"
     )
 
 

@@ -13,11 +13,14 @@ import numpy.typing as npt
 
 from traceprop.errors import SourceError
 from traceprop.lineage.source import Source
+from traceprop.lineage.verdict import RowVerdict
 from traceprop.sources import columns as arrow_columns
 from traceprop.sources.csv_format import CsvFormat
-from traceprop.sources.csv_parse import ParsedCsv, index_csv, parse_csv
+from traceprop.sources.csv_parse import IndexedCsv, ParsedCsv, index_csv, parse_csv
+from traceprop.sources.csv_stream import IndexedFile, SparseIndex, index_file
 from traceprop.sources.inputs import Input, Stamp, stored_input
 from traceprop.sources.row_index import RowIndex
+from traceprop.sources.verify import Present, verify_rows
 
 Selection = Sequence[str | int] | None
 
@@ -31,6 +34,8 @@ class CsvSource(Source):
         How it was read.
     numeric : bool
         Whether it was loaded as one float64 matrix (`load_csv`) or column by column (`read_csv`).
+    streamed : bool
+        Whether it was loaded in batches; its rows are looked up without reading it into memory.
 
     Notes
     -----
@@ -38,19 +43,36 @@ class CsvSource(Source):
     offsets are those of the text inside, in the file's own encoding.
     """
 
-    __slots__ = ("_index", "_input", "_selection", "_stamp", "_width", "format", "numeric")
+    __slots__ = (
+        "_index",
+        "_input",
+        "_selection",
+        "_stamp",
+        "_width",
+        "format",
+        "numeric",
+        "streamed",
+    )
 
     kind: ClassVar[str] = "csv"
 
     def __init__(
-        self, uri: str, *, format: CsvFormat, selection: Selection, numeric: bool, **fields: Any
+        self,
+        uri: str,
+        *,
+        format: CsvFormat,
+        selection: Selection,
+        numeric: bool,
+        streamed: bool,
+        **fields: Any,
     ) -> None:
         super().__init__(uri, **fields)
         self.format = format
         self.numeric = numeric
+        self.streamed = streamed
         self._selection = selection
         self._input: Input | None = None
-        self._index: RowIndex | None = None
+        self._index: RowIndex | SparseIndex | None = None
         self._width = 1  # bytes of a unit, which the index counts
         self._stamp: Stamp | None = None
 
@@ -58,22 +80,37 @@ class CsvSource(Source):
     def open(
         cls, file: Input, format: CsvFormat, selection: Selection, *, numeric: bool
     ) -> tuple[CsvSource, ParsedCsv]:
-        """Read a file and describe it."""
+        """Read a file whole and describe it."""
         parsed = parse_csv(file, format, selection, numeric=numeric)
+        return cls._of(file, parsed, selection, numeric=numeric), parsed
+
+    @classmethod
+    def index(
+        cls, file: Input, format: CsvFormat, selection: Selection, *, numeric: bool
+    ) -> tuple[CsvSource, IndexedFile]:
+        """Pass over a file and describe it; its values are read later, in batches."""
+        indexed = index_file(file, format, selection)
+        return cls._of(file, indexed, selection, numeric=numeric), indexed
+
+    @classmethod
+    def _of(
+        cls, file: Input, found: ParsedCsv | IndexedFile, selection: Selection, *, numeric: bool
+    ) -> CsvSource:
         source = cls(
             file.uri,
             path=file.path,
             name=file.name,
-            n_rows=parsed.index.n_rows,
-            sha256=parsed.sha256,
-            columns=parsed.text.chosen,
-            format=format,
+            n_rows=found.index.n_rows,
+            sha256=found.sha256,
+            columns=found.text.chosen,
+            format=found.text.format,
             selection=selection,
             numeric=numeric,
+            streamed=isinstance(found, IndexedFile),
         )
         source._input = file
-        source._keep(parsed.index, parsed.text.encoding.width, parsed.stamp)
-        return source, parsed
+        source._keep(found.index, found.text.encoding.width, found.stamp)
+        return source
 
     def check(self) -> None:
         """Hash the file as it is now and compare with what was loaded.
@@ -144,6 +181,20 @@ class CsvSource(Source):
             raise SourceError(f"{self.name} was loaded as a table; say which column to read")
         return arrow_columns.column(parsed.table.column(column)).values
 
+    def verify(self, rows: Iterable[int]) -> list[RowVerdict]:
+        """Open the file again and say what became of rows, found by their hash wherever they are.
+
+        Parameters
+        ----------
+        rows : iterable of int
+
+        Raises
+        ------
+        RowError
+            Where a row isn't in the file that was loaded.
+        """
+        return verify_rows(self, rows, self._present)
+
     def to_json(self) -> dict[str, Any]:
         """Return what a saved lineage keeps; `Source.from_json` takes it back."""
         selection = self._selection
@@ -152,6 +203,7 @@ class CsvSource(Source):
             "format": self.format.to_json(),
             "selection": None if selection is None else list(selection),
             "numeric": self.numeric,
+            "streamed": self.streamed,
         }
 
     @classmethod
@@ -167,6 +219,7 @@ class CsvSource(Source):
             format=CsvFormat.from_json(stored["format"]),
             selection=stored["selection"],
             numeric=bool(stored["numeric"]),
+            streamed=bool(stored["streamed"]),
         )
 
     def _file(self) -> Input:
@@ -175,14 +228,15 @@ class CsvSource(Source):
             self._input = stored_input(self.path, self.name)
         return self._input
 
-    def _keep(self, index: RowIndex, width: int, stamp: Stamp) -> None:
+    def _keep(self, index: RowIndex | SparseIndex, width: int, stamp: Stamp) -> None:
         self._index, self._width, self._stamp = index, width, stamp
+        self.row_hashes = index.hashes if isinstance(index, RowIndex) else None
 
-    def _current_index(self) -> RowIndex:
+    def _current_index(self) -> RowIndex | SparseIndex:
         """Return the rows' index once it is certain that the file is the one that was loaded."""
         if self._index is None:
             try:
-                found = index_csv(self._file(), self.format)
+                found = self._find_rows()
             except SourceError:
                 self.check()
                 raise
@@ -192,6 +246,19 @@ class CsvSource(Source):
         if self._stamp is None or not self._stamp.vouches_for(self._file().stamp()):
             self.check()
         return self._index
+
+    def _present(self) -> Present:
+        """Index the file as it is now."""
+        found = self._find_rows()
+        index = found.index
+        hashes = index.hashes if isinstance(index, RowIndex) else np.empty(0, np.uint64)
+        return Present(found.sha256, hashes, lambda rows: index.locate(rows)[0])
+
+    def _find_rows(self) -> IndexedFile | IndexedCsv:
+        """Index the file anew, in constant memory where it was too large to be loaded whole."""
+        if self.streamed:
+            return index_file(self._file(), self.format, self._selection)
+        return index_csv(self._file(), self.format)
 
     def _compare(self, sha256: str) -> None:
         if sha256 != self.sha256:

@@ -86,10 +86,7 @@ def open_text(
     """
     encoding = detect_encoding(content[:4].tobytes(), format.encoding, name)
     if content.size % encoding.width:
-        raise SourceError(
-            f"{name} ends within a character of {format.encoding}; it is cut off, or in another "
-            "encoding"
-        )
+        raise cut_off(name, format)
     units = encoding.units(content)
     begin, begin_line = skip_lines(units, encoding, format)
     try:
@@ -140,6 +137,14 @@ def index_rows(text: CsvText) -> RowIndex:
     if not index.n_rows:
         raise SourceError(f"{text.name} has a header but no data row; is it the right file?")
     return index
+
+
+def cut_off(name: str, format: CsvFormat) -> SourceError:
+    """Say that a text's last character isn't whole."""
+    return SourceError(
+        f"{name} ends within a character of {format.encoding}; it is cut off, or in another "
+        "encoding"
+    )
 
 
 def scan_error(

@@ -43,14 +43,17 @@ class FileStamp:
         """Stamp a file whose status was taken just now."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ino, time.time_ns())
 
-    def vouches_for(self, later: object) -> bool:
-        """Whether a file with the stamp `later` still has the bytes it had at this one."""
-        same = isinstance(later, FileStamp) and (self.size, self.modified_ns, self.inode) == (
+    def is_untouched(self, later: object) -> bool:
+        """Whether nothing shows, at the stamp `later`, that the file was written to."""
+        return isinstance(later, FileStamp) and (self.size, self.modified_ns, self.inode) == (
             later.size,
             later.modified_ns,
             later.inode,
         )
-        return same and self.seen_ns - self.modified_ns > _SETTLED_AFTER_NS
+
+    def vouches_for(self, later: object) -> bool:
+        """Whether a file with the stamp `later` still has the bytes it had at this one."""
+        return self.is_untouched(later) and self.seen_ns - self.modified_ns > _SETTLED_AFTER_NS
 
 
 def stamp_file(path: str, name: str) -> FileStamp:

@@ -1,0 +1,94 @@
+"""A CSV file's values in batches: a file larger than memory, each row with its number in the file.
+
+The file is read twice: once for its digest and its number of rows (`index_file`), which a source
+must know before its first row is handed out, and once for the values. Promise: a batch that is
+handed out holds the bytes of that digest; a file that changes between the two is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+from traceprop.errors import SourceError
+from traceprop.sources.csv_parse import CsvReader, check_count, column_types
+from traceprop.sources.csv_stream import IndexedFile, RowStream, Stretch, read_top, reading
+from traceprop.sources.csv_text import CsvText, index_rows
+from traceprop.sources.files import FileStamp
+from traceprop.sources.inputs import Input
+
+
+def read_batches(
+    file: Input, indexed: IndexedFile, batch_rows: int, *, numeric: bool
+) -> Iterator[tuple[int, Any]]:
+    """Read the chosen columns some rows at a time.
+
+    The types of the first batch that has a value in a column are those of the next ones.
+
+    Parameters
+    ----------
+    file : Input
+    indexed : IndexedFile
+        What `index_file` gave.
+    batch_rows : int
+        Rows of each batch but the last.
+    numeric : bool
+        As for `parse_csv`.
+
+    Yields
+    ------
+    first_row : int
+    table : pyarrow.Table
+
+    Raises
+    ------
+    SourceError
+        Where the file can't be read, a value isn't of its column's type, or the file changed.
+    """
+    text = indexed.text
+    types = column_types(text, numeric=numeric)
+    with reading(file) as (stream, hashed):
+        _, head = read_top(stream, file.name, text.format, None)
+        rows = RowStream(stream, text, head, text.body, line=text.body_line)
+        while (stretch := rows.take(batch_rows)) is not None:
+            is_last = rows.row >= indexed.index.n_rows
+            if (is_last and hashed.sha256() != indexed.sha256) or _touched(file, indexed):
+                break
+            table = _read_stretch(text, stretch, types)
+            types = {**_types_found(table), **types}
+            yield stretch.row, table
+            if is_last:
+                return
+    raise SourceError(
+        f"{file.name} changed while it was read in batches; load it again when nothing writes to it"
+    )
+
+
+def _read_stretch(text: CsvText, stretch: Stretch, types: dict[str, Any]) -> Any:
+    units = text.encoding.units(stretch.content)
+    part = replace(
+        text,
+        content=stretch.content,
+        units=units,
+        body=0,
+        body_line=stretch.line,
+        first_row=stretch.row,
+    )
+    table = CsvReader(part, types, cache(partial(index_rows, part))).read()
+    check_count(part, table, stretch.n_rows)
+    return table
+
+
+def _types_found(table: Any) -> dict[str, Any]:
+    """Return the types of the columns that have a value."""
+    import pyarrow.types as kinds
+
+    return {field.name: field.type for field in table.schema if not kinds.is_null(field.type)}
+
+
+def _touched(file: Input, indexed: IndexedFile) -> bool:
+    """Whether a local file was written to since it was indexed."""
+    stamp = indexed.stamp
+    return isinstance(stamp, FileStamp) and not stamp.is_untouched(file.stamp())
