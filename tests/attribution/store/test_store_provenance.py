@@ -179,6 +179,17 @@ def test_a_changed_file_is_reported(store: GradientStore, csv: Path):
     assert str(trace).startswith(f"credit_scores.csv row {row} (line {row + 2})")
 
 
+def test_rows_of_a_changed_file_are_found_again(store: GradientStore, csv: Path):
+    assert store.get_provenance(0).verify().counts == {"same bytes": 1}
+    head, *rows = csv.read_text().splitlines()
+    csv.write_text("\n".join([head, rows[-1], *rows[:-1]]) + "\n")
+    row = _kept_rows()[0]
+    with pytest.warns(StoreWarning, match="has changed since"):
+        (verdict,) = GradientStore.open(store.path).get_provenance(0).verify()
+    assert (verdict.state, verdict.now, verdict.line) == ("same row", row + 1, row + 3)
+    assert verdict.source in store.sources
+
+
 def test_removal_from_a_changed_file_is_reported(store: GradientStore, csv: Path):
     _write_csv(csv, offset=1000)
     row = _kept_rows()[0]

@@ -57,7 +57,10 @@ class Provenance:
     @cached_property
     def sources(self) -> tuple[StoredSource, ...]:
         """The sources, as they were when the run was committed."""
-        return tuple(map(StoredSource, self._manifest.sources, self._rows))
+        return tuple(
+            StoredSource(stored, rows, self.lineage)
+            for stored, rows in zip(self._manifest.sources, self._rows, strict=True)
+        )
 
     @cached_property
     def _changes(self) -> dict[Source, str]:

@@ -8,9 +8,9 @@ answering.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,11 @@ from numpy.typing import NDArray
 from traceprop.attribution.store.sample_rows import SampleRows
 from traceprop.errors import SourceError
 from traceprop.lineage.source import Source
+from traceprop.lineage.verdict import RowVerdict
 from traceprop.sources.files import FileStamp, file_digest, stamp_file
+
+if TYPE_CHECKING:
+    from traceprop.lineage import LineageGraph
 
 
 class StoredSource(Source):
@@ -30,13 +34,17 @@ class StoredSource(Source):
         What `describe_source` gave at the commit.
     rows : SampleRows
         The rows that were trained on, with their lines.
+    lineage : callable
+        Loads the lineage that was saved with the run, which has the hashes of the sources' rows.
     """
 
-    __slots__ = ("_original", "_rows", "_stamp")
+    __slots__ = ("_lineage", "_original", "_rows", "_stamp")
 
-    def __init__(self, stored: dict[str, Any], rows: SampleRows) -> None:
+    def __init__(
+        self, stored: dict[str, Any], rows: SampleRows, lineage: Callable[[], LineageGraph]
+    ) -> None:
         self._original = original = Source.from_json(stored["source"])
-        self._rows = rows
+        self._rows, self._lineage = rows, lineage
         self._stamp = None if stored["stamp"] is None else FileStamp(**stored["stamp"])
         super().__init__(
             original.uri,
@@ -68,6 +76,13 @@ class StoredSource(Source):
     def read(self) -> NDArray[Any]:
         """Read the file again; `SourceError` where it is gone or changed."""
         return self._original.read()
+
+    def verify(self, rows: Iterable[int]) -> list[RowVerdict]:
+        """Open the source again and say what became of rows."""
+        if self._original.row_hashes is None:
+            saved = (leaf.row_hashes for leaf in self._lineage().leaves if leaf == self)
+            self._original.row_hashes = next(saved, None)
+        return [replace(each, source=self) for each in self._original.verify(rows)]
 
     def to_json(self) -> dict[str, Any]:
         """Return what the source itself gave."""
