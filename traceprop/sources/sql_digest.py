@@ -105,7 +105,7 @@ class _ColumnDigest:
 def row_hashes(batch: Sequence[Encoded]) -> npt.NDArray[np.uint64]:
     """Return a 64-bit hash of each row: XXH64 of two words a column, its presence and its value.
 
-    A text's value is XXH64 of its UTF-8. Two rows of equal values have one hash, whatever batches
+    A text's value is XXH64 of its UTF-8, that of NULL is 0. Two rows of equal values have one hash, whatever batches
     and drivers they came by.
     """
     from numba_kernels.row_hashes import hash_spans, hash_words
@@ -117,6 +117,7 @@ def row_hashes(batch: Sequence[Encoded]) -> npt.NDArray[np.uint64]:
         if encoded.kind == "text":
             starts = np.cumsum(encoded.words) - encoded.words
             hash_spans(encoded.text, starts, encoded.words, 0, words[2 * j + 1])
+            words[2 * j + 1, encoded.presence == 0] = 0
         else:
             words[2 * j + 1] = encoded.words.view(np.uint64)
     hashes = np.empty(n_rows, np.uint64)

@@ -60,7 +60,7 @@ class SqlSource(Source):
         self._connection: Any = None
         self._keys: Keys | None = None
         self._room: Hashes = np.empty(0, np.uint64)  # `row_hashes` and space to grow
-        self.row_hashes: Hashes = self._room
+        self.row_hashes = self._room
 
     @classmethod
     def load(cls, connection: Any, query: SqlQuery) -> tuple[SqlSource, dict[str, Any]]:
@@ -203,10 +203,11 @@ class SqlSource(Source):
         if stored["keys"] is not None:
             source._keys = Keys.from_json(stored["keys"], source.query.key, source.n_rows)
         source.complete = bool(stored["complete"])
+        source.row_hashes = None  # kept beside this record, if at all
         return source
 
     def __reduce__(self) -> Any:
-        return Source.from_json, (self.to_json(),)  # an open connection is nobody else's
+        return _unpickled, (self.to_json(), self.row_hashes)  # an open connection isn't passed on
 
     @contextmanager
     def _session(self, connection: Any = None) -> Iterator[Any]:
@@ -239,7 +240,7 @@ class SqlSource(Source):
         end = self.n_rows + len(hashes)
         if end > len(self._room):
             room = np.empty(max(end, 2 * len(self._room)), np.uint64)
-            room[: self.n_rows] = self.row_hashes
+            room[: self.n_rows] = self._room[: self.n_rows]
             self._room = room
         self._room[self.n_rows : end] = hashes
         self.row_hashes = self._room[:end]
@@ -312,7 +313,7 @@ class SqlSource(Source):
             new = len(keys) - (self.n_rows - len(gone))
             first = f" (the first: {self._keys.label(int(gone[0]))})" if len(gone) else ""
             what = f"{len(gone)} rows are gone{first} and {new} are new"
-        elif len(hashes) == self.n_rows:
+        elif len(hashes) == self.n_rows and self.row_hashes is not None:
             changed = np.flatnonzero(hashes != self.row_hashes)
             what = f"{len(changed)} rows changed, the first is row {changed[0]}"
             what += f" ({self.place(int(changed[0]))})" if self._keys else ""
@@ -336,6 +337,12 @@ def _digest_of(columns: Sequence[Any], names: Sequence[str]) -> tuple[str, Hashe
         digest.add(encoded)
         hashes.append(row_hashes(encoded))
     return digest.hexdigest(), np.concatenate(hashes)
+
+
+def _unpickled(stored: dict[str, Any], hashes: Hashes | None) -> SqlSource:
+    source = SqlSource.restore(stored)
+    source.row_hashes = hashes
+    return source
 
 
 def _is_full_path(path: str) -> bool:
