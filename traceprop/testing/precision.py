@@ -2,13 +2,14 @@
 
 Soundness alone is cheap: "every row depends on every row" is sound. So it is measured how many of
 the (output row, source row) pairs in a lineage some nudge shows, over programs that are the same
-every time.
+every time; and so for the pairs of cells.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from traceprop.testing.cells import cell_precision
 from traceprop.testing.choices import Choices
 from traceprop.testing.data import draw_array, draw_shape
 from traceprop.testing.generate import draw_program
@@ -33,13 +34,21 @@ def families() -> list[str]:
     return list(makers())
 
 
-def measure(family: str, n_programs: int = 150) -> Precision:
+def measure(family: str, n_programs: int = 150, cells: bool = False) -> Precision:
     """Measure the precision of one family over seeded programs of one or two steps.
+
+    Parameters
+    ----------
+    family : str
+    n_programs : int
+    cells : bool
+        Count pairs of cells instead of rows.
 
     A nudge can miss (a larger value changes no minimum), so that even a perfect lineage stays
     below 1. Values are finite, and no two rows alike, so that most nudges show.
     """
     shown = recorded = 0
+    count = cell_precision if cells else precision
     for seed in range(n_programs):
         choices = Choices.seeded(seed)
         dtypes = ("float64", "float64", "int64", "bool", "uint8")
@@ -48,6 +57,6 @@ def measure(family: str, n_programs: int = 150) -> Precision:
             for _ in range(2)
         ]
         program = draw_program(choices, sources, [family], most_steps=2)
-        counted = precision(program, *sources, finite=True)
+        counted = count(program, *sources, finite=True)
         shown, recorded = shown + counted[0], recorded + counted[1]
     return Precision(shown, recorded)

@@ -11,6 +11,7 @@ import numpy as np
 from traceprop.lineage.cells.maps import (
     CellMap,
     Chain,
+    Either,
     Labelled,
     Numbered,
     Refined,
@@ -156,7 +157,7 @@ def chained_cells(node: Node) -> Refined:
 
 @refines(np.cross, np.linalg.cross)
 def crossed_cells(node: Node) -> Refined:
-    """Vectors along an axis of each, used whole; their other axes broadcast."""
+    """Vectors along an axis of each: of three, the two others; their other axes broadcast."""
     whole = named(node, "axis")
     names = ("axisa", "axisb", "axisc")
     axes = [named(node, name, -1) if whole is None else whole for name in names]
@@ -168,13 +169,21 @@ def crossed_cells(node: Node) -> Refined:
     maps: dict[int, CellMap] = {}
     for (i, shape), axis in zip((first, second), axes[:2], strict=True):
         own: list[Hashable] = list(range(depth - len(shape) + 1, depth))
-        own.insert(int(axis) % len(shape), "vector")
-        if i is not None:
+        at = int(axis) % len(shape)
+        if i is None:
+            continue
+        if "cross" not in out or shape[at] != 3:
+            own.insert(at, "vector")
             maps[i] = Labelled(out, own, shape)
+            continue
+        own.insert(at, "cross")
+        cells = np.arange(prod(shape)).reshape(shape)
+        others = (Numbered(np.roll(cells, by, at), 0, shape) for by in (1, 2))
+        maps[i] = Chain(Labelled(out, own, shape), shape, Either(*others))
     return maps if len(node.shape) == len(out) else {}
 
 
-wide(np.cross, np.linalg.cross, reason="a cell is given its own component, which is left out")
+wide(np.cross, np.linalg.cross, reason="vectors of two and three components are used whole")
 
 
 @refines(np.einsum)

@@ -185,6 +185,41 @@ def packed(mask: Mask, axis: int, count: int) -> Mask:
     return np.moveaxis(np.asarray(np.any(groups, axis=1)), 0, axis)
 
 
+class Padded(CellMap):
+    """Cells put on to a line rest on all of it; the line's own stay.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        The input's.
+    before : int
+        How many cells are put in front.
+    """
+
+    __slots__ = ("_axis", "_before", "_shape")
+
+    def __init__(self, shape: Shape, axis: int, before: int) -> None:
+        self._shape = shape
+        self._axis = axis
+        self._before = before
+
+    def image(self, mask: Mask) -> Mask:
+        """Take the line for what was put on."""
+        line = np.moveaxis(mask, self._axis, 0)
+        end = self._before + self._shape[self._axis]
+        put_on = np.any(line[: self._before], axis=0) | np.any(line[end:], axis=0)
+        return np.moveaxis(line[self._before : end] | put_on, 0, self._axis)
+
+    def preimage(self, mask: Mask, shape: Shape) -> Mask:
+        """Take what was put on for any cell of the line."""
+        line = np.moveaxis(mask, self._axis, 0)
+        cells = np.empty(shape, dtype=np.bool_)
+        into = np.moveaxis(cells, self._axis, 0)
+        into[...] = np.any(line, axis=0)
+        into[self._before : self._before + len(line)] = line
+        return cells
+
+
 class Added(CellMap):
     """Cells of an input that are added to others, as by `np.add.at`: many may land in one.
 

@@ -7,7 +7,7 @@ whose cells are numbered, the inputs one after the other. Plain data and filling
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import accumulate, takewhile
+from itertools import accumulate, permutations, takewhile
 from math import prod
 from typing import Any, Final
 
@@ -15,8 +15,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from traceprop.lineage.cells.elementwise import broadcast
+from traceprop.lineage.cells.linemaps import Packed, Padded, Unpacked
 from traceprop.lineage.cells.maps import (
     SAME,
+    CellMap,
+    Chain,
+    Either,
     Labelled,
     Numbered,
     Numbers,
@@ -39,6 +43,8 @@ _DATA: Final[dict[Callable[..., Any], tuple[int, ...]]] = {
     np.meshgrid: _EVERY,
 }
 """Positions of the arguments that are moved, where it isn't the first alone."""
+_COPYING: Final = ("edge", "reflect", "symmetric", "wrap")
+_MOST_ORDERED: Final = 4  # axes: as many orders as they can be put in are tried
 
 
 class CellNumbers:
@@ -112,15 +118,26 @@ def moved_cells(node: Node) -> Refined:
 
 @refines(np.reshape, np.ravel, FLATTEN)
 def reshaped_cells(node: Node) -> Refined:
-    """In the order of memory any cell may be anywhere."""
+    """Read the cells in an order; that of memory isn't known, but it is one of the axes' orders."""
     orders = {value for value in (*node.args[1:], *(node.kwargs or {}).values())
               if isinstance(value, str)}  # fmt: skip
-    return {} if orders & {"A", "K"} else moved(node, (0,))
+    if not orders & {"A", "K"}:
+        return moved(node, (0,))
+    shape = node.inputs[0].shape
+    if len(node.inputs) > 1 or len(shape) > _MOST_ORDERED:
+        return {}
+    cells = np.arange(prod(shape)).reshape(shape)
+    if "A" in orders:
+        read = [np.reshape(cells, node.shape, order="C"), np.reshape(cells, node.shape, order="F")]
+    else:
+        axes = permutations(range(len(shape)))
+        read = [cells.transpose(each).reshape(node.shape) for each in axes]
+    return {0: Either(*(Numbered(numbers, 0, shape) for numbers in read))}
 
 
 wide(
     np.reshape, np.ravel, FLATTEN,
-    reason="in the order of memory ('A', 'K') a cell is given all cells",
+    reason="in the order of memory ('A', 'K') a cell is given what it is in any order of the axes",
 )  # fmt: skip
 refines(np.trim_zeros)(by_rows)
 wide(np.trim_zeros, reason="which cells are zero is in values that aren't kept")
@@ -136,17 +153,32 @@ def window_cells(node: Node) -> Refined:
 def padded_cells(node: Node) -> Refined:
     """Modes that copy cells move them, constants come from nowhere, others compute."""
     mode = named(node, "mode")
-    if len(node.inputs) > 1 or (node.kwargs or {}).get("reflect_type") == "odd":
+    if len(node.inputs) > 1 or not isinstance(mode, str) or mode == "linear_ramp":
         return {}
+    if mode in _COPYING and (node.kwargs or {}).get("reflect_type") != "odd":
+        return moved(node, (0,))
     if mode in ("constant", "empty"):
         numbers = CellNumbers(node)
         return numbers.read(np.pad(numbers.cells(0), named(node, "pad_width")), {0})
-    return moved(node, (0,)) if mode in ("edge", "reflect", "symmetric", "wrap") else {}
+    return {0: _padded_by_lines(node)}
+
+
+def _padded_by_lines(node: Node) -> CellMap:
+    """Axis by axis: what is put on is made of the line that it is put on to."""
+    shape = node.inputs[0].shape
+    cells = np.pad(np.arange(1, prod(shape) + 1).reshape(shape), named(node, "pad_width"))
+    own = np.unravel_index(np.argmin(np.where(cells > 0, cells, cells.size + 1)), cells.shape)
+    found: CellMap = SAME
+    for axis, before in enumerate(own):
+        longer, shorter = ((*shape[:k], *node.shape[k:]) for k in (axis, axis + 1))
+        found = Chain(found, longer, Padded(shorter, axis, int(before)))
+    return found
 
 
 wide(
     np.pad,
-    reason="modes that compute (mean, maximum, …) and tracked fillings are answered by rows",
+    reason="modes that compute (mean, maximum, …) are given the line that they are put on to, "
+    "ramps, functions and tracked fillings are answered by rows",
 )
 
 
@@ -165,12 +197,23 @@ def same_cells(node: Node) -> Refined:
 @refines(VIEW)
 def viewed_cells(node: Node) -> Refined:
     """Another reading of the same bytes, cell by cell where a cell keeps its size."""
-    parent = node.inputs[0]
-    same = node.shape == parent.shape and node.dtype.itemsize == parent.dtype.itemsize
-    return broadcast(node, (0,)) if same else {}
+    found = on_same_bytes(node, node.inputs[0])
+    return {} if found is None else {0: found}
 
 
-wide(VIEW, reason="a view whose cells have another size is answered by rows")
+def on_same_bytes(node: Node, of: Node) -> CellMap | None:
+    """Map of an array of one on the same bytes: cells of its last axis may split or join."""
+    shape, size, of_size = of.shape, node.dtype.itemsize, of.dtype.itemsize
+    if node.shape == shape and size == of_size:
+        return SAME
+    if not shape or node.shape[:-1] != shape[:-1] or node.shape[-1] * size != shape[-1] * of_size:
+        return None
+    if of_size % size == 0:
+        return Unpacked(shape, len(shape) - 1, of_size // size)
+    return Packed(shape, len(shape) - 1, size // of_size) if size % of_size == 0 else None
+
+
+wide(VIEW, reason="a view whose cells aren't a whole number of the others is answered by rows")
 
 
 @refines(np.take)

@@ -22,7 +22,7 @@ from traceprop.lineage.cells.maps import (
     Reshaped,
     broadcasting,
 )
-from traceprop.lineage.cells.movement import CellNumbers
+from traceprop.lineage.cells.movement import CellNumbers, on_same_bytes
 from traceprop.lineage.cells.table import refines, wide
 from traceprop.lineage.core import OVERWRITE
 from traceprop.lineage.node import Held, Node, Op, Recipe
@@ -124,8 +124,11 @@ def overwritten_cells(node: Node) -> Refined:
     """Let the cells that a view shows be the view's."""
     view: Recipe = node.args[2]
     whole, part = node.inputs
-    if view.op is VIEW or part.dtype != whole.dtype:
-        return {}
+    if view.op is VIEW:
+        found = on_same_bytes(whole, part)
+        return {} if found is None else {1: found}
+    if part.dtype != whole.dtype:  # a field of each cell, or its real part: the rest stays
+        return {0: SAME, 1: SAME} if part.shape == whole.shape else {0: SAME}
     places = seen_cells(view, whole)
     if places is None or places.shape != part.shape:
         return {}
