@@ -6,6 +6,7 @@ import datetime
 import math
 import uuid
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def test_digest_and_hashes_are_those_of_the_naive_twin_however_rows_are_cut(
 ) -> None:
     names, rows, cuts = result
     running, hashes = ResultDigest(names), []
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in pairwise(cuts):
         columns = zip(*rows[start:stop], strict=True)
         arrays = [
             from_python(column, name, start) for column, name in zip(columns, names, strict=True)

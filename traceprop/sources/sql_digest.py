@@ -105,8 +105,8 @@ class _ColumnDigest:
 def row_hashes(batch: Sequence[Encoded]) -> npt.NDArray[np.uint64]:
     """Return a 64-bit hash of each row: XXH64 of two words a column, its presence and its value.
 
-    A text's value is XXH64 of its UTF-8, that of NULL is 0. Two rows of equal values have one hash, whatever batches
-    and drivers they came by.
+    A text's value is XXH64 of its UTF-8, that of NULL is 0. Two rows of equal values have one hash,
+    whatever batches and drivers they came by.
     """
     from numba_kernels.row_hashes import hash_spans, hash_words
 
