@@ -12,6 +12,7 @@ array that chose rows (a mask, an index) is kept by a `Held`, since the rows are
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
@@ -110,11 +111,14 @@ class Op:
 
     @staticmethod
     def called(name: str) -> Op:
-        """Return the operation of that name, of a family of rules that nobody used yet too."""
+        """Return the operation of that name, of a part of Traceprop that nobody used yet too."""
         if name not in Op.by_name:
             from traceprop.lineage.registry import load_rules
 
             load_rules()
+        if name not in Op.by_name:
+            for module in ("traceprop.sources", "traceprop.interop.returned"):  # tables' own
+                importlib.import_module(module)
         return Op.by_name[name]
 
     def __reduce__(self) -> Any:

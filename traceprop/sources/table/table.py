@@ -73,6 +73,29 @@ class Table(Exchange):
             stored[name] = Stored(base, None, column.categories, bool(gaps))
         return cls(stored, source.n_rows if rows is None else len(rows))
 
+    @classmethod
+    def from_tensors(cls, columns: Mapping[str, Any], *, check: bool = True) -> Self:
+        """Make a table of 1-D tensors of one length, aligned row by row.
+
+        Parameters
+        ----------
+        columns : mapping of str to (ProvenanceTensor or array_like), shape (n,)
+        check : bool
+            As for `with_column`.
+
+        Raises
+        ------
+        DataError
+            Where they aren't of one length, or are of other rows of one source.
+        """
+        if not columns:
+            raise SourceError("from_tensors is given no columns")
+        n_rows = len(next(iter(columns.values())))
+        stored: dict[str, Stored] = {}
+        for name, data in columns.items():
+            stored[name] = as_column(name, data, stored, n_rows, check)
+        return cls(stored, n_rows)
+
     def __getitem__(self, key: Any) -> Any:
         """Return a column, some columns, or some rows.
 
