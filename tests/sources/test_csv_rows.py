@@ -19,7 +19,8 @@ from traceprop.lineage import values
 from traceprop.sources import csv_parse, row_index
 from traceprop.sources.csv_format import MISSING
 
-LINE_END = re.compile(rb"\r\n|\r|\n")
+LINE_END = re.compile(r"\r\n|\r|\n")
+COMMENT = re.compile(r"(?<![^\r\n])#[^\r\n]*")
 
 
 @dataclass
@@ -33,13 +34,17 @@ class Written:
 
 @st.composite
 def written(draw: st.DrawFn, cell: st.SearchStrategy[str]) -> Written:
-    """Write a random table with random quoting, line ends, blank lines and byte-order mark."""
+    """Write a random table: quoting, line ends, blank, skipped and commented lines, encoding."""
     width = draw(st.integers(1, 3))
     cells = draw(st.lists(st.lists(cell, min_size=width, max_size=width), min_size=1, max_size=12))
     delimiter = draw(st.sampled_from([",", ";", "\t", " ", "|", ", "]))
     header = draw(st.booleans())
     rows = [[f"n{j}" for j in range(width)], *cells] if header else cells
-    parts = [draw(st.sampled_from([b"", b"\xef\xbb\xbf"]))]
+    encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32-le"]))
+    comments = draw(st.booleans())
+    skipped = draw(st.lists(st.sampled_from(['a "title', "", "# x", '"']), max_size=2))
+    line_ends = st.sampled_from(["\n", "\r\n", "\n\n", "\r\n\r\n", "\r"])
+    parts = [line + draw(st.sampled_from(["\n", "\r\n"])) for line in skipped]
     for row in rows:
         for j, text in enumerate(row):
             special = any(mark in text for mark in (delimiter[0], '"', "\n", "\r"))
@@ -47,13 +52,20 @@ def written(draw: st.DrawFn, cell: st.SearchStrategy[str]) -> Written:
             if special or outer_space or not text or draw(st.booleans()):
                 text = '"' + text.replace('"', '""') + '"'
             gap = draw(st.sampled_from(["", " ", "   "])) if " " in delimiter else ""
-            parts.append(((delimiter[0] if j else "") + gap + text).encode())
-        parts.append(draw(st.sampled_from([b"", b"  "])) if delimiter == " " else b"")
-        parts.append(draw(st.sampled_from([b"\n", b"\r\n", b"\n\n", b"\r\n\r\n", b"\r"])))
-    content = b"".join(parts)
+            parts.append((delimiter[0] if j else "") + gap + text)
+        parts.append(draw(st.sampled_from(["", "  "])) if delimiter == " " else "")
+        parts.append(draw(line_ends))
+        if comments:
+            parts.append(draw(st.sampled_from(["", "#\n", '# "a, b\r\n', "##é\r"])))
+    text = "".join(parts)
     if draw(st.booleans()):
-        content = content.rstrip(b"\r\n")
-    return Written(content, cells, {"delimiter": delimiter, "header": header})
+        text = text.rstrip("\r\n")
+    options = {"delimiter": delimiter, "header": header, "encoding": encoding}
+    if comments:
+        options["comment"] = "#"
+    if skipped:
+        options["skip_rows"] = len(skipped)
+    return Written(text.encode(encoding), cells, options)
 
 
 # Every text ends in "t", so that no column looks like numbers, dates or truth values.
@@ -78,10 +90,13 @@ def check_rows(path: Path, source, file: Written) -> None:
     assert source.sha256 == hashlib.sha256(file.content).hexdigest()
     assert source.n_rows == len(file.cells)
     lines, offsets = source.locate(range(source.n_rows))
+    codec = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le"}.get(
+        file.options["encoding"], file.options["encoding"]
+    )
     for row, (line, offset) in enumerate(zip(lines, offsets, strict=True)):
-        assert line == len(LINE_END.findall(file.content[:offset])) + 1
+        assert line == len(LINE_END.findall(file.content[:offset].decode(codec))) + 1
         end = offsets[row + 1] if row + 1 < source.n_rows else len(file.content)
-        text = file.content[offset:end].decode("utf-8")
+        text = COMMENT.sub("", file.content[offset:end].decode(codec))
         reader = csv.reader(
             io.StringIO(text, newline=""),
             delimiter=file.options["delimiter"][0],
