@@ -229,7 +229,7 @@ def test_sqlite_columns_of_mixed_kinds(path: Path, driver: str, cells: str, reas
     try:
         with pytest.raises(SourceError, match=reason):
             tp.read_sql("SELECT a FROM t ORDER BY rowid", opened)
-        numbers = "SELECT a FROM t WHERE typeof(a) IN ('integer', 'real') ORDER BY rowid"
+        numbers = "SELECT a FROM t WHERE typeof(a) IN ('integer', 'real') ORDER BY rowid -- all"
         assert values(tp.read_sql(numbers, opened)["a"]).tolist() == (
             [1, 2.5] if "2.5" in cells else [1]
         )
@@ -269,7 +269,7 @@ def test_rows_that_changed_or_are_gone_are_told_by_their_key(path: Path) -> None
     assert [verdict.state for verdict in found] == ["same row", "gone", "changed", "same row"]
     assert [verdict.now for verdict in found] == [0, None, 1, 2]
     assert "the query's result changed, this row is the same and is row 2 now" in str(found[3])
-    with pytest.raises(SourceError, match=r"1 rows are gone \(the first: id=4712\) and 0 are new"):
+    with pytest.raises(SourceError, match=r"gone: 1 \(the first: id=4712\), rows that are new: 0"):
         source_of(X).read()
 
 
@@ -277,7 +277,7 @@ def test_a_changed_value_is_named_by_its_key(path: Path) -> None:
     X = load(path)
     with write(path) as connection:
         connection.execute("UPDATE loans SET amount = 0 WHERE id = 4720")
-    with pytest.raises(SourceError, match=r"1 rows changed, the first is row 2 \(id=4720\)"):
+    with pytest.raises(SourceError, match=r"rows changed: 1, the first is row 2 \(id=4720\)"):
         source_of(X).check()
     with write(path) as connection:
         connection.execute("UPDATE loans SET amount = NULL WHERE id = 4720")

@@ -170,7 +170,7 @@ def _check_sqlite_kinds(
     """Refuse columns of two kinds: ADBC's SQLite driver makes texts of them, less digits."""
     asked = ", ".join(f"typeof({_quoted(column)})" for column in columns)
     with closing(connection.cursor()) as cursor:
-        cursor.execute(f"SELECT DISTINCT {asked} FROM ({query.text})", params)
+        cursor.execute(f"SELECT DISTINCT {asked} FROM (\n{query.text}\n)", params)
         found = cursor.fetchall()
     for column, types in zip(columns, zip(*found, strict=True), strict=False):
         kinds = {"number" if each in ("integer", "real") else each for each in types} - {"null"}

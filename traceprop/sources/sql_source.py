@@ -307,15 +307,15 @@ class SqlSource(Source):
         keys : Keys, optional
             Where they aren't the keys that were loaded.
         """
-        what = f"it gave {self.n_rows} rows and gives {len(hashes)} now"
+        what = f"it gave {self.n_rows:,} rows and gives {len(hashes):,} now"
         if self._keys is not None and keys is not None:
             gone = np.flatnonzero(self._keys.positions_in(keys) < 0)
             new = len(keys) - (self.n_rows - len(gone))
             first = f" (the first: {self._keys.label(int(gone[0]))})" if len(gone) else ""
-            what = f"{len(gone)} rows are gone{first} and {new} are new"
+            what = f"rows gone: {len(gone)}{first}, rows that are new: {new}"
         elif len(hashes) == self.n_rows and self.row_hashes is not None:
             changed = np.flatnonzero(hashes != self.row_hashes)
-            what = f"{len(changed)} rows changed, the first is row {changed[0]}"
+            what = f"rows changed: {len(changed)}, the first is row {changed[0]}"
             what += f" ({self.place(int(changed[0]))})" if self._keys else ""
         return SourceError(
             f"{self.name} changed since it was loaded: {what}; load it anew, or restore the rows"
