@@ -165,13 +165,13 @@ def _numbers_only(node: Node) -> Edges:
 @implements(_CHAIN, family="sources")
 def _rows_follow(node: Node) -> Edges:
     """Each part's rows follow those of the part before."""
-    edges = [Edge(len(node.inputs) - 1, Identity(node.n_rows))]
+    edges = []
     start = 0
     for i, part in enumerate(node.inputs[:-1]):
         stop = start + part.n_rows
         edges.append(Edge(i, Patch(start, stop, node.n_rows, part.n_rows)))
         start = stop
-    return edges
+    return [*edges, Edge(len(node.inputs) - 1, Identity(node.n_rows))]
 
 
 def row_numbers(column: ProvenanceTensor) -> ProvenanceTensor:

@@ -27,8 +27,7 @@ _MISSING: Final = "–"
 def text(table: ColumnStore) -> str:
     """Say what the table is, then show its first rows with their sources."""
     kinds = (f"{name}: {_kind(column)}" for name, column in table._columns.items())
-    rows = "1 row" if len(table) == 1 else f"{len(table)} rows"
-    title = f"Table of {table._name()}, {rows} ({', '.join(kinds)})"
+    title = f"Table of {table._name()}, {_count(table)} ({', '.join(kinds)})"
     header, *lines = _grid(table)
     widths = [max(map(len, cells)) for cells in zip(header, *lines, strict=True)]
     shown = [
@@ -51,11 +50,15 @@ def html(table: ColumnStore) -> str:
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines
     )
-    notes = " · ".join([f"{len(table)} rows of {table._name()}", *_left_out(table)])
+    notes = " · ".join([f"{_count(table)} of {table._name()}", *_left_out(table)])
     return (
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         f"<small>{escape(notes)}</small>"
     )
+
+
+def _count(table: ColumnStore) -> str:
+    return "1 row" if len(table) == 1 else f"{len(table)} rows"
 
 
 def _left_out(table: ColumnStore) -> list[str]:
