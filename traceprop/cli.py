@@ -228,7 +228,7 @@ def unlearn(
     factory: str | None,
 ) -> None:
     """Take source rows out of the recorded model; write the new weights and a certificate."""
-    from traceprop.attribution.store.restore import save_weights
+    from traceprop.attribution.model_files import save_weights
     from traceprop.unlearn import approximate_unlearn, export_compliance, record
 
     _check_outputs(out, certificate)
@@ -315,7 +315,7 @@ def _open(path: Path) -> GradientStore:
 
 
 def _open_with_model(path: Path, factory: str | None) -> tuple[GradientStore, nn.Module]:
-    from traceprop.attribution.store.restore import restore_model
+    from traceprop.attribution.model_files import restore_model
 
     opened = _open(path)
     return opened, restore_model(opened, _load_factory(factory) if factory else None)

@@ -1,7 +1,9 @@
-"""Writing small files so that a reader never sees half of one.
+"""Writing small files so that a reader never sees half of one, and private ones for their owner.
 
-Promise: after `write_file` returns, the path holds exactly the new bytes and they are on disk; if
-it raises, or the machine stops in between, the path holds what it held before.
+What can be traced to people (gradients, training data, lineage, weights) is written with
+`PRIVATE_FILE` into folders of `PRIVATE_FOLDER`, whatever the umask. Promise: after `write_file`
+returns, the path holds exactly the new bytes and they are on disk; if it raises, or the machine
+stops in between, the path holds what it held before.
 """
 
 from __future__ import annotations
@@ -9,6 +11,9 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o666, replace: bool = True) -> None:
@@ -45,6 +50,26 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o666, replace: bool = Tr
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def make_private_folder(path: Path, *, parents: bool = False) -> None:
+    """Make a folder that its owner alone can enter; one that is there keeps its mode.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    parents : bool
+        Whether folders above it may be made too; these are ordinary ones.
+    """
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file so that, if it is made, its owner alone can read it: an `opener=` of `open`."""
+    return os.open(path, flags, PRIVATE_FILE)
 
 
 def sync_folder(folder: Path) -> None:

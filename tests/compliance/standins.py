@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from traceprop.compliance.canonical import canonical
-from traceprop.compliance.commitments import sealed_entries
+from traceprop.audit.canonical import canonical
+from traceprop.audit.commitments import sealed_entries
 from traceprop.compliance.envelope import sign
-from traceprop.compliance.evidence import Evidence
+from traceprop.compliance.evidence import Evidence, forget_messages
 from traceprop.compliance.keys import SigningKey
 from traceprop.compliance.regulations import load_regulation
 from traceprop.compliance.statement import build_statement
@@ -106,7 +106,7 @@ def statement(
     found = evidence(removal_class)
     return build_statement(
         found,
-        sealed_entries(SECRET, forget_set(), found.uris),
+        sealed_entries(SECRET, forget_messages(forget_set(), found.uris)),
         load_regulation(regulation),
         serial=SERIAL,
         keyid=signer and signer.fingerprint,

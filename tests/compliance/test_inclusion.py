@@ -14,15 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.compliance import standins
-from traceprop.compliance import check_proof, merkle, prove_row
-from traceprop.compliance.commitments import (
-    key_path,
-    load_key,
-    row_message,
-    sample_message,
-    save_key,
-    sealed_entries,
-)
+from traceprop.audit import merkle
+from traceprop.audit.commitments import row_message, sample_message, sealed_entries
+from traceprop.audit.folder import key_path, load_key, save_key
+from traceprop.compliance import check_proof, prove_row
+from traceprop.compliance.evidence import forget_messages
 from traceprop.errors import CertificateError
 
 STATEMENT = standins.statement(signer=standins.key())
@@ -132,7 +128,9 @@ def test_another_key_seals_to_other_entries_in_another_order():
     rows = list(range(50))
     forgotten: Any = SimpleNamespace(samples=[], rows={standins.SOURCE: rows})
     uris = {standins.SOURCE: "a"}
-    first, second = (sealed_entries(bytes([i] * 32), forgotten, uris) for i in (1, 2))
+    first, second = (
+        sealed_entries(bytes([i] * 32), forget_messages(forgotten, uris)) for i in (1, 2)
+    )
     assert not set(first) & set(second)
     assert first == sorted(first)
     # Places are those of the sealed values, and say nothing about the rows' order.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from tests.compliance import standins
-from traceprop.compliance.canonical import canonical, parse
+from traceprop.audit.canonical import canonical, parse
 from traceprop.compliance.schema_check import KEYWORDS, SCHEMA_FOLDER, first_error, load_schema
 
 NAMES = sorted(path.name for path in SCHEMA_FOLDER.glob("*.json"))

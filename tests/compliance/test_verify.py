@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tests.compliance import standins
+from traceprop.audit.canonical import canonical
 from traceprop.compliance import keys
-from traceprop.compliance.canonical import canonical
 from traceprop.compliance.draft import draft_bytes
 from traceprop.compliance.envelope import Envelope, open_envelope, sign
 from traceprop.compliance.verify import Verdict, verify, verify_bytes

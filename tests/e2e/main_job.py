@@ -92,7 +92,7 @@ SECOND_PROCESS = """
 import json, sys
 import numpy as np
 from traceprop.attribution import GradientStore, compute_influence_scores
-from traceprop.attribution.store.restore import restore_model
+from traceprop.attribution.model_files import restore_model
 store = GradientStore(path=sys.argv[1])
 scores = compute_influence_scores(restore_model(store), store, np.load(sys.argv[2]), top_k=5)
 print(json.dumps([[int(s), v, str(store.get_provenance(s))] for s, v in scores]))

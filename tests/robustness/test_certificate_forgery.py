@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.compliance import standins
 from tests.compliance.removals import export, make_removal
-from traceprop.compliance.canonical import canonical, parse
+from traceprop.audit.canonical import canonical, parse
 from traceprop.compliance.envelope import open_envelope, sign
 from traceprop.compliance.keys import generate_key
 from traceprop.compliance.verify import verify_bytes

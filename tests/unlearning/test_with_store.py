@@ -15,7 +15,7 @@ import traceprop as tp
 from tests.naive.retrain import leave_one_out_margins, retrained_weights
 from traceprop.attribution import ForgetSet, GradientStore, TrainingContext
 from traceprop.attribution.influence import compute_influence_scores
-from traceprop.attribution.store.restore import restore_model
+from traceprop.attribution.model_files import restore_model
 from traceprop.unlearning import approximate_unlearn, record
 
 PENALTY = 1e-2

@@ -16,10 +16,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from traceprop.attribution.estimators import ESTIMATORS, Quality, Queries, Scorer, problem_of
-from traceprop.attribution.estimators.problem import Problem, plain_values
+from traceprop.attribution.estimators.problem import plain_values
 from traceprop.curvature import losses
 from traceprop.curvature.digest import model_digest
 from traceprop.curvature.ggn import Network
+from traceprop.curvature.problem import Problem
 from traceprop.errors import AttributionError, DataError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import base64
 import re
 from dataclasses import dataclass
 
-from traceprop.compliance.canonical import canonical
+from traceprop.audit.canonical import canonical
 from traceprop.compliance.keys import PublicKey, SigningKey
 from traceprop.errors import CertificateError
 

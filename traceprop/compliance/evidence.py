@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import traceprop
-from traceprop.compliance.canonical import jsonable
+from traceprop.audit.canonical import jsonable
+from traceprop.audit.commitments import row_message, sample_message
 from traceprop.errors import CertificateError, UnlearnError
 
 if TYPE_CHECKING:
@@ -95,6 +97,23 @@ def gather(
         "rerun": {"needs": _RERUN_NEEDS, "seeds": _seeds(store)},
     }
     return Evidence(parts, uris)
+
+
+def forget_messages(forget_set: ForgetSet, uris: dict[Any, str]) -> Iterator[bytes]:
+    """Name every row and every sample of a forget set as they are sealed.
+
+    Parameters
+    ----------
+    forget_set : ForgetSet
+        What was removed.
+    uris : dict of Source to str
+        How the certificate names each source.
+    """
+    for source, rows in forget_set.rows.items():
+        for row in rows:
+            yield row_message(uris[source], source.sha256, int(row))
+    for sample in forget_set.samples:
+        yield sample_message(int(sample))
 
 
 def public_uri(uri: str) -> str:

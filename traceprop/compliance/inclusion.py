@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from traceprop.compliance import merkle
-from traceprop.compliance.commitments import load_key, row_message
+from traceprop.audit import merkle
+from traceprop.audit.commitments import row_message
+from traceprop.audit.folder import load_key
 from traceprop.errors import CertificateError
 
 

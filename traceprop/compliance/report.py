@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from traceprop.compliance import merkle
-from traceprop.compliance.canonical import canonical, parse
-from traceprop.compliance.commitments import key_path, save_key, sealed_entries
+from traceprop.audit import merkle
+from traceprop.audit.canonical import canonical, parse
+from traceprop.audit.commitments import sealed_entries
+from traceprop.audit.folder import key_path, save_key
 from traceprop.compliance.draft import draft_bytes
 from traceprop.compliance.envelope import sign
-from traceprop.compliance.evidence import gather
+from traceprop.compliance.evidence import forget_messages, gather
 from traceprop.compliance.keys import SigningKey, public_path, signing_key
 from traceprop.compliance.regulations import load_regulation
 from traceprop.compliance.statement import build_statement, check_before_signing
@@ -155,7 +156,7 @@ def export_compliance(
     payload = canonical(
         build_statement(
             evidence,
-            sealed_entries(secret, forget_set, evidence.uris),
+            sealed_entries(secret, forget_messages(forget_set, evidence.uris)),
             clauses,
             serial=serial,
             keyid=None if signer is None else signer.fingerprint,

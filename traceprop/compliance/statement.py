@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from traceprop.compliance import merkle
-from traceprop.compliance.commitments import TREE
+from traceprop.audit import merkle
+from traceprop.audit.commitments import TREE
 from traceprop.compliance.evidence import Evidence
 from traceprop.compliance.limits import limits
 from traceprop.compliance.regulations import assess

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from traceprop.compliance import merkle
-from traceprop.compliance.canonical import canonical, parse
+from traceprop.audit import merkle
+from traceprop.audit.canonical import canonical, parse
 from traceprop.compliance.draft import is_draft
 from traceprop.compliance.envelope import open_envelope
 from traceprop.compliance.keys import (

@@ -80,25 +80,23 @@ def describe(model: nn.Module) -> dict[str, Any] | None:
     return described
 
 
-def build(description: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> nn.Module:
+def build(description: Mapping[str, Any]) -> nn.Module:
     """Build the model that `describe` described.
 
     Parameters
     ----------
     description : mapping
         What `describe` returned, also after a trip through JSON.
-    weights : mapping of str to ndarray, optional
-        The state dict to load; without it the weights are fresh random ones.
 
     Returns
     -------
     torch.nn.Module
-        The model, in evaluation mode.
+        The model with fresh random weights, in evaluation mode.
 
     Raises
     ------
     StoreError
-        The description names an unknown type or argument, or the weights don't fit.
+        The description names an unknown type or argument.
     """
     import torch
 
@@ -108,16 +106,7 @@ def build(description: Mapping[str, Any], weights: Mapping[str, Any] | None = No
             f"a model description names the dtype {description.get('dtype')!r}, which torch lacks"
         )
     with torch.random.fork_rng(devices=[]):
-        model = _build(description).to(dtype).eval()
-    if weights is not None:
-        state = {name: torch.as_tensor(value).clone() for name, value in weights.items()}
-        try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
-            raise StoreError(
-                f"the recorded weights don't fit the recorded architecture: {error}"
-            ) from error
-    return model
+        return _build(description).to(dtype).eval()
 
 
 def _describe(module: nn.Module) -> dict[str, Any] | None:

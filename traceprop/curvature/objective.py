@@ -51,8 +51,10 @@ def data_scale(spec: LossSpec, n: int, batch_size: int | None) -> float:
     Raises
     ------
     DataError
-        A summed loss whose batch size isn't known.
+        No samples, or a summed loss whose batch size isn't known.
     """
+    if n < 1:
+        raise DataError("no samples are left to train on; an objective needs 1 or more")
     if spec.reduction == "mean":
         return 1.0 / n
     if batch_size is None:
@@ -137,7 +139,7 @@ class HeadObjective:
         Raises
         ------
         numpy.linalg.LinAlgError
-            The Hessian isn't positive definite.
+            The Hessian isn't positive definite, or CG didn't come to its tolerance.
         """
         if self.size <= MAX_DENSE:
             factor = factorise(self.hessian(theta))
@@ -147,6 +149,10 @@ class HeadObjective:
         result = conjugate_gradient(
             lambda rows: self.hessian_product(theta, rows), rhs[None], max_iterations=10 * self.size
         )
+        if not result.converged:
+            raise np.linalg.LinAlgError(
+                f"conjugate gradients stopped at a relative residual of {result.residuals[0]:.1e}"
+            )
         return np.asarray(result.solution[0])
 
     def distance_bound(self, theta: Array) -> float:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from traceprop.attribution.estimators.problem import Problem, plain_values, problem_of
+from traceprop.attribution.estimators.problem import plain_values, problem_of
+from traceprop.curvature.problem import Problem, Rows
 from traceprop.errors import DataError, UnlearnError
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from traceprop.attribution.store.forget import ForgetSet
     from traceprop.attribution.store.gradient_store import GradientStore
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceprop.curvature.ggn import write_back
-from traceprop.curvature.newton import newton
+from traceprop.curvature.without import many_minima, minimum_without
 from traceprop.errors import UnlearnError
 from traceprop.unlearning.outcome import Outcome
 
@@ -27,29 +27,14 @@ if TYPE_CHECKING:
 
 def refusal(case: Case) -> str | None:
     """Return why a case is not exact-convex, or None if it is."""
-    if case.problem.head is None:
-        return (
-            "the model isn't linear as written (one linear layer of torch's own, all of it "
-            "trained), so there may be many minima"
-        )
+    why = many_minima(case.problem)
     record = case.store.record
-    if record is not None and not record.fixed_data:
+    if why is None and record is not None and not record.fixed_data:
         return (
             "samples had other inputs or labels at other visits (augmentation, noise), so what the "
             "training minimised isn't known"
         )
-    penalty = case.problem.penalty
-    if penalty is None:
-        return (
-            f"the penalty of the training is unknown ({case.problem.penalty_origin}), so the "
-            f"minimum isn't defined"
-        )
-    if penalty <= 0:
-        return (
-            f"the objective has no penalty ({case.problem.penalty_origin}), so it isn't strictly "
-            f"convex and no bound holds"
-        )
-    return None
+    return why
 
 
 def remove(case: Case, tol: float) -> Outcome:
@@ -72,32 +57,24 @@ def remove(case: Case, tol: float) -> Outcome:
     assert head is not None
     assert penalty is not None
     start = head.pack(case.model.state_dict())
-    objective = case.problem.head_objective(case.retain)
     try:
-        result = newton(objective, start, gradient_tolerance=tol * penalty)
+        found = minimum_without(case.problem, case.forget, start, distance=tol)
     except np.linalg.LinAlgError as error:
         raise UnlearnError(
-            f"the penalty {penalty:g} is too weak for this data ({error}); use "
-            f"method='approximate-unguaranteed'"
+            f"the penalty {penalty:g} may be too weak for this data ({error}); use "
+            f"method='gauss-newton'"
         ) from error
-    rounding = float(np.linalg.norm(objective.gradient_error(result.theta)))
-    if not result.converged and result.gradient_norm > rounding:
-        raise UnlearnError(
-            f"Newton's method stopped at ‖∇J‖ = {result.gradient_norm:.1e} after {result.steps} "
-            f"steps, short of {tol * penalty:.1e}; the penalty {penalty:g} may be too weak for "
-            f"this data: use method='approximate-unguaranteed'"
-        )
-    model = write_back(case.model, head.unpack(result.theta))
+    model = write_back(case.model, head.unpack(found.theta))
     stored = head.pack(model.state_dict())
-    moved = float(np.linalg.norm(stored - result.theta))
-    solution_bound = objective.distance_bound(result.theta)
+    moved = float(np.linalg.norm(stored - found.theta))
+    solution_bound = found.objective.distance_bound(found.theta)
     return Outcome(
         model,
         "exact-convex",
-        bound=min(objective.distance_bound(stored), solution_bound + moved),
+        bound=min(found.objective.distance_bound(stored), solution_bound + moved),
         figures={
-            "newton_steps": result.steps,
-            "gradient_norm_float64": result.gradient_norm,
+            "newton_steps": found.steps,
+            "gradient_norm_float64": found.gradient_norm,
             "bound_float64": solution_bound,
             "moved_by_storing": moved,
             "moved": float(np.linalg.norm(stored - start)),

@@ -15,7 +15,7 @@ from traceprop.curvature.ggn import CHUNK, Network, float64, targets_tensor
 if TYPE_CHECKING:
     from torch import nn
 
-    from traceprop.attribution.estimators.problem import Problem
+    from traceprop.curvature.problem import Problem
 
 Array = NDArray[np.float64]
 

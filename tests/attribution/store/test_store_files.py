@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from tests.naive import store as naive
 from traceprop.attribution.store import files
-from traceprop.attribution.store.files import FileEntry, StoreFolder, surfaced
+from traceprop.attribution.store.files import FileEntry, StoreFolder, reporting_os_errors
 from traceprop.attribution.store.lock import LOCK_CONTENT, LOCK_NAME, WriterLock, is_lock
 from traceprop.errors import StoreError
 
@@ -57,6 +58,26 @@ def test_a_file_is_never_written_over(tmp_path: Path):
     assert (tmp_path / "a").read_bytes() == b"old"
 
 
+def test_the_owner_alone_can_read_what_is_written(tmp_path: Path):
+    """Gradients, inputs and labels are personal data, whatever the umask."""
+    old = os.umask(0)
+    try:
+        folder = StoreFolder(tmp_path / "above" / "grad")
+        folder.create(LOCK_NAME, LOCK_CONTENT)
+        folder.write("shards/0-0.bin", [b"x"])
+        folder.make_folder("run-1/deep")
+        (tmp_path / "above" / "grad" / "run-1" / "lineage").write_bytes(b"x")
+        folder.adopt("run-1/lineage")
+        folder.publish("manifest-1.json", b"x")
+    finally:
+        os.umask(old)
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in folder.root.rglob("*")}
+    assert len(modes) == 7
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
+    assert stat.S_IMODE(folder.root.stat().st_mode) == 0o700
+
+
 def test_removal_does_not_follow_links(tmp_path: Path):
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -98,7 +119,7 @@ def test_a_forgotten_lock_ends_with_its_object(tmp_path: Path):
 def test_a_refusal_of_the_system_names_the_store(tmp_path: Path):
     with (
         pytest.raises(StoreError, match=r"Writing .* failed: No space left on device"),
-        surfaced(tmp_path, "Writing"),
+        reporting_os_errors(tmp_path, "Writing"),
         open("/dev/full", "wb") as full,
     ):
         full.write(bytes(1 << 20))

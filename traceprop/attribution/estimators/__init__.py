@@ -13,7 +13,7 @@ from traceprop.attribution.estimators.base import Quality, Queries, Scorer
 from traceprop.attribution.estimators.gauss_newton import GaussNewtonInfluence
 from traceprop.attribution.estimators.head import HeadInfluence
 from traceprop.attribution.estimators.leave_one_out import LeaveOneOut
-from traceprop.attribution.estimators.problem import Problem, problem_of
+from traceprop.attribution.estimators.problem import problem_of
 from traceprop.attribution.estimators.projected import (
     DotInfluence,
     FisherInfluence,
@@ -22,12 +22,12 @@ from traceprop.attribution.estimators.projected import (
 from traceprop.attribution.estimators.trak import TrakInfluence
 from traceprop.curvature.ggn import Network
 from traceprop.curvature.objective import MAX_DENSE
-from traceprop.errors import AttributionError
+from traceprop.curvature.problem import Problem
 
 if TYPE_CHECKING:
     from traceprop.attribution.store.gradient_store import GradientStore
 
-__all__ = ["ESTIMATORS", "Problem", "Quality", "Queries", "Scorer", "problem_of"]
+__all__ = ["ESTIMATORS", "Quality", "Queries", "Scorer", "problem_of"]
 
 
 def _influence(problem: Problem, network: Network, store: GradientStore) -> Scorer:
@@ -63,11 +63,8 @@ def _trak(problem: Problem, network: Network, store: GradientStore) -> Scorer:
 
 
 def _leave_one_out(problem: Problem, network: Network, store: GradientStore) -> Scorer:
-    if problem.head is None:
-        raise AttributionError(
-            "loo retrains linear, logistic and softmax models only; use method='ggn'"
-        )
-    return LeaveOneOut(problem, problem.head.pack(network.weights()))
+    head = problem.head
+    return LeaveOneOut(problem, network.theta if head is None else head.pack(network.weights()))
 
 
 ESTIMATORS: dict[str, Callable[[Problem, Network, GradientStore], Scorer]] = {

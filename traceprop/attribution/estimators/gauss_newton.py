@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from traceprop.attribution.estimators.base import RELATIVE_DAMPING, Quality, Queries
-from traceprop.attribution.estimators.problem import Problem
 from traceprop.curvature.cg import conjugate_gradient
 from traceprop.curvature.ggn import Network, largest_eigenvalue
+from traceprop.curvature.problem import Problem
 from traceprop.errors import AttributionError
 
 Array = NDArray[np.float64]

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.attribution.estimators.base import RELATIVE_DAMPING, Quality, Queries
-from traceprop.attribution.estimators.problem import Problem
 from traceprop.curvature import output_terms
 from traceprop.curvature.cholesky import factorise
 from traceprop.curvature.ggn import largest_eigenvalue
 from traceprop.curvature.heads import LinearHead
+from traceprop.curvature.problem import Problem
 from traceprop.errors import AttributionError
 
 Array = NDArray[np.float64]

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from traceprop.attribution.estimators.base import Quality, Queries
-from traceprop.attribution.estimators.problem import Problem
 from traceprop.curvature import losses
 from traceprop.curvature.ggn import float64
-from traceprop.curvature.newton import newton
+from traceprop.curvature.problem import Problem, Rows
+from traceprop.curvature.without import many_minima, minimum_without
 from traceprop.errors import AttributionError
 
 Array = NDArray[np.float64]
@@ -35,35 +35,36 @@ class LeaveOneOut:
     Raises
     ------
     AttributionError
-        The objective isn't strictly convex as recorded, so its minimum isn't one point.
+        The objective isn't strictly convex as recorded, so its minimum isn't one point; or
+        Newton's method didn't reach it.
     """
 
     quality = Quality("margin")
 
     def __init__(self, problem: Problem, theta: Array) -> None:
-        if problem.penalty is None or problem.penalty <= 0:
+        why = many_minima(problem)
+        if why is not None:
             raise AttributionError(
-                f"loo retrains to the minimum, which needs a penalty ({problem.penalty_origin}); "
-                f"use method='influence'"
+                f"loo retrains to the minimum, and {why}; use method='influence', or 'ggn' for a "
+                f"network"
             )
-        tolerance = _DISTANCE * problem.penalty
         self._problem = problem
-        whole = newton(problem.head_objective(), theta, gradient_tolerance=tolerance).theta
-        self._whole = whole
-        everything = np.arange(problem.n)
-        self._without = [
-            newton(
-                problem.head_objective(np.delete(everything, i)),
-                whole,
-                gradient_tolerance=tolerance,
-            ).theta
-            for i in range(problem.n)
-        ]
+        self._whole = self._minimum(np.array([], dtype=np.int64), theta)
+        self._without = [self._minimum(np.array([i]), self._whole) for i in range(problem.n)]
 
     def scores(self, queries: Queries) -> Array:
         """Return the scores `(q, n)`, see `base.Scorer`."""
         whole = self._margins(self._whole, queries)
         return np.stack([whole - self._margins(t, queries) for t in self._without], axis=1)
+
+    def _minimum(self, gone: Rows, start: Array) -> Array:
+        try:
+            return minimum_without(self._problem, gone, start, distance=_DISTANCE).theta
+        except np.linalg.LinAlgError as error:
+            raise AttributionError(
+                f"loo can't retrain: {error}; the penalty may be too weak for this data: use "
+                f"method='influence'"
+            ) from error
 
     def _margins(self, theta: Array, queries: Queries) -> Array:
         head = self._problem.head

@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 
 from traceprop.attribution.estimators.base import RELATIVE_DAMPING, Quality, Queries
-from traceprop.attribution.estimators.problem import Problem
 from traceprop.attribution.projection import Projector
 from traceprop.curvature.cholesky import factorise
 from traceprop.curvature.ggn import Network, largest_eigenvalue
 from traceprop.curvature.losses import LossSpec
+from traceprop.curvature.problem import Problem
 from traceprop.errors import StoreError
 
 Array = NDArray[np.float64]

@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 
 from traceprop.attribution.estimators.base import Quality, Queries
-from traceprop.attribution.estimators.problem import Problem
 from traceprop.attribution.estimators.projected import (
     QueryGradients,
     gram,
@@ -27,6 +26,7 @@ from traceprop.attribution.estimators.projected import (
 from traceprop.curvature import losses
 from traceprop.curvature.cholesky import factorise
 from traceprop.curvature.ggn import Network, float64, largest_eigenvalue, targets_tensor
+from traceprop.curvature.problem import Problem
 from traceprop.errors import AttributionError
 
 Array = NDArray[np.float64]

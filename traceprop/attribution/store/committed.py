@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.attribution.projection import Projector
-from traceprop.attribution.store.files import StoreFolder, surfaced
+from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
 from traceprop.attribution.store.manifest import SCHEMA, Look, Manifest
 from traceprop.attribution.store.provenance import Provenance
 from traceprop.attribution.store.record import TrainingRecord, load_record
@@ -36,13 +36,13 @@ class CommittedRun:
     @cached_property
     def gradients(self) -> NDArray[np.float32]:
         """The projected gradients, shape `(rows, width)`, mapped."""
-        with surfaced(self.folder.root, "Reading"):
+        with reporting_os_errors(self.folder.root, "Reading"):
             return open_rows(self.folder, self.manifest)
 
     @cached_property
     def sample_ids(self) -> NDArray[np.int64]:
         """The sample of each row, mapped."""
-        with surfaced(self.folder.root, "Reading"):
+        with reporting_os_errors(self.folder.root, "Reading"):
             return open_sample_ids(self.folder, self.manifest)
 
     @cached_property

@@ -2,7 +2,8 @@
 
 `StoreFolder` is the only way into the folder. Promises: a file that `write` or `adopt` returned an
 entry for is on the disk, not in a cache, once `sync_folders` returned; `publish` shows a file
-under its name whole or not at all; no path leads out of the folder.
+under its name whole or not at all; no path leads out of the folder; its folders have mode 0700 and
+its files 0600, since gradients and training data are personal data.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from traceprop.errors import StoreError
-from traceprop.files import sync_folder
+from traceprop.files import PRIVATE_FILE, make_private_folder, open_private, sync_folder
 
 CHUNK_BYTES = 4 << 20
 """Each checksum covers this many bytes: a damaged one points at few rows."""
@@ -135,7 +136,7 @@ class StoreFolder:
         path = self.locate(relative)
         self._enter_folder(path.parent)
         sums = _Checksums()
-        with path.open("xb") as file:
+        with open(path, "xb", opener=open_private) as file:
             for buffer in buffers:
                 file.write(buffer)
                 sums.update(buffer)
@@ -148,6 +149,7 @@ class StoreFolder:
         path = self.locate(relative)
         self._enter_folder(path.parent)
         sums = _Checksums()
+        path.chmod(PRIVATE_FILE)
         with path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 sums.update(chunk)
@@ -169,7 +171,7 @@ class StoreFolder:
     def publish(self, name: str, content: bytes) -> None:
         """Put a file at the top of the store in one move; afterwards its name lasts too."""
         temporary = self.root / (name + TEMPORARY_SUFFIX)
-        with temporary.open("wb") as file:
+        with open(temporary, "wb", opener=open_private) as file:
             file.write(content)
             file.flush()
             self._sync_file(file.fileno(), temporary)
@@ -202,10 +204,14 @@ class StoreFolder:
     # them to try every way in which that can happen.
 
     def _make_folders(self, path: Path) -> None:
-        path.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.root, parents=True)
+        for part in (*reversed(path.parents), path):
+            if part.is_relative_to(self.root):
+                make_private_folder(part)
 
     def _write_unsynced(self, path: Path, content: bytes) -> None:
-        path.write_bytes(content)
+        with open(path, "wb", opener=open_private) as file:
+            file.write(content)
 
     def _sync_file(self, descriptor: int, path: Path) -> None:
         os.fsync(descriptor)
@@ -221,7 +227,7 @@ class StoreFolder:
 
 
 @contextmanager
-def surfaced(path: Path, doing: str) -> Iterator[None]:
+def reporting_os_errors(path: Path, doing: str) -> Iterator[None]:
     """Turn the system's refusal into a `StoreError` that names the store and what was tried."""
     try:
         yield

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from traceprop.attribution.store.check import Verification, verify_store
 from traceprop.attribution.store.committed import CommittedRun, newest_run
-from traceprop.attribution.store.files import StoreFolder, surfaced
+from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
 from traceprop.attribution.store.forget import ForgetSet
 from traceprop.attribution.store.lock import LOCK_CONTENT, LOCK_NAME, WriterLock
 from traceprop.attribution.store.manifest import Look, Manifest, look
@@ -183,7 +183,7 @@ class GradientStore:
 
     def lineage_digest(self) -> str | None:
         """Return the SHA-256 of the saved lineage; None where plain arrays were trained on."""
-        with surfaced(self.path, "Reading"):
+        with reporting_os_errors(self.path, "Reading"):
             return self._held().provenance.lineage_digest()
 
     def info(self) -> dict[str, Any]:
@@ -279,7 +279,7 @@ class GradientStore:
         Verification
             `ok`, and the problems by file and row.
         """
-        with surfaced(self.path, "Reading"):
+        with reporting_os_errors(self.path, "Reading"):
             return verify_store(self._folder)
 
     # ---- writing -----------------------------------------------------------------------------
@@ -298,7 +298,7 @@ class GradientStore:
             return
         self._refuse_second_run(self._run.manifest if self._run else None)
         self._look()  # what came there since must not get our files mixed in
-        with surfaced(self.path, "Writing"):
+        with reporting_os_errors(self.path, "Writing"):
             self._folder.create(LOCK_NAME, LOCK_CONTENT)
             lock = WriterLock(self.path)
             try:
@@ -347,7 +347,7 @@ class GradientStore:
         run.check(self._settings)
         self.prepare()
         try:
-            with surfaced(self.path, "Writing"):
+            with reporting_os_errors(self.path, "Writing"):
                 manifest = commit_run(self._folder, self._look(), self._settings, run)
         finally:
             self.close()
@@ -366,7 +366,7 @@ class GradientStore:
     # ---- inside ------------------------------------------------------------------------------
 
     def _look(self) -> Look:
-        with surfaced(self.path, "Reading"):
+        with reporting_os_errors(self.path, "Reading"):
             return look(self._folder)
 
     def _held(self) -> CommittedRun:

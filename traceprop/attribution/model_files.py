@@ -7,6 +7,7 @@ model of the user's own class needs the user's own factory.
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import numpy as np
 
 from traceprop.curvature.architecture import build
 from traceprop.errors import StoreError
-from traceprop.files import write_file
+from traceprop.files import PRIVATE_FILE, write_file
 from traceprop.lazy import needing_extras
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ def restore_model(
 def save_weights(model: nn.Module, path: Path) -> None:
     """Write a model's weights as an uncompressed `.npz`, one array a parameter, in one move.
 
+    The file has mode 0600: weights can give away the data that they were trained on.
+
     Parameters
     ----------
     model : torch.nn.Module
@@ -102,10 +105,13 @@ def save_weights(model: nn.Module, path: Path) -> None:
     StoreError
         The file can't be written.
     """
-    arrays = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
     content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays)
+    # By hand: in NumPy 2.0 `np.savez(allow_pickle=False)` saves an array of that name.
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        for name, value in model.state_dict().items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, value.detach().cpu().numpy(), allow_pickle=False)
     try:
-        write_file(path, content.getvalue())
+        write_file(path, content.getvalue(), mode=PRIVATE_FILE)
     except OSError as error:
         raise StoreError(f"Can't write the weights to {path}: {error.strerror}.") from error

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.naive.merkle import audit_path, tree_hash
-from traceprop.compliance import merkle
+from traceprop.audit import merkle
 
 ENTRIES = [hashlib.sha256(bytes([i])).digest() for i in range(70)]
 

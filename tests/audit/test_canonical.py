@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traceprop.compliance.canonical import canonical, jsonable, parse
+from traceprop.audit.canonical import canonical, jsonable, parse
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
