@@ -84,8 +84,8 @@ class Keys:
         """Return the first two rows that have one key."""
         counted = (
             _numbered(self.names, self._columns, _ROW)
-            .group_by(list(self.names))
-            .aggregate([(_ROW, "min"), (_ROW, "count")])
+            .group_by(list(self.names), use_threads=False)
+            .aggregate([(_ROW, "min")])
         )
         firsts = np.sort(counted[f"{_ROW}_min"].to_numpy())
         if len(firsts) == len(self):
@@ -114,7 +114,7 @@ class Keys:
             ours = [a if a.type == b.type else a.cast(pa.float64()) for a, b in pairs]
             theirs = [b if a.type == b.type else b.cast(pa.float64()) for a, b in pairs]
         left, right = _numbered(self.names, ours, _ROW), _numbered(self.names, theirs, _AT)
-        found = left.join(right, list(self.names), join_type="inner")
+        found = left.join(right, list(self.names), join_type="inner", use_threads=False)
         positions[found[_ROW].to_numpy()] = found[_AT].to_numpy()
         return positions
 

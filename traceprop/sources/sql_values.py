@@ -20,7 +20,6 @@ from traceprop.errors import SourceError
 
 NOTHING = "nothing"
 _EXACT = 2**53  # integers up to here are float64 exactly
-_INT64 = 2**63
 _FIRST_YEAR, _LAST_YEAR = np.datetime64("0001-01-01", "us"), np.datetime64("9999-12-31T23:59", "us")
 _SHOWN = 40  # characters of a value that a message shows
 
@@ -327,18 +326,21 @@ def _decimals(values: Sequence[Any], column: str) -> Any:
 def _integers(values: Sequence[Any], column: str) -> Any:
     import pyarrow as pa
 
-    for value in values:
-        if value is not None and not -_INT64 <= value < _INT64:
-            raise SourceError(
-                f"column {column!r} holds {value}, which doesn't fit 64 bits; cast it in the query"
-            )
-    return pa.array(values, pa.int64())
+    try:
+        return pa.array(values, pa.int64())
+    except (OverflowError, pa.ArrowInvalid):
+        largest = max((value for value in values if value is not None), key=abs)
+        raise SourceError(
+            f"column {column!r} holds {largest}, which doesn't fit 64 bits; cast it in the query"
+        ) from None
 
 
 def _floats(values: Sequence[Any], column: str) -> Any:
     import pyarrow as pa
 
-    if int in set(map(type, values)):
+    if set(map(type, values)) <= {float, type(None)}:
+        return pa.array(values, pa.float64(), from_pandas=False)
+    if any(isinstance(value, int) for value in values):
         largest = max((value for value in values if isinstance(value, int)), key=abs)
         _check_exact(pa.array([largest]), column)
     floats = [None if value is None else float(value) for value in values]
