@@ -46,6 +46,8 @@ def chunked(*chunks: list, type: pa.DataType | None = None) -> pa.ChunkedArray:
         (chunked([None, None]), np.array([np.nan, np.nan])),
         (chunked([1, None], type=pa.date32()), np.array(["1970-01-02", "NaT"], "M8[D]")),
         (chunked([90, None], type=pa.time32("s")), np.array([90, "NaT"], "m8[s]")),
+        (chunked([90, None], type=pa.time32("ms")), np.array([90, "NaT"], "m8[ms]")),
+        (chunked([90, None], type=pa.time64("us")), np.array([90, "NaT"], "m8[us]")),
         (chunked([5], type=pa.timestamp("s", "UTC")), np.array(["1970-01-01T00:00:05"], "M8[s]")),
     ],
     ids=lambda value: str(getattr(value, "type", "")),
@@ -72,3 +74,12 @@ def test_categories_are_sorted_and_codes_name_them(chunks: list[list[str | None]
     assert found.values.dtype == np.int32
     named = [None if code < 0 else found.categories[code] for code in found.values]
     assert named == flat
+
+
+def test_a_dictionary_with_a_text_twice_or_missing() -> None:
+    words = pa.DictionaryArray.from_arrays(
+        pa.array([0, 1, 2, None, 3], pa.int32()), pa.array(["b", None, "a", "b"])
+    )
+    found = columns.column(pa.chunked_array([words]))
+    assert found.categories == ("a", "b")
+    assert found.values.tolist() == [1, -1, 0, -1, 1]

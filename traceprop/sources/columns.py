@@ -67,17 +67,17 @@ def column(chunked: Any) -> Column:
     if kinds.is_boolean(kind) and chunked.null_count:
         chunked = chunked.cast(pa.int8())
     elif kinds.is_time(kind):
-        chunked = chunked.cast(pa.int32()).cast(pa.int64()).cast(pa.duration("s"))
+        narrow = pa.int32() if kinds.is_time32(kind) else pa.int64()
+        chunked = chunked.cast(narrow).cast(pa.int64()).cast(pa.duration(kind.unit))
     return Column(np.ascontiguousarray(chunked.to_numpy()), None)
 
 
 def _text_column(chunked: Any) -> Column:
     """Encode texts by sorted categories, so that they don't depend on the order of the rows."""
     joined = chunked.unify_dictionaries().combine_chunks()
-    found = joined.dictionary.to_pylist()
-    order = sorted(range(len(found)), key=found.__getitem__)
-    rank = np.empty(len(found) + 1, np.int32)
-    rank[order] = np.arange(len(found), dtype=np.int32)
-    rank[-1] = -1
+    found = joined.dictionary.to_pylist()  # as Arrow allows, a text may be in it twice, or missing
+    categories = tuple(sorted({text for text in found if text is not None}))
+    place = {text: code for code, text in enumerate(categories)}
+    rank = np.array([*(place.get(text, -1) for text in found), -1], np.int32)
     codes = joined.indices.fill_null(-1).to_numpy()
-    return Column(rank[codes], tuple(found[i] for i in order))
+    return Column(rank[codes], categories)
