@@ -108,6 +108,51 @@ def test_without_one_optimizer_the_penalty_is_unknown(
     assert "optimizer=..." in store.record.penalty_origin
 
 
+@pytest.mark.parametrize("is_given", [False, True])
+@pytest.mark.parametrize("back", [False, True])
+def test_a_penalty_that_changed_on_the_way_is_no_penalty(
+    data: SampleDataset, is_given: bool, back: bool
+) -> None:
+    """It used to be read once, at the end."""
+    model, store = mlp(), Memory()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.01)
+    with TrainingContext(model, store, optimizer=optimizer if is_given else None) as ctx:
+        for epoch in range(3):
+            optimizer.param_groups[0]["weight_decay"] = 0.5 if epoch == 1 else 0.01
+            if epoch < 2 or back:
+                ctx.backward(functional.cross_entropy(model(data[:8][0]), data[:8][1]))
+                optimizer.step()
+    assert store.record.penalty is None
+    assert store.record.penalty_origin == (
+        "the penalty changed during the training: SGD(weight_decay=0.01), then "
+        "SGD(weight_decay=0.5)"
+    )
+    assert store.record.optimizer["name"] == "SGD"
+
+
+def test_another_optimizer_beside_the_one_that_was_named(data: SampleDataset) -> None:
+    model, store = mlp(), Memory()
+    named = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.01)
+    other = torch.optim.SGD(model[2].parameters(), 0.1)
+    with TrainingContext(model, store, optimizer=named) as ctx:
+        ctx.backward(functional.cross_entropy(model(data[:8][0]), data[:8][1]))
+        named.step()
+        other.step()
+    assert store.record.penalty is None
+    assert store.record.penalty_origin == "2 optimizers seen stepping the model"
+
+
+def test_another_models_optimizer_is_none_of_ours(data: SampleDataset) -> None:
+    model, store, other = mlp(), Memory(), nn.Linear(2, 2)
+    ours = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.01)
+    theirs = torch.optim.SGD(other.parameters(), 0.1, weight_decay=0.7)
+    with TrainingContext(model, store) as ctx:
+        ctx.backward(functional.cross_entropy(model(data[:8][0]), data[:8][1]))
+        ours.step()
+        theirs.step()
+    assert store.record.penalty == 0.01
+
+
 def test_what_the_model_and_the_loss_saw_is_what_is_recorded(data: SampleDataset) -> None:
     """Inputs scaled and labels turned into numbers in the loop, not in the data set."""
     model, store = nn.Linear(D, 1), Memory()

@@ -65,7 +65,8 @@ class TrainingContext:
     store : GradientStore
         Where the run goes. It must not hold one yet.
     optimizer : torch.optim.Optimizer, optional
-        Whose `weight_decay` is the penalty. By default the one that is seen stepping the model.
+        Whose `weight_decay` is the penalty, which must be the same at every step. By default the
+        one that is seen stepping the model.
     criterion : LossSpec or torch loss object, optional
         What the loss is, where its graph doesn't tell. A constant that multiplies the loss after
         its reduction is then known to be no part of it (gradient accumulation, loss scaling).
@@ -73,9 +74,11 @@ class TrainingContext:
         Trains from given arrays and a seed; makes exact retraining possible. Kept as an attribute
         for the removal in the same process.
     variant : {"all-layers", "last-layer"}
-        Which parameters' gradients are kept.
+        Which parameters' gradients are kept: of all trainable ones, or of the last module that
+        has some, which is cheaper and predicts less.
     epochs : {"sum", "last"}
-        What a sample's row is: the sum over its visits, or its last visit.
+        What a sample's row is: the sum of its gradients over its visits, or that of its last
+        visit. A row is in units of the loss per unit of weight.
 
     Raises
     ------

@@ -1,7 +1,8 @@
 """Which optimizer trained a model, and which penalty on the weights its settings mean.
 
-Promise: a penalty λ is given only where every step was a step on loss + λ/2 ‖θ‖²; else it is None
-and the origin says why.
+Promise: a penalty λ is given only where every step was a step on loss + λ/2 ‖θ‖² with this one λ;
+else it is None and the origin says why. Where the optimizer named by the user steps unseen (by code
+that isn't torch's), it is read when the watch begins and when it ends.
 """
 
 from __future__ import annotations
@@ -16,52 +17,68 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 _WITHOUT_DECAY = (torch.optim.LBFGS, torch.optim.Rprop)
 _SCALARS = (bool, int, float, str)
 
+_State = tuple[int, tuple[tuple[float, bool, bool, int], ...]]
+
 
 class OptimizerWatch:
-    """Sees which optimizers step a model's parameters.
+    """Sees which optimizers step a model's parameters, and with which penalty at each step.
 
     Parameters
     ----------
     model : torch.nn.Module
         The model.
     given : Optimizer or None
-        The one that the user named; then no other is looked for.
+        The one that the user named, which may step where torch doesn't say so.
     """
 
     def __init__(self, model: nn.Module, given: Optimizer | None) -> None:
         self._given = given
         self._parameters = {id(parameter) for parameter in model.parameters()}
         self._trainable = {id(p) for p in model.parameters() if p.requires_grad}
-        self._seen: dict[int, Optimizer] = {}
+        # By what a penalty is read from, so that a step that changes nothing costs nothing. The
+        # optimizers are kept alive with it, since an id is only theirs as long as they are.
+        self._seen: dict[_State, tuple[Optimizer, float | None, str]] = {}
         self._handle: Any = None
 
     def install(self) -> None:
         """Begin to watch."""
-        if self._given is None:
-            self._handle = register_optimizer_step_post_hook(self._stepped)
+        if self._given is not None:
+            self._note(self._given)
+        self._handle = register_optimizer_step_post_hook(self._stepped)
 
     def remove(self) -> None:
         """Stop watching."""
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
+        if self._given is not None:
+            self._note(self._given)
 
     def found(self) -> tuple[dict[str, Any] | None, float | None, str]:
         """Return the optimizer's settings, the penalty λ or None, and where that was read."""
-        optimizers = [self._given] if self._given is not None else list(self._seen.values())
+        optimizers = {id(optimizer): optimizer for optimizer, _, _ in self._seen.values()}
         if len(optimizers) != 1:
             many = f"{len(optimizers)} optimizers" if optimizers else "no optimizer"
-            return (
-                None,
-                None,
-                f"{many} seen stepping the model; give TrainingContext(optimizer=...)",
-            )
-        penalty, origin = self._penalty(optimizers[0])
-        return settings_of(optimizers[0]), penalty, origin
+            # One that was named and another beside it: naming one more wouldn't help.
+            way = "" if self._given else "; give TrainingContext(optimizer=...)"
+            return None, None, f"{many} seen stepping the model{way}"
+        (optimizer,) = optimizers.values()
+        penalties = {penalty: origin for _, penalty, origin in self._seen.values()}
+        if len(penalties) == 1:
+            ((penalty, origin),) = penalties.items()
+            return settings_of(optimizer), penalty, origin
+        changes = ", then ".join(origin for _, _, origin in self._seen.values())
+        return settings_of(optimizer), None, f"the penalty changed during the training: {changes}"
 
     def _stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if id(optimizer) not in self._seen and self._parameters & _parameters(optimizer):
-            self._seen[id(optimizer)] = optimizer
+        if optimizer is self._given or self._parameters & _parameters(optimizer):
+            self._note(optimizer)
+
+    def _note(self, optimizer: Optimizer) -> None:
+        """Keep the penalty of a step, unless it was read from the very same settings before."""
+        state = _state(optimizer)
+        if state not in self._seen:
+            self._seen[state] = (optimizer, *self._penalty(optimizer))
 
     def _penalty(self, optimizer: Optimizer) -> tuple[float | None, str]:
         name = type(optimizer).__name__
@@ -71,7 +88,7 @@ class OptimizerWatch:
         if isinstance(optimizer, _WITHOUT_DECAY):
             return 0.0, f"{name} has no weight_decay"
         if any("weight_decay" not in group for group in groups):
-            return None, f"{name} doesn't tell its weight_decay"
+            return None, f"{name} doesn't say its weight_decay"
         decays = {float(group["weight_decay"]) for group in groups}
         if not decays - {0.0}:
             return 0.0, f"{name}(weight_decay=0)"
@@ -84,6 +101,19 @@ class OptimizerWatch:
                 f"the weights equals"
             )
         return decay, f"{name}(weight_decay={decay:g})"
+
+
+def _state(optimizer: Optimizer) -> _State:
+    """Return what the penalty of a step depends on, cheaply: this runs after every step."""
+    return id(optimizer), tuple(
+        (
+            float(group.get("weight_decay", -1.0)),
+            bool(group.get("maximize")),
+            bool(group.get("decoupled_weight_decay")),
+            len(group["params"]),
+        )
+        for group in optimizer.param_groups
+    )
 
 
 def settings_of(optimizer: Optimizer) -> dict[str, Any]:
