@@ -57,7 +57,9 @@ def read_batches(
             if (is_last and hashed.sha256() != indexed.sha256) or _touched(file, indexed):
                 break
             table = _read_stretch(text, stretch, types)
-            types = {**_types_found(table), **types}
+            if not numeric:
+                types = {**_types_found(table), **types}
+                text = replace(text, declared={name: str(kind) for name, kind in types.items()})
             yield stretch.row, table
             if is_last:
                 return

@@ -40,7 +40,7 @@ class CsvText:
     chosen : tuple of str
         Those that are asked for, in the order asked.
     declared : mapping of str to str
-        Columns whose type was declared, and its name.
+        Columns whose type was declared, or was found in an earlier batch, and its name.
     body, body_line : int
         Unit and 1-based line after the header (or byte-order mark).
     first_row : int
