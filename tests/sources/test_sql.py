@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import traceprop as tp
-from traceprop.errors import RowError, SourceError, SourceWarning
+from traceprop.errors import MissingExtraError, RowError, SourceError, SourceWarning
 from traceprop.lineage import load_lineage, save_lineage, values
 from traceprop.sources import SqlSource
 
@@ -199,6 +200,12 @@ def test_connections_that_are_refused(given: Any, reason: str) -> None:
     with pytest.raises(SourceError, match=reason) as refusal:
         load(given)
     assert "cret" not in str(refusal.value)
+
+
+def test_a_driver_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "adbc_driver_postgresql", None)
+    with pytest.raises(MissingExtraError, match=r"install the extra \[sql\]"):
+        load("postgresql://nobody@localhost/none")
 
 
 def test_a_file_that_is_no_database_and_a_closed_connection(tmp_path: Path, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import pickle
 import tracemalloc
@@ -177,6 +178,24 @@ def test_a_query_that_writes_by_a_function_is_refused_over_a_connection_of_ours(
     with pytest.raises(SourceError, match="read-only transaction"):
         tp.load_sql("SELECT wipe() ORDER BY 1", small.uri)
     assert len(tp.load_sql("SELECT * FROM small", small.uri, key=["id", "day"])) == 3
+
+
+@pytest.mark.parametrize("form", ["adbc", "psycopg"])
+def test_a_closed_connection(postgres: PostgresServer, form: str) -> None:
+    adbc = adbc_driver_postgresql.dbapi
+    opened = adbc.connect(postgres.uri) if form == "adbc" else postgres.connect()
+    opened.close()
+    with pytest.raises(SourceError, match=r"the connection can't be used \(is it still open\?\)"):
+        tp.load_sql("SELECT 1 AS x ORDER BY 1", opened)
+
+
+def test_an_asynchronous_connection(postgres: PostgresServer) -> None:
+    async def load() -> None:
+        async with await psycopg.AsyncConnection.connect(postgres.uri) as opened:
+            with pytest.raises(SourceError, match="AsyncConnection is asynchronous"):
+                tp.load_sql("SELECT 1 AS x ORDER BY 1", opened)
+
+    asyncio.run(load())
 
 
 # Large results.
