@@ -32,6 +32,11 @@ class Trace:
     cells : mapping of Source to CellSet, optional
         The cells in these rows, where cells were asked for: their columns are printed too.
 
+    Notes
+    -----
+    A line is one of the file's text: what a compressed file holds, not its stored bytes, of which
+    the source's digest is.
+
     Examples
     --------
     >>> print(X_filt[17].trace())  # doctest: +SKIP
