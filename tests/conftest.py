@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -18,7 +18,10 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("TRACEPROP_HYPOTHESIS_PROFILE", "ci"))
 
-torch.set_num_threads(1)
+if importlib.util.find_spec("torch"):  # the lineage's tests run without it, on any Python
+    import torch
+
+    torch.set_num_threads(1)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

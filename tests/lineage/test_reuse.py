@@ -39,15 +39,13 @@ def x(a):
 def reused(monkeypatch) -> list[bool]:
     """Whether each operation on the result of another wrote into it, in order."""
     seen: list[bool] = []
-    decide, operand = reuse.dying, reuse._is_operand
+    decide = reuse.dying
 
     def spy(*args):
-        space = decide(*args)
+        space = decide(*args, depth=3)  # the spy is one frame more between it and the operator
         seen.append(space is not None)
         return space
 
-    # The spy is one frame more between the decision and the caller.
-    monkeypatch.setattr(reuse, "_is_operand", functools.partial(operand, depth=4))
     monkeypatch.setattr("traceprop.lineage.arithmetic.dying", spy)
     return seen
 

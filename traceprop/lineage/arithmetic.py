@@ -29,13 +29,42 @@ Unary = Callable[[Tracked], Any]
 
 
 def _binary(ufunc: np.ufunc) -> Binary:
-    """Return the method for `tensor <op> other`, cell by cell."""
+    """Return the method for `tensor <op> other`, cell by cell.
+
+    After a large operation the caches are cold, and whatever is touched costs a hundred times what
+    it does in a loop over small arrays. So all that can be is made before the operation: what was
+    touched for the call is still near then, and after it little is touched again.
+    """
 
     def method(self: Tracked, other: Any) -> Any:
         kind = type(self)
         node = self._node if self._state is None else self.node
+        shape: tuple[int, ...] | None = node.shape
+        inputs: tuple[Node, ...]
+        args: tuple[Any, ...]
         if type(other) is kind:
-            reuse = self._reuse
+            second = other._node if other._state is None else other.node
+            inputs = (node, second)
+            args = PAIR
+            if second.shape is not shape and second.shape:
+                shape = None
+        elif type(other) in _NUMBERS:
+            inputs = (node,)
+            args = (FIRST, other)
+        elif _defers(other):
+            return NotImplemented
+        else:
+            return call_ufunc(ufunc, "__call__", (self, other), {})
+        made = Node()
+        made.op = ufunc
+        made.inputs = inputs
+        made.args = args
+        made.kwargs = made.item = made.memo = None
+        tensor = kind()
+        tensor._node = made
+        tensor._state = None
+        reuse = self._reuse
+        if args is PAIR:
             if reuse or other._reuse:
                 space = dying(getrefcount(self), getrefcount(other), ufunc, self, other)
                 array = ufunc(self._array, other._array, out=space)
@@ -44,45 +73,20 @@ def _binary(ufunc: np.ufunc) -> Binary:
                 array = ufunc(self._array, other._array)
                 if reuse is False or other._reuse is False:
                     reuse = True
-            second = other._node if other._state is None else other.node
-            inputs: tuple[Node, ...] = (node, second)
-            args: tuple[Any, ...] = PAIR
-            shape = node.shape
-            if second.shape is not shape:
-                shape = array.shape
-        elif type(other) in _NUMBERS:
-            reuse = self._reuse
-            if reuse:
-                space = dying(getrefcount(self), 0, ufunc, self, other)
-                array = ufunc(self._array, other, out=space)
-            else:
-                array = ufunc(self._array, other)
-                if reuse is False:
-                    reuse = True
-            inputs = (node,)
-            args = (FIRST, other)
-            shape = node.shape
-        elif _defers(other):
-            return NotImplemented
+        elif reuse:
+            space = dying(getrefcount(self), 0, ufunc, self, other)
+            array = ufunc(self._array, other, out=space)
         else:
-            return call_ufunc(ufunc, "__call__", (self, other), {})
-        made = Node()
+            array = ufunc(self._array, other)
+            if reuse is False:
+                reuse = True
+        tensor._array = array
+        tensor._reuse = reuse
         try:
             made.dtype = array.dtype
         except AttributeError:  # a cell of an object array
             return leave(self, array, ufunc)
-        made.op = ufunc
-        made.inputs = inputs
-        made.args = args
-        made.kwargs = None
-        made.shape = shape
-        made.item = None
-        made.memo = None
-        tensor = kind()
-        tensor._array = array
-        tensor._node = made
-        tensor._state = None
-        tensor._reuse = reuse
+        made.shape = array.shape if shape is None else shape
         return tensor
 
     return method
@@ -99,10 +103,6 @@ def _whole(ufunc: np.ufunc) -> Binary:
     return method
 
 
-POWER: Final = Op("power", operator.pow)
-"""`x ** y` on arrays: not quite np.power, since NumPy squares and takes roots in other ways."""
-
-implements(POWER, family="elementwise", mixes=True)(elementwise_rows)
 _COMPARED: Final[dict[np.ufunc, Op]] = {
     np.equal: Op("==", operator.eq),
     np.not_equal: Op("!=", operator.ne),
@@ -125,6 +125,10 @@ def _comparison(ufunc: np.ufunc) -> Binary:
     return method
 
 
+POWER: Final = Op("power", operator.pow)
+"""`x ** y` on arrays: not quite np.power, since NumPy squares and takes roots in other ways."""
+
+implements(POWER, family="elementwise", mixes=True)(elementwise_rows)
 
 
 def _power(self: Tracked, other: Any, modulo: Any = None) -> Any:

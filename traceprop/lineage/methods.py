@@ -21,10 +21,11 @@ from traceprop.lineage.core import (
     wrap,
     write,
 )
+from traceprop.lineage.escapes import escape
 from traceprop.lineage.node import FIRST, ONE, Node, Op, make_node
 from traceprop.lineage.record import call, capture, wrap_result
 from traceprop.lineage.registry import implements
-from traceprop.lineage.rules.elementwise import elementwise_rows, first_broadcast
+from traceprop.lineage.rules.elementwise import cast_rows, elementwise_rows
 from traceprop.lineage.rules.movement import FIELD, FLATTEN, VIEW, movement
 from traceprop.lineage.rules.mutators import mutate
 from traceprop.lineage.ufuncs import call_ufunc
@@ -42,12 +43,15 @@ def _enlarged(array: Any, shape: Any, order: Any = "C") -> Any:
 
 RESIZE: Final = Op("resize", _enlarged)
 
-implements(ASTYPE, FIELD, family="elementwise")(first_broadcast(1))
+implements(ASTYPE, family="elementwise")(cast_rows)
+implements(FIELD, family="elementwise")(elementwise_rows)
 implements(BYTESWAP, family="elementwise")(elementwise_rows)
 implements(RESIZE, family="movement")(movement(0))
 
-_AXES: Final = frozenset({int, type(None)})
 _SIMPLE: Final = frozenset({int, float, bool, str, type(None), type, slice})
+_RESULTS: Final = (np.ndarray, np.generic)
+_FLOAT: Final = np.float64
+_FLOAT_DTYPE: Final = np.dtype(np.float64)
 
 
 def _method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -89,32 +93,37 @@ def _attribute(name: str) -> property:
 
 
 def _reduction(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the method of a reduction; over one axis, with no options, it takes a short way."""
+    """Return the method of a reduction; over one axis, with no options, it takes a short way.
+
+    As with the operators, what can be made before the operation is made before it.
+    """
     general = _method(name, function)
     plain = getattr(np.ndarray, name)
 
     def method(self: Tracked, axis: Any = None, *args: Any, **kwargs: Any) -> Any:
-        array = self._array
-        if args or kwargs or type(axis) not in _AXES or type(array) is not np.ndarray:
+        if args or kwargs or not (axis is None or type(axis) is int):
             return general(self, *((axis, *args) if args or axis is not None else ()), **kwargs)
-        result = plain(array, axis)
-        if not isinstance(result, (np.ndarray, np.generic)):
-            return general(self, axis)
-        node = self._node if self._state is None else self.node
         made = Node()
         made.op = function
-        made.inputs = (node,)
+        made.inputs = (self._node if self._state is None else self.node,)
         made.args = ONE if axis is None else (FIRST, axis)
-        made.kwargs = None
-        made.shape = result.shape
-        made.dtype = result.dtype
-        made.item = None
-        made.memo = None
+        made.kwargs = made.item = made.memo = None
         tensor = type(self)()
-        tensor._array = result
         tensor._node = made
-        tensor._state = None
-        tensor._reuse = None  # as far as it matters: a reduction of a large array is small
+        tensor._state = tensor._reuse = None  # a reduction of a large array is small
+        try:
+            result = plain(self._array, axis)
+        except TypeError:  # a scalar in an array's stead
+            return general(self, axis)
+        tensor._array = result
+        if type(result) is _FLOAT:
+            made.shape = ()
+            made.dtype = _FLOAT_DTYPE
+        elif isinstance(result, _RESULTS):
+            made.shape = result.shape
+            made.dtype = result.dtype
+        else:
+            return general(self, axis)
         return tensor
 
     method.__name__ = name
@@ -205,6 +214,18 @@ class Methods(Tracked):
             return call(BYTESWAP, (self,), {})
         self[...] = call(BYTESWAP, (self,), {})  # type: ignore[index]
         return self
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        if ndigits is None:
+            escape(self, "round")
+            return round(self._array)
+        array = round(self._array, ndigits)
+        args = (FIRST, ndigits)
+        return wrap(
+            type(self),
+            array,
+            make_node(np.round, (self.node,), args, None, array.shape, array.dtype),
+        )
 
     def sort(
         self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None

@@ -22,7 +22,7 @@ from __future__ import annotations
 import dis
 import sys
 import weakref
-from sys import getrefcount
+from sys import _getframe, getrefcount, gettrace
 from types import CodeType
 from typing import Any, Final
 
@@ -35,33 +35,46 @@ _OF_OWN_KIND: Final = frozenset({np.add, np.subtract, np.multiply, np.true_divid
 _REAL: Final = frozenset({int, float, bool})
 
 
-def dying(count_left: int, count_right: int, ufunc: np.ufunc, left: Tracked, right: Any) -> Any:
+def dying(
+    count_left: int, count_right: int, ufunc: np.ufunc, left: Tracked, right: Any, depth: int = 2
+) -> Any:
     """Return the array of an operand that the result can be written into, or None.
 
     Called by an operator's method, with the reference counts that it found for its two arguments
-    (first, before passing them on adds to the count).
+    (first, before passing them on adds to the count). `depth` is how many frames above this one
+    the operator stands.
     """
     # After a large operation the caches are cold, and each line of code that is run costs more
-    # than usual: what is mostly decisive comes first.
+    # than usual: all is in one function, what is mostly decisive first.
     if count_left == _COUNT and left._reuse:
         operand, other, above = left, right, 1
     elif count_right == _COUNT and type(right) is type(left) and right._reuse:
         operand, other, above = right, left, 0
     else:
         return None
-    if ufunc not in _OF_OWN_KIND or not _WORKS or _is_watched():
+    array = operand._array
+    if getrefcount(array) != _ARRAY_COUNT + 1 or operand._state is not None or not _WORKS:
         return None
-    return operand._array if _fits(operand, other) and _is_operand(above) else None
+    if ufunc not in _OF_OWN_KIND or not _fits(array, other):
+        return None
+    if gettrace() is not None or (_monitoring is not None and _is_debugged()):
+        return None
+    frame = _getframe(depth)
+    code, here = frame.f_code, frame.f_lasti
+    key = (id(code), here, above)
+    known = _proofs.get(key)
+    if known is None or known[0]() is not code:
+        if len(_proofs) > 4096:
+            _proofs.clear()
+        known = _proofs[key] = (weakref.ref(code), _takes_a_result(code, here, above))
+    return array if known[1] else None
 
 
-def _fits(tensor: Tracked, other: Any) -> bool:
-    """Whether the tensor alone holds its array, and the result has its dtype and shape."""
-    if tensor._state is not None:
+def _fits(array: Any, other: Any) -> bool:
+    """Whether the array is its own master, and the result has its dtype and shape."""
+    if type(array) is not np.ndarray or array.base is not None or array.dtype.kind != "f":
         return False
-    array = tensor._array
-    if type(array) is not np.ndarray or getrefcount(tensor._array) != _ARRAY_COUNT + 1:
-        return False
-    if array.base is not None or not array.flags.writeable or array.dtype.kind != "f":
+    if not array.flags.writeable:
         return False
     if type(other) in _REAL:
         return True
@@ -73,30 +86,12 @@ def _fits(tensor: Tracked, other: Any) -> bool:
     return all(n in (1, m) for n, m in zip(reversed(shape), reversed(wanted), strict=False))
 
 
-def _is_watched() -> bool:
-    """Whether somebody can move the frame about: a tracer, or a debugger by sys.monitoring."""
-    if sys.gettrace() is not None:
-        return True
-    return _monitoring is not None and _monitoring.get_tool(_monitoring.DEBUGGER_ID) is not None
+def _is_debugged() -> bool:
+    """Whether a debugger can move the frame about by sys.monitoring."""
+    return _monitoring.get_tool(_monitoring.DEBUGGER_ID) is not None
 
 
 _proofs: Final[dict[tuple[int, int, int], tuple[weakref.ref[CodeType], bool]]] = {}
-
-
-def _is_operand(above: int, depth: int = 3) -> bool:
-    """Whether the calling frame's instruction takes what an operator made for it alone.
-
-    `above` is how many values stand above the operand on the stack: one for the left one.
-    """
-    frame = sys._getframe(depth)
-    code, here = frame.f_code, frame.f_lasti
-    key = (id(code), here, above)
-    known = _proofs.get(key)
-    if known is None or known[0]() is not code:
-        if len(_proofs) > 4096:
-            _proofs.clear()
-        known = _proofs[key] = (weakref.ref(code), _takes_a_result(code, here, above))
-    return known[1]
 
 
 def _takes_a_result(code: CodeType, here: int, above: int) -> bool:
