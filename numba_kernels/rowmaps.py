@@ -28,6 +28,13 @@ def compose_takes(outer, inner, result):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def take_rows(outer, inner, result):  # type: ignore[no-untyped-def]
+    """Write `inner[outer]` into `result`, where no row of `outer` is −1."""
+    for i in range(outer.shape[0]):
+        result[i] = inner[np.uint64(outer[i])]  # unsigned: it can't count from the end
+
+
+@njit(cache=True, nogil=True)
 def narrow_index(index, result):  # type: ignore[no-untyped-def]
     """Write an index into `result`, of another integer type; return its lowest and highest row."""
     lowest = highest = np.int64(0)

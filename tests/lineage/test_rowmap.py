@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from numba_kernels import rowmaps as kernels
 from tests.naive import rowmaps as naive
+from traceprop import lineage
 from traceprop.errors import LineageError
-from traceprop.lineage import RowSet
+from traceprop.lineage import RowSet, halves
 from traceprop.lineage.compose import Chain, Merged, compose, compose_takes, merge
 from traceprop.lineage.rowmap import (
     All,
@@ -48,6 +49,7 @@ def maps(draw, n_out=None, n_in=None):
     choices: list[tuple[RowMap, naive.Sets]] = [
         (Nothing(n_out, n_in), none),
         (Take(index, n_in), naive.from_index(index)),
+        (Take(np.maximum(index, 0), n_in, full=True), naive.from_index(np.maximum(index, 0))),
         (Spans(low, high, n_in), naive.from_spans(low, high)),
         (Groups(*naive.to_groups(sets), n_in), sets),
         (All(n_out, n_in), [whole] * n_out),
@@ -126,6 +128,9 @@ def test_kernels_against_their_twins(data):
     assert naive.from_index(composed) == naive.compose(
         naive.from_index(index), naive.from_index(inner)
     )
+    whole = np.maximum(index, 0)
+    kernels.take_rows(whole, inner, composed)
+    np.testing.assert_array_equal(composed, inner[whole])
     signed = np.array(data.draw(st.lists(st.integers(-m, m - 1), min_size=n, max_size=n)))
     narrowed = np.empty(n, np.int32)
     lowest, highest = kernels.narrow_index(signed, narrowed)
@@ -163,3 +168,28 @@ def test_twenty_steps_compose_to_the_rows_that_numpy_picks():
         rows = rows[index]
         row_map = compose(Take(index, row_map.n_out), row_map)
     np.testing.assert_array_equal(row_map.index(), rows)
+
+
+def shuffled():
+    rng = np.random.default_rng(1)
+    x = lineage.array(rng.normal(size=20_000))
+    for _ in range(3):
+        x = x[x > -2.5]
+        x = x[np.argsort(x)].take(rng.permutation(len(x)) - len(x) // 2)
+    return x
+
+
+def test_halves_of_the_rows_give_what_the_whole_gives(monkeypatch):
+    (alone,) = lineage.origins(shuffled())
+    monkeypatch.setattr(halves, "LARGE_FROM", 1)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    (shared,) = lineage.origins(shuffled())
+    np.testing.assert_array_equal(shared.rows, alone.rows)
+    assert halves.in_halves(lambda a, b: (a, b), 7) == [(0, 3), (3, 7)]
+
+
+def test_what_a_half_raises_is_raised(monkeypatch):
+    monkeypatch.setattr(halves, "LARGE_FROM", 1)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    with pytest.raises(ZeroDivisionError):
+        halves.in_halves(lambda a, b: 1 // (a - 2), 4)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from traceprop.lineage.halves import in_halves
 from traceprop.lineage.rowmap import (
     All,
     Filter,
@@ -122,30 +123,34 @@ def _compose_functional(outer: RowMap, inner: RowMap) -> RowMap:
         start = inner.start + inner.step * outer.start
         return Slice(start, inner.step * outer.step, outer.n_out, inner.n_in)
     if type(outer) is Take and type(inner) is Slice:
-        rows: Rows = outer.rows.astype(row_dtype(max(inner.n_in, inner.n_out)))
-        present = rows >= 0
-        rows *= inner.step
-        rows += inner.start
-        rows[~present] = -1
-        return Take(rows, inner.n_in)
+        places: Rows = outer.rows.astype(row_dtype(max(inner.n_in, inner.n_out)))
+        present = places >= 0
+        places *= inner.step
+        places += inner.start
+        places[~present] = -1
+        return Take(places, inner.n_in, outer.full)
     if type(outer) is Filter:
-        return Take(picked(inner.index(), outer.mask(), outer.n_out), inner.n_in)
-    return Take(compose_takes(outer.index(), inner.index()), inner.n_in)
+        rows = picked(inner.index(), outer.mask(), outer.n_out)
+        return Take(rows, inner.n_in, type(inner) is Take and inner.full)
+    full = type(outer) is Take and outer.full
+    rows = compose_takes(outer.index(), inner.index(), full)
+    return Take(rows, inner.n_in, full and type(inner) is Take and inner.full)
 
 
-def compose_takes(outer: Rows, inner: Rows) -> Rows:
-    """Return `inner[outer]`, −1 where either is; both C-contiguous or of any stride."""
+def compose_takes(outer: Rows, inner: Rows, full: bool = False) -> Rows:
+    """Return `inner[outer]`, −1 where either is; `full` says that no row of `outer` is."""
     if len(outer) < KERNEL_FROM:
         if not len(inner):
             return np.full(len(outer), -1, dtype=inner.dtype)
         found: Rows = inner[outer]
         found[outer < 0] = -1
         return found
-    from numba_kernels.rowmaps import compose_takes as kernel
+    from numba_kernels import rowmaps as kernels
 
+    kernel = kernels.take_rows if full else kernels.compose_takes
     outer, inner = np.ascontiguousarray(outer), np.ascontiguousarray(inner)
     composed: Rows = np.empty(len(outer), inner.dtype)
-    kernel(outer, inner, composed)
+    in_halves(lambda a, b: kernel(outer[a:b], inner, composed[a:b]), len(outer))
     return composed
 
 

@@ -17,13 +17,20 @@ _BLOCK: Final = 512  # bits that are looked through for one row
 
 
 class Take(Functional):
-    """Output row i came from input row `rows[i]`; −1 is none."""
+    """Output row i came from input row `rows[i]`; −1 is none.
 
-    __slots__ = ("rows",)
+    Parameters
+    ----------
+    full : bool
+        It is known that no row is −1: whoever looks rows up needs no look at each.
+    """
 
-    def __init__(self, rows: Rows, n_in: int) -> None:
+    __slots__ = ("full", "rows")
+
+    def __init__(self, rows: Rows, n_in: int, full: bool = False) -> None:
         super().__init__(len(rows), n_in)
         self.rows = rows
+        self.full = full
 
     def index(self) -> Rows:
         return self.rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from traceprop.lineage.halves import in_halves
 from traceprop.lineage.held import check_unchanged
 from traceprop.lineage.node import Held
 from traceprop.lineage.rowmap import Filter, RowMap, Take
@@ -43,7 +44,7 @@ def chosen_map(held: Held, n: int) -> RowMap | None:
         held.mark = None
     else:
         rows = np.where(rows < 0, rows + rows.dtype.type(n), rows)
-    return Take(rows, n)
+    return Take(rows, n, full=True)
 
 
 def _narrowed(index: Rows, n: int) -> tuple[Rows, int, int]:
@@ -53,6 +54,7 @@ def _narrowed(index: Rows, n: int) -> tuple[Rows, int, int]:
         return few, int(index.min(initial=0)), int(index.max(initial=0))
     from numba_kernels.rowmaps import narrow_index
 
+    index = np.ascontiguousarray(index)
     rows: Rows = np.empty(len(index), row_dtype(n))
-    lowest, highest = narrow_index(np.ascontiguousarray(index), rows)
-    return rows, lowest, highest
+    found = in_halves(lambda a, b: narrow_index(index[a:b], rows[a:b]), len(index))
+    return rows, min(low for low, _ in found), max(high for _, high in found)
