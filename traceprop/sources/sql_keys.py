@@ -96,10 +96,18 @@ class Keys:
         found = self.take(np.array([second])).positions_in(self.take(firsts))
         return int(firsts[found[0]]), second
 
-    def followed_by(self, others: Keys) -> Keys:
-        """Return these keys and then others of the same columns."""
-        pairs = zip(self.names, self._columns, others._columns, strict=True)
-        return Keys(self.names, [joined([*_chunks(a), *_chunks(b)], name) for name, a, b in pairs])
+    @classmethod
+    def joined(cls, parts: Sequence[Keys]) -> Keys:
+        """Return the keys of successive rows as one."""
+        names = parts[0].names
+        columns = zip(*(part._columns for part in parts), strict=True)
+        return cls(
+            names,
+            [
+                joined([chunk for part in column for chunk in _chunks(part)], name)
+                for name, column in zip(names, columns, strict=True)
+            ],
+        )
 
     def positions_in(self, others: Keys) -> npt.NDArray[np.int64]:
         """Return for each row the row of `others` that has the same key, -1 where none has."""

@@ -58,7 +58,7 @@ class SqlSource(Source):
         self.complete = False
         self._database = database
         self._connection: Any = None
-        self._keys: Keys | None = None
+        self._keys: list[Keys] = []  # of successive rows
         self._room: Hashes = np.empty(0, np.uint64)  # `row_hashes` and space to grow
         self.row_hashes = self._room
 
@@ -95,9 +95,16 @@ class SqlSource(Source):
             raise SourceError(
                 f"{source.name}: the query gives no row; check its conditions and the database"
             )
-        if source._keys is not None:
-            source._keys.check(source.name)
+        if source.keys is not None:
+            source.keys.check(source.name)
         source.complete = True
+
+    @property
+    def keys(self) -> Keys | None:
+        """The rows' key values; None where no key was given."""
+        if len(self._keys) > 1:
+            self._keys = [Keys.joined(self._keys)]
+        return self._keys[0] if self._keys else None
 
     def connect(self, connection: Any) -> None:
         """Say how the database is reached, to read or verify rows again.
@@ -116,7 +123,7 @@ class SqlSource(Source):
 
     def place(self, row: int) -> str | None:
         """Return a row's key, as ``id=4711``; None where there is none."""
-        return None if self._keys is None else self._keys.label(row)
+        return None if self.keys is None else self.keys.label(row)
 
     def check(self) -> None:
         """Run the query again and compare its result with what was loaded.
@@ -181,7 +188,7 @@ class SqlSource(Source):
             "query": self.query.to_json(),
             "database": asdict(self._database),
             "complete": self.complete,
-            "keys": None if self._keys is None else self._keys.to_json(),
+            "keys": None if self.keys is None else self.keys.to_json(),
         }
 
     @classmethod
@@ -201,7 +208,7 @@ class SqlSource(Source):
             columns=stored["columns"],
         )
         if stored["keys"] is not None:
-            source._keys = Keys.from_json(stored["keys"], source.query.key, source.n_rows)
+            source._keys = [Keys.from_json(stored["keys"], source.query.key, source.n_rows)]
         source.complete = bool(stored["complete"])
         source.row_hashes = None  # kept beside this record, if at all
         return source
@@ -232,7 +239,8 @@ class SqlSource(Source):
         if self.query.key:
             keys = self._keys_of(arrays, names)
             keys.check(self.name, self.n_rows)
-            self._keys = keys if self._keys is None else self._keys.followed_by(keys)
+            # A copy: a column of ADBC's keeps the memory of all of its batch.
+            self._keys.append(keys.take(np.arange(len(keys))))
         self.n_rows, self._sha256 = digest.n_rows, digest.hexdigest()
 
     def _remember(self, hashes: Hashes) -> None:
@@ -261,9 +269,9 @@ class SqlSource(Source):
             for each, name in zip(zip(*parts, strict=True), names, strict=True)
         ]
         keys = None
-        if self._keys is not None:
+        if self.keys is not None:
             keys = self._keys_of(columns, names)
-            order = self._keys.positions_in(keys)
+            order = self.keys.positions_in(keys)
             if len(keys) == self.n_rows and order.min() >= 0:
                 keys, columns = None, [column.take(order) for column in columns]
         digest, hashes = _digest_of(columns, names)
@@ -273,7 +281,7 @@ class SqlSource(Source):
 
     def _present(self, rows: npt.NDArray[np.int64]) -> Present:
         """Run the query again, batch by batch, and find some rows in its result by their key."""
-        sought = None if self._keys is None else self._keys.take(rows)
+        sought = None if self.keys is None else self.keys.take(rows)
         at = np.full(len(rows), -1, np.int64)
         hashes: list[Hashes] = []
         with self._session() as session, _run(session, self.query) as result:
@@ -308,15 +316,15 @@ class SqlSource(Source):
             Where they aren't the keys that were loaded.
         """
         what = f"it gave {self.n_rows:,} rows and gives {len(hashes):,} now"
-        if self._keys is not None and keys is not None:
-            gone = np.flatnonzero(self._keys.positions_in(keys) < 0)
+        if self.keys is not None and keys is not None:
+            gone = np.flatnonzero(self.keys.positions_in(keys) < 0)
             new = len(keys) - (self.n_rows - len(gone))
-            first = f" (the first: {self._keys.label(int(gone[0]))})" if len(gone) else ""
+            first = f" (the first: {self.keys.label(int(gone[0]))})" if len(gone) else ""
             what = f"rows gone: {len(gone)}{first}, rows that are new: {new}"
         elif len(hashes) == self.n_rows and self.row_hashes is not None:
             changed = np.flatnonzero(hashes != self.row_hashes)
             what = f"rows changed: {len(changed)}, the first is row {changed[0]}"
-            what += f" ({self.place(int(changed[0]))})" if self._keys else ""
+            what += f" ({self.place(int(changed[0]))})" if self.keys else ""
         return SourceError(
             f"{self.name} changed since it was loaded: {what}; load it anew, or restore the rows"
         )
