@@ -41,7 +41,7 @@ def forget_set() -> Any:
     return SimpleNamespace(samples=np.array(SAMPLES), rows={SOURCE: list(ROWS)})
 
 
-def evidence(removal_class: str = "exact-convex") -> Evidence:
+def evidence(removal_class: str = "exact-convex", origin: str = "store") -> Evidence:
     parts = {
         "models": {
             "before": {"sha256": "be" * 32},
@@ -72,6 +72,7 @@ def evidence(removal_class: str = "exact-convex") -> Evidence:
             "removal_class": removal_class,
             "reason": "The objective is strictly convex: λ = 0.01.",
             "bound": 1.5e-9,
+            "data": {"origin": origin, "sha256": "da" * 32},
             "loss": {
                 "forget": {"before": 0.25, "after": 0.5},
                 "retain": {"before": 0.125, "after": None},
@@ -81,7 +82,14 @@ def evidence(removal_class: str = "exact-convex") -> Evidence:
             "limits": [],
             "seconds": 0.031,
         },
-        "left": [{"what": "gradient store", "state": "not removed", "note": "It is as it was."}],
+        "left": [
+            {
+                "kind": "gradient_store",
+                "what": "gradient store",
+                "state": "not removed",
+                "note": "It is as it was.",
+            }
+        ],
         "software": {
             "traceprop": "0.1.0",
             "python": "3.11.7",
@@ -102,8 +110,9 @@ def statement(
     regulation: str = "GDPR_ART17",
     signer: SigningKey | None = None,
     removal_class: str = "exact-convex",
+    origin: str = "store",
 ) -> dict[str, Any]:
-    found = evidence(removal_class)
+    found = evidence(removal_class, origin)
     return build_statement(
         found,
         sealed_entries(SECRET, forget_messages(forget_set(), found.uris)),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import json
+import stat
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from tests.naive.retrain import retrained, trained_network
 from traceprop.curvature.digest import model_digest
 from traceprop.curvature.losses import LossSpec
 from traceprop.errors import DataError, StoreError, TracepropError, UnlearnError
-from traceprop.unlearning import approximate_unlearn, record
+from traceprop.unlearning import RemovalRecord, approximate_unlearn, record
 
 MEAN = LossSpec("cross_entropy", "mean")
 
@@ -187,7 +189,7 @@ def test_the_record_is_json_without_samples_and_names_what_was_not_used(cancer):
     assert (done.digest_before, done.digest_after) == (model_digest(model), model_digest(new))
     assert done.objective["penalty"] == 1e-3
     assert "normalize → row_filter" in done.preprocessing
-    assert "was not purged" in done.limits[-1]
+    assert "was not purged" in next(x.note for x in done.left if x.kind == "gradient_store")
     assert done.forget_margin["after"] < done.forget_margin["before"]
     assert done.seconds > 0
     assert done.versions["torch"] == torch.__version__
@@ -202,20 +204,86 @@ def test_nothing_given_is_changed(digits):
     assert model_digest(new) != digest
 
 
-def test_data_can_replace_what_the_store_kept(cancer):
+def test_data_that_are_given_are_those_that_were_recorded(cancer):
+    """Any others would give a bound, and a certificate, of another model's training."""
     _, model, x, y, store = cancer
     wanted = forget(store, 8)
-    again = approximate_unlearn(model, wanted, data=(x.numpy(), y.numpy()))
-    assert model_digest(again) == model_digest(approximate_unlearn(model, wanted))
+    plain = approximate_unlearn(model, wanted)
     tracked = tp.array(x.numpy())
-    assert model_digest(approximate_unlearn(model, wanted, data=(tracked, y))) == model_digest(
-        again
-    )
+    for pair in ((x.numpy(), y.numpy()), (tracked, y), [x, y[:, None]]):
+        again = approximate_unlearn(model, wanted, data=pair)
+        assert model_digest(again) == model_digest(plain)
+        assert record(again).data == record(plain).data
+    assert record(plain).data["origin"] == "store"
     assert not tracked.escapes()
-    with pytest.raises(DataError, match="all samples"):
-        approximate_unlearn(model, wanted, data=(x.numpy()[1:], y.numpy()[1:]))
-    with pytest.raises(DataError, match="NaN"):
-        approximate_unlearn(model, wanted, data=(x.numpy() * np.nan, y.numpy()))
+    noise = np.random.default_rng(0).normal(size=x.shape)
+    for pair, says in (
+        ((x.numpy()[1:], y.numpy()[1:]), "all samples"),
+        ((x.numpy() * np.nan, y.numpy()), "NaN"),
+        ((noise, y), "inputs of data= are not those that"),
+        ((x, 1 - y), "targets of data= are not those that"),
+        ((x.numpy()[:, :3], y), "inputs of data= are not those that"),
+        (x.numpy(), r"takes a pair"),
+    ):
+        with pytest.raises(DataError, match=says):
+            approximate_unlearn(model, wanted, data=pair)
+
+
+def test_data_that_the_store_could_not_keep_are_given_and_called_so(cancer):
+    _, model, x, y, store = cancer
+    without = store.but(inputs=np.empty((len(x), 0), np.float32))
+    with pytest.raises(StoreError, match=r"doesn't hold the training inputs.*data="):
+        approximate_unlearn(model, forget(without, 8))
+    new = approximate_unlearn(model, forget(without, 8), data=(x, y))
+    done = record(new)
+    same = record(approximate_unlearn(model, forget(store, 8)))
+    assert done.data == {"origin": "given", "sha256": same.data["sha256"]}
+    assert "couldn't be held against" in done.limits[-1]
+
+
+def test_a_second_removal_is_told_the_way(cancer):
+    _, model, _, _, store = cancer
+    new = approximate_unlearn(model, forget(store, 8))
+    with pytest.raises(UnlearnError, match=r"original model.*first \| second"):
+        approximate_unlearn(new, forget(store, 9))
+
+
+def test_arguments_of_another_kind_are_named(cancer):
+    _, model, _, _, store = cancer
+    with pytest.raises(UnlearnError, match=r"forget set is a list.*samples_from_source"):
+        approximate_unlearn(model, [0, 1])
+    with pytest.raises(UnlearnError, match=r"model is a Forget.*approximate_unlearn\(model, "):
+        approximate_unlearn(forget(store, 1), model)
+
+
+def test_a_record_comes_back_in_another_process(cancer, tmp_path):
+    _, model, _, _, store = cancer
+    new = approximate_unlearn(model, forget(store, 123, 77))
+    path = tmp_path / "new.record.json"
+    record(new).save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    restored = copy.deepcopy(new)
+    with pytest.raises(UnlearnError, match="no record"):
+        record(restored)
+    loaded = RemovalRecord.load(path, restored)
+    assert record(restored) is loaded
+    assert loaded.to_dict() == record(new).to_dict()
+    assert (loaded.samples, loaded.left) == ((77, 123), record(new).left)
+    with pytest.raises(UnlearnError, match="give the model that the removal made"):
+        RemovalRecord.load(path, model)
+    with pytest.raises(UnlearnError, match="can't be read"):
+        RemovalRecord.load(tmp_path / "missing.json", restored)
+    with pytest.raises(UnlearnError, match="can't be written"):
+        loaded.save(tmp_path / "missing" / "x.json")
+    body = json.loads(path.read_text())
+    for damaged in ("", "[]", "{}", json.dumps({**body, "version": 2}), "[" * 100_000):
+        path.write_text(damaged)
+        with pytest.raises(UnlearnError, match="not the record of a removal"):
+            RemovalRecord.load(path, restored)
+    del body["method"]
+    path.write_text(json.dumps(body))
+    with pytest.raises(UnlearnError, match="not the record of a removal"):
+        RemovalRecord.load(path, restored)
 
 
 def test_an_unmade_model_has_no_record(digits):

@@ -74,6 +74,8 @@ def gather(
     _check_forget_set(forget_set, store, done)
     uris = {source: public_uri(source.uri) for source in store.sources}
     lineage = store.lineage_digest()
+    removal = jsonable(done.to_dict())
+    left = removal.pop("left")
     parts = {
         "models": {
             "before": {"sha256": before},
@@ -91,8 +93,8 @@ def gather(
             "after_removal": done.preprocessing,
         },
         "training": _training(store),
-        "removal": jsonable(done.to_dict()),
-        "left": _left(store),
+        "removal": removal,
+        "left": left,
         "software": _software(),
         "rerun": {"needs": _RERUN_NEEDS, "seeds": _seeds(store)},
     }
@@ -134,7 +136,7 @@ def _record_of(model_after: nn.Module) -> RemovalRecord:
     except UnlearnError as missing:
         raise CertificateError(
             "model_after carries no record of a removal: call approximate_unlearn first, and give "
-            "the model that it returned."
+            "the model that it returned, or load its record with RemovalRecord.load(path, model)."
         ) from missing
 
 
@@ -210,33 +212,6 @@ def _seeds(store: GradientStore) -> dict[str, Any]:
         {"training": store.record and store.record.seed, "projection": store.seed}
     )
     return seeds
-
-
-def _left(store: GradientStore) -> list[dict[str, str]]:
-    """Name the copies of the rows that a removal from the model's weights does not touch."""
-    return [
-        {
-            "what": "gradient store",
-            "state": "not removed",
-            "note": f"It keeps gradients, inputs and labels of all {store.n_samples} samples, the "
-            "removed ones too.",
-        },
-        {
-            "what": "source files",
-            "state": "not removed",
-            "note": "Traceprop reads them and changes none.",
-        },
-        {
-            "what": "model before",
-            "state": "not removed",
-            "note": "The removal made a new model; the old one is as it was, with all its copies.",
-        },
-        {
-            "what": "backups, exports, other models and recipients of the data",
-            "state": "not known to Traceprop",
-            "note": "The deployer answers for these.",
-        },
-    ]
 
 
 def _software() -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from traceprop.unlearning.classes import CLASSES, ClassName
+
 DRAFT = "This is a draft. It is not signed, proves nothing, and must not be given out as evidence."
 
 _ALWAYS = (
@@ -21,35 +25,26 @@ _ALWAYS = (
     "Regulation B (12 CFR 1002.9).",
 )
 
-_BY_CLASS = {
-    "exact": (
-        "The class exact means: trained again without the rows, by the recorded recipe. It is as "
-        "good as that recipe is complete, and equal to the bit only under the recorded software, "
-        "threads and seeds.",
-    ),
-    "exact-convex": (
-        "The class exact-convex gives a bound on the distance to the minimiser of the recorded "
-        "objective without the rows. It says nothing of another objective, nor of a training that "
-        "stopped early, and the bound itself is computed in floating point.",
-        "The training data was prepared as the record of the removal says; statistics that were "
-        "kept from before still hold a trace of the rows.",
-    ),
-    "certified": (
-        "The class certified holds for the stated ε and δ and the recorded convex objective, and "
-        "only while the budget covers every removal from this model.",
-    ),
-    "approximate-unguaranteed": (
-        "The class approximate-unguaranteed gives no guarantee of any kind: no bound on how far "
-        "the weights are from those of a training without the rows. Figures about losses are "
-        "measurements, not proof.",
-    ),
-    "baseline": (
-        "The class baseline is a method for comparison. It gives no guarantee, and gradient ascent "
-        "can make the removed rows easier to find than before.",
-    ),
-}
 
+def limits(
+    removal_class: ClassName, left: Sequence[Mapping[str, str]], *, draft: bool
+) -> list[str]:
+    """Return what a certificate doesn't claim.
 
-def limits(removal_class: str, *, draft: bool) -> list[str]:
-    """Return the limits of a certificate; of a draft, first of all that it is one."""
-    return [*([DRAFT] if draft else []), *_BY_CLASS[removal_class], *_ALWAYS]
+    Parameters
+    ----------
+    removal_class : str
+        A name of `traceprop.unlearning.classes.CLASSES`.
+    left : sequence of mapping
+        The certificate's `left`.
+    draft : bool
+        Whether it is one; that comes first then.
+    """
+    kept = ", ".join(item["what"] for item in left if item["state"] == "not removed")
+    still = (f"It doesn't reach these copies of the rows, which are still there: {kept}.",)
+    return [
+        *([DRAFT] if draft else []),
+        *CLASSES[removal_class].limits,
+        *(still if kept else ()),
+        *_ALWAYS,
+    ]

@@ -63,7 +63,7 @@ def build_statement(
         **parts,
         "forget_set": {**parts["forget_set"], "tree": _tree(entries)},
         "responsible": {"requester": requester, "approver": approver},
-        "limits": limits(parts["removal"]["removal_class"], draft=draft),
+        "limits": limits(parts["removal"]["removal_class"], parts["left"], draft=draft),
     }
     predicate["regulation"] = assess(regulation, predicate)
     return {

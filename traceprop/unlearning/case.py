@@ -7,20 +7,25 @@ the method is refused here, by name, before any number is computed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from traceprop.attribution.estimators.problem import plain_values, problem_of
+from traceprop.attribution.estimators.problem import is_kept, plain_values, problem_of
 from traceprop.curvature.problem import Problem, Rows
 from traceprop.errors import DataError, UnlearnError
+from traceprop.unlearning.removal_record import removal_of
 
 if TYPE_CHECKING:
     from torch import nn
 
     from traceprop.attribution.store.forget import ForgetSet
     from traceprop.attribution.store.gradient_store import GradientStore
+
+
+DataOrigin = Literal["store", "given"]
+STORE: DataOrigin = "store"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +42,8 @@ class Case:
         The store that recorded the training.
     forget, retain : ndarray of int64
         Rows of the problem that go and that stay.
+    data_origin : {"store", "given"}
+        Whether the training data are the store's own, or given and not held against anything.
     """
 
     model: nn.Module
@@ -44,6 +51,7 @@ class Case:
     store: GradientStore
     forget: Rows
     retain: Rows
+    data_origin: DataOrigin
 
 
 def case_of(
@@ -58,25 +66,28 @@ def case_of(
     forget_set : ForgetSet
         The samples to remove.
     data : tuple of array-like, optional
-        Training inputs and targets, row i being sample i, in place of the recorded ones.
+        Training inputs and targets, row i being sample i, where the store couldn't keep them.
 
     Raises
     ------
     UnlearnError
         The forget set is empty, names samples that weren't trained on, is all of the training
-        data, or holds all samples of a class.
+        data, or holds all samples of a class; the model is the result of a removal.
     StoreError
         The store is of another model, or doesn't know the loss.
     DataError
         `data` doesn't match the recorded run.
     """
+    _check_kinds(model, forget_set)
     store = forget_set.store
     if len(forget_set) == 0:
         raise UnlearnError(
             "the forget set is empty, so there is nothing to remove; name rows with "
             "store.samples_from_source(source, rows=[...])"
         )
-    problem = problem_of(model, store, None if data is None else _checked(store, data))
+    _check_first_removal(model)
+    chosen, origin = (None, STORE) if data is None else _checked(store, data)
+    problem = problem_of(model, store, chosen)
     wanted = np.unique(np.asarray(forget_set.samples, dtype=np.int64))
     unknown = np.setdiff1d(wanted, problem.samples)
     if len(unknown):
@@ -92,26 +103,73 @@ def case_of(
             f"on; delete the model instead"
         )
     _check_classes(problem, forget, retain)
-    return Case(model, problem, store, forget, retain)
+    return Case(model, problem, store, forget, retain, origin)
+
+
+def _check_kinds(model: object, forget_set: object) -> None:
+    """Refuse arguments of another kind by name; users swap or shorten them."""
+    if not hasattr(model, "state_dict"):
+        raise UnlearnError(
+            f"the model is a {type(model).__name__}; call approximate_unlearn(model, forget_set) "
+            f"with the torch module that was trained"
+        )
+    if not (hasattr(forget_set, "store") and hasattr(forget_set, "samples")):
+        raise UnlearnError(
+            f"the forget set is a {type(forget_set).__name__}; make one with "
+            f"store.samples_from_source(source, rows=[...])"
+        )
+
+
+def _check_first_removal(model: nn.Module) -> None:
+    """Refuse to remove from the result of a removal, whose weights no store recorded."""
+    done = removal_of(model)
+    if done is not None:
+        raise UnlearnError(
+            f"this model is itself the result of a removal ({done.n_forget} samples), and no store "
+            f"recorded its training; remove all rows at once from the original model: join the "
+            f"forget sets with first | second"
+        )
 
 
 def _checked(
     store: GradientStore, data: tuple[ArrayLike, ArrayLike]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return data given in place of the record's; it must be as long and as wide."""
-    inputs, targets = (plain_values(part) for part in data)
-    record = store.record
-    if record is None:
-        return inputs, targets
-    if inputs.shape != record.inputs.shape or len(targets) != len(record.targets):
+) -> tuple[tuple[NDArray[Any], NDArray[Any]], DataOrigin]:
+    """Return the data to use, and where it comes from; what the store holds must be the same.
+
+    Otherwise a removal from other data than the model's would be called exact.
+    """
+    parts: object = data
+    if not isinstance(parts, tuple | list) or len(parts) != 2:
         raise DataError(
-            f"data= has inputs of shape {inputs.shape} and {len(targets)} targets, the recorded "
-            f"training {record.inputs.shape} and {len(record.targets)}; give all samples, in the "
-            f"order in which they were trained on"
+            f"data= takes a pair, (inputs, targets), and got {type(parts).__name__}; give all "
+            f"samples, in the order in which they were trained on"
         )
-    if not (np.isfinite(inputs).all() and np.isfinite(targets).all()):
-        raise DataError("data= holds NaN or infinite values; fill them as for the training")
-    return inputs, targets
+    given = {"inputs": plain_values(data[0]), "targets": plain_values(data[1])}
+    record = store.record
+    if record is None:  # the problem of such a store is refused by name
+        return (given["inputs"], given["targets"]), "given"
+    origin: DataOrigin = "store"
+    for name, array in given.items():
+        recorded: NDArray[Any] = getattr(record, name)
+        if array.ndim == 0 or len(array) != len(recorded):
+            raise DataError(
+                f"data= has {name} of shape {array.shape} for {len(recorded)} recorded samples; "
+                f"give all samples, in the order in which they were trained on"
+            )
+        if not np.isfinite(array).all():
+            raise DataError(f"data= has NaN or infinite {name}; fill them as for the training")
+        if not is_kept(recorded):
+            origin = "given"
+        elif array.size == recorded.size and np.array_equal(
+            array.reshape(recorded.shape).astype(recorded.dtype), recorded
+        ):
+            given[name] = recorded
+        else:
+            raise DataError(
+                f"the {name} of data= are not those that {store.path} recorded; leave data= out to "
+                f"use the recorded ones"
+            )
+    return (given["inputs"], given["targets"]), origin
 
 
 def _check_classes(problem: Problem, forget: Rows, retain: Rows) -> None:

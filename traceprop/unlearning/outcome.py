@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from traceprop.unlearning.classes import ClassName
 
 if TYPE_CHECKING:
     from torch import nn
-
-RemovalClass = Literal["exact-convex", "approximate-unguaranteed", "baseline"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,8 +20,8 @@ class Outcome:
     ----------
     model : torch.nn.Module
         A new module.
-    removal_class : {"exact-convex", "approximate-unguaranteed", "baseline"}
-        What the result is.
+    removal_class : str
+        What the result is, a name of `classes.CLASSES`.
     bound : float or None
         A bound on the distance of the stored weights to the retrained ones, where there is one.
     figures : mapping of str to float or int
@@ -31,7 +31,7 @@ class Outcome:
     """
 
     model: nn.Module
-    removal_class: RemovalClass
+    removal_class: ClassName
     bound: float | None
     figures: Mapping[str, float | int]
     limits: tuple[str, ...]

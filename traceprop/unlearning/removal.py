@@ -20,16 +20,16 @@ from traceprop.curvature.digest import model_digest
 from traceprop.errors import UnlearnError
 from traceprop.unlearning import ascent, convex, gauss_newton
 from traceprop.unlearning.case import Case, case_of
+from traceprop.unlearning.classes import METHODS
+from traceprop.unlearning.left import left_by_removal
 from traceprop.unlearning.measures import Measured, measure
 from traceprop.unlearning.outcome import Outcome
-from traceprop.unlearning.record import RemovalRecord, attach
+from traceprop.unlearning.removal_record import RemovalRecord, attach
 
 if TYPE_CHECKING:
     from torch import nn
 
     from traceprop.attribution.store.forget import ForgetSet
-
-METHODS = ("auto", "exact-convex", "approximate-unguaranteed", "ascent")
 
 
 def approximate_unlearn(
@@ -50,14 +50,15 @@ def approximate_unlearn(
         The model as training ended. It isn't changed.
     forget_set : ForgetSet
         The samples to remove, from `store.samples_from_source`.
-    method : {"auto", "exact-convex", "approximate-unguaranteed", "ascent"}
+    method : {"auto", "exact-convex", "gauss-newton", "ascent"}
         `exact-convex`: for a linear, logistic or softmax model with a penalty, Newton's method on
         the retained data, with a bound on the distance to the retrained model.
-        `approximate-unguaranteed`: for any network, one damped Gauss-Newton step. `ascent`: the
-        baseline of gradient ascent on the forget set. `auto`: `exact-convex` where its bound
-        holds, else `approximate-unguaranteed`.
+        `gauss-newton`: for any network, one damped Gauss-Newton step, without a guarantee.
+        `ascent`: the baseline of gradient ascent on the forget set. `auto`: `exact-convex` where
+        its bound holds, else `gauss-newton`.
     data : tuple of array-like, optional
-        Training inputs and targets, row i being sample i, in place of those that the store keeps.
+        Training inputs and targets, row i being sample i. Needed where the store couldn't keep
+        them; where it did, they must be the same. The record says which (`record(new).data`).
     eta : float, optional
         Step size of `ascent`.
     steps : int, optional
@@ -75,11 +76,12 @@ def approximate_unlearn(
     ------
     UnlearnError
         The forget set is empty, is everything, holds all samples of a class or samples that were
-        never trained on; the method is unknown or doesn't fit the model.
+        never trained on; the method is unknown or doesn't fit the model; or the model is itself
+        the result of a removal.
     StoreError
         The store is of another model, or doesn't know the loss (`criterion=` of TrainingContext).
     DataError
-        `data` doesn't match the recorded training.
+        `data` isn't what was recorded.
 
     Examples
     --------
@@ -107,7 +109,7 @@ def _choose(case: Case, method: str) -> tuple[str, str]:
     """Return the method to run and why."""
     if method == "ascent":
         return method, "Asked for by name, as a baseline."
-    if method == "approximate-unguaranteed":
+    if method == "gauss-newton":
         return method, "Asked for by name."
     refused = convex.refusal(case)
     if refused is None:
@@ -118,10 +120,10 @@ def _choose(case: Case, method: str) -> tuple[str, str]:
         return "exact-convex", why
     if method == "exact-convex":
         raise UnlearnError(
-            f"method 'exact-convex' doesn't fit: {refused}; use 'approximate-unguaranteed', or "
+            f"method 'exact-convex' doesn't fit: {refused}; use 'gauss-newton', or "
             f"train again without the rows"
         )
-    return "approximate-unguaranteed", f"No exact method fits: {refused}."
+    return "gauss-newton", f"No exact method fits: {refused}."
 
 
 def _run(case: Case, method: str, eta: float | None, steps: int | None, tol: float) -> Outcome:
@@ -150,6 +152,12 @@ def _record(
         reason=reason,
         bound=outcome.bound,
         objective=_objective(case),
+        data={
+            "origin": case.data_origin,
+            "sha256": model_digest(
+                {"inputs": case.problem.inputs, "targets": case.problem.targets}
+            ),
+        },
         samples=tuple(case.problem.samples[case.forget].tolist()),
         n_forget=len(case.forget),
         n_retain=len(case.retain),
@@ -171,9 +179,16 @@ def _record(
         unused_arguments=unused,
         limits=(
             *outcome.limits,
-            "The gradient store still holds the rows' gradients, inputs and labels: it was not "
-            "purged.",
+            *(
+                ()
+                if case.data_origin == "store"
+                else (
+                    "The training data were given for the removal, since the store couldn't keep "
+                    "them, and couldn't be held against what was trained on.",
+                )
+            ),
         ),
+        left=left_by_removal(case.problem.n),
         versions={
             "traceprop": traceprop.__version__,
             "python": platform.python_version(),

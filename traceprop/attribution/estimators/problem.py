@@ -45,7 +45,7 @@ def problem_of(
     Raises
     ------
     StoreError
-        The store holds no run, another model's run, or a run whose loss is unknown.
+        The store holds no run, another model's run, or a run whose loss or data are unknown.
     """
     record = store.record
     if record is None:
@@ -59,6 +59,13 @@ def problem_of(
         )
     samples = np.asarray(store.sample_ids)
     inputs, targets = (record.inputs, record.targets) if data is None else data
+    missing = [n for n, a in (("inputs", inputs), ("targets", targets)) if not is_kept(a)]
+    if missing:
+        raise StoreError(
+            f"{store.path} doesn't hold the training {' and '.join(missing)}, which the model took "
+            f"as several tensors or in changing shapes: give data=(inputs, targets) to "
+            f"approximate_unlearn; scores need a model of one input tensor, recorded again"
+        )
     return Problem(
         samples,
         _chosen(inputs, samples),
@@ -110,6 +117,11 @@ def plain_values(given: ArrayLike | torch.Tensor | ProvenanceTensor) -> NDArray[
     if array.dtype.kind not in "biuf":
         raise DataError(f"the data isn't numeric: it has the dtype {array.dtype}")
     return array
+
+
+def is_kept(array: NDArray[Any]) -> bool:
+    """Tell whether a record's inputs or targets are there; shape `(n, 0)` stands for those not."""
+    return array.shape[1:] != (0,)
 
 
 def _chosen(array: NDArray[Any], samples: Rows) -> NDArray[Any]:
