@@ -224,3 +224,11 @@ def group_ends(labels, present, last, rows):  # type: ignore[no-untyped-def]
     for row in range(labels.shape[0]):
         if present[row] and (last or rows[labels[row]] < 0):
             rows[labels[row]] = row
+
+
+@njit(cache=True, nogil=True)
+def gather(column, rows, missing, result):  # type: ignore[no-untyped-def]
+    """Write `column[rows]` into `result`, and `missing` where a row is -1."""
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        result[i] = column[row] if row >= 0 else missing

@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     import traceprop.interop.torch as _interop_torch
+    from traceprop.interop.pandas import from_pandas as from_pandas
     from traceprop.lineage import ProvenanceTensor as ProvenanceTensor
     from traceprop.lineage import array as array
     from traceprop.lineage import granularity as granularity
@@ -38,6 +39,7 @@ _HOMES = {
     "unlearn": "traceprop.unlearn",
     "ProvenanceTensor": "traceprop.lineage",
     "array": "traceprop.lineage",
+    "from_pandas": "traceprop.interop.pandas",
     "granularity": "traceprop.lineage",
     "load_lineage": "traceprop.lineage",
     "save_lineage": "traceprop.lineage",

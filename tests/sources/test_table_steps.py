@@ -329,3 +329,16 @@ def test_at_granularity_op_steps_still_answer(loans: tp.Table, people: tp.Table)
         groups = joined.group_by("t", m=("x", "mean"))
     assert groups["m"].ops() == ["join", "sort", "group_by"]
     assert rows_of(groups["m"]) == {("loans", i) for i in range(5)}
+
+
+@pytest.mark.parametrize("dtype", ["i4", "u8", "?", "f2", "f4", "f8", "M8[D]", "m8[ms]"])
+def test_rows_gathered_by_the_kernel_are_those_of_numpy(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 100, 50).astype(dtype)
+    made = tp.Table.from_tensors({"i": np.arange(50), "v": base})
+    keys = rng.integers(0, 60, 9000)
+    wide = tp.Table.from_tensors({"i": keys})
+    assert np.array_equal(values(wide.join(made, "i")["v"]), base[keys[keys < 50]])
+    found = wide.join(made, "i", "left")
+    assert np.array_equal(values(found.missing("v")), keys >= 50)
+    assert np.array_equal(values(found["v"])[keys < 50], base[keys[keys < 50]])

@@ -215,7 +215,12 @@ def from_source(
 
 
 def array(
-    data: Any, *, name: str | None = None, columns: Iterable[str] = (), dtype: Any = None
+    data: Any,
+    *,
+    source: str | Source | None = None,
+    name: str | None = None,
+    columns: Iterable[str] = (),
+    dtype: Any = None,
 ) -> ProvenanceTensor:
     """Make a tensor of data in memory, whose rows have no file.
 
@@ -223,10 +228,21 @@ def array(
     ----------
     data : array_like
         Copied. A tensor keeps its lineage.
+    source : str or Source, optional
+        What its source is called; or the source of which row i of the data is row i.
     name : str, optional
-        What its source is called.
+        The same as a text given as `source`.
     columns : iterable of str, optional
     dtype : dtype, optional
+
+    Raises
+    ------
+    DataError
+        Where the data hasn't as many rows as the source.
+
+    Notes
+    -----
+    A source in memory is known by its name and by the SHA-256 of its dtype, shape and values.
 
     Examples
     --------
@@ -236,7 +252,9 @@ def array(
     if isinstance(data, ProvenanceTensor):
         return cast(ProvenanceTensor, data.copy() if dtype is None else data.astype(dtype))
     values = np.array(data, dtype=dtype)
-    return from_source(values, MemorySource.of(values, name, columns))
+    if isinstance(source, Source):
+        return from_source(values, source, columns or None)
+    return from_source(values, MemorySource.of(values, source or name, columns))
 
 
 def values(tensor: Any) -> NDArray[Any]:

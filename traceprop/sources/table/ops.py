@@ -21,6 +21,7 @@ from traceprop.lineage.node import Node, Op
 from traceprop.lineage.record import call
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import Identity, Patch, Take
+from traceprop.lineage.rowmap.functional import KERNEL_FROM
 from traceprop.lineage.rowset import row_dtype
 from traceprop.lineage.tensor import ProvenanceTensor
 
@@ -42,9 +43,8 @@ def _fixed(array: Array) -> Array:
 
 def _gather(column: Array, rows: Array) -> Array:
     """Return some rows of a column; where a row isn't there, a missing value of its kind."""
-    absent = rows < 0
-    if not absent.any():
-        return _fixed(column[rows])
+    if not len(rows) or rows.min() >= 0:
+        return _fixed(_taken(column, rows, np.zeros((), column.dtype)))
     if column.dtype.kind in "biu":
         if column.dtype.itemsize == 8 and column.size and _widest(column) > _EXACT_IN_FLOAT:
             raise DataError(
@@ -53,9 +53,22 @@ def _gather(column: Array, rows: Array) -> Array:
                 "of it, or fill or leave out those rows first"
             )
         column = column.astype(np.float64)
-    gathered = column[rows] if len(column) else np.zeros(len(rows), column.dtype)
-    gathered[absent] = _missing_value(column.dtype)
-    return _fixed(gathered)
+    return _fixed(_taken(column, rows, _missing_value(column.dtype)))
+
+
+def _taken(column: Array, rows: Array, missing: Any) -> Array:
+    """Return `column[rows]`, `missing` where a row is -1."""
+    if len(rows) < KERNEL_FROM or column.dtype == np.float16:  # which numba doesn't know
+        few = column[rows] if len(column) else np.zeros(len(rows), column.dtype)
+        few[rows < 0] = missing
+        return few
+    from numba_kernels.keys import gather
+
+    plain = np.int64 if column.dtype.kind in "mM" else column.dtype  # dates as their numbers
+    taken = np.empty(len(rows), column.dtype)
+    fill = np.array(missing, column.dtype).view(plain)[()]
+    gather(column.view(plain), rows, fill, taken.view(plain))
+    return taken
 
 
 def _widest(column: Array) -> int:
@@ -68,7 +81,7 @@ def _missing_value(dtype: np.dtype[Any]) -> Any:
 
 def _gather_codes(column: npt.NDArray[np.int32], rows: Array) -> Array:
     """Return some rows of category codes; -1 where a row isn't there."""
-    return _fixed(np.where(rows < 0, np.int32(-1), column[rows] if len(column) else np.int32(-1)))
+    return _fixed(_taken(column, rows, np.int32(-1)))
 
 
 def gathered(column: Array, rows: Array, codes: bool = False) -> Array:
@@ -78,10 +91,7 @@ def gathered(column: Array, rows: Array, codes: bool = False) -> Array:
 
 def _gather_rows(rows: Array, chosen: Array) -> Array:
     """Choose among chosen rows."""
-    found = rows[chosen] if len(rows) else np.zeros(len(chosen), rows.dtype)
-    if chosen.size and chosen.min() < 0:
-        found[chosen < 0] = -1
-    return _fixed(found)
+    return _fixed(_taken(rows, chosen, rows.dtype.type(-1)))
 
 
 def _look_up(codes: npt.NDArray[np.int32], categories: npt.NDArray[np.str_]) -> Array:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from traceprop.lineage.graph import trace_rows
 from traceprop.lineage.node import Node
-from traceprop.lineage.query import dependencies
 from traceprop.lineage.rowset import EMPTY, RowSet
 from traceprop.sources.table.stored import pick_rows
 
@@ -87,7 +87,7 @@ def _place(nodes: Iterable[Node], row: int, alone: bool) -> str:
     """Name the source rows that a row is made of."""
     found: dict[Source, RowSet] = {}
     for node in nodes:
-        for source, rows in dependencies(node, RowSet([row])).direct.items():
+        for source, rows in trace_rows(node, RowSet([row])).rows.items():
             found[source] = found.get(source, EMPTY) | rows
     return "; ".join(
         f"{rows!r}" if alone else f"{source} {rows!r}" for source, rows in found.items()
