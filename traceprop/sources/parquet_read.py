@@ -20,6 +20,7 @@ from traceprop.sources import columns as arrow_columns
 from traceprop.sources.typed_hashes import hash_table
 
 _BATCH_ROWS = 1 << 14  # decoded, hashed and copied while they are in the cache
+_TILE_ROWS = 1 << 12  # rows of the matrix that stay in the cache while their columns are written
 _WORKERS = 2
 _EXACT = 2**53  # integers up to here are float64 exactly
 
@@ -172,8 +173,12 @@ def copy_floats(table: Any, matrix: npt.NDArray[np.float64], name: str) -> None:
     SourceError
         Where an integer is too large for float64 to hold it exactly.
     """
-    for j, (column, array) in enumerate(zip(table.schema.names, table.columns, strict=True)):
-        matrix[:, j] = _as_float(array, column, name)
+    named = zip(table.schema.names, table.columns, strict=True)
+    numbers = [_as_numbers(array, column, name) for column, array in named]
+    for start in range(0, len(matrix), _TILE_ROWS):
+        rows = matrix[start : start + _TILE_ROWS]
+        for j, column in enumerate(numbers):
+            rows[:, j] = column[start : start + _TILE_ROWS]
 
 
 def as_column(chunked: Any, column: str, name: str) -> arrow_columns.Column:
@@ -192,12 +197,13 @@ def as_column(chunked: Any, column: str, name: str) -> arrow_columns.Column:
         whole = pa.int32() if kind.bit_width == 32 else pa.int64()
         chunked = chunked.cast(whole).cast(pa.int64()).cast(pa.duration(kind.unit))
     elif kinds.is_decimal(kind) or (kinds.is_integer(kind) and chunked.null_count):
-        floats = [pa.array(_as_float(chunk, column, name)) for chunk in chunked.chunks]
+        floats = [_as_numbers(chunk, column, name) for chunk in chunked.chunks]
         chunked = pa.chunked_array(floats, pa.float64())
     return arrow_columns.column(chunked)
 
 
-def _as_float(array: Any, column: str, name: str) -> npt.NDArray[np.float64]:
+def _as_numbers(array: Any, column: str, name: str) -> npt.NDArray[Any]:
+    """Return numbers as NumPy's: integers where none is missing, else floats with NaN."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as kinds
@@ -212,10 +218,11 @@ def _as_float(array: Any, column: str, name: str) -> npt.NDArray[np.float64]:
                 f"{name}, column {column!r} holds {largest}, which a float64 can't hold exactly; "
                 "leave it out with columns=, or write it as text"
             )
-    if not kinds.is_float64(array.type):
+    whole = kinds.is_integer(array.type) and not array.null_count
+    if not (whole or kinds.is_float64(array.type)):
         array = array.cast(pa.float64(), safe=False)
-    floats: npt.NDArray[np.float64] = np.asarray(array)
-    return floats
+    numbers: npt.NDArray[Any] = np.asarray(array)
+    return numbers
 
 
 def _choose(

@@ -111,7 +111,7 @@ def _fill_words(array: Any, out: Words, name: str) -> None:
         values = array.fill_null(0) if array.null_count else array
         float_words(values.to_numpy(zero_copy_only=False).astype(np.float64, copy=False), out)
     else:
-        out[:] = _whole_numbers(array, name)
+        _whole_number_words(array, out, name)
     if array.null_count:
         out[array.is_null().to_numpy(zero_copy_only=False)] = NULL
 
@@ -142,8 +142,8 @@ def _text_words(array: Any, out: Words) -> None:
     hash_spans(content, stops[:-1], np.diff(stops), 0, out)
 
 
-def _whole_numbers(array: Any, name: str) -> Words:
-    """Return integers, booleans, dates and times as two's complement."""
+def _whole_number_words(array: Any, out: Words, name: str) -> None:
+    """Write integers, booleans, dates and times as two's complement."""
     import pyarrow as pa
     import pyarrow.types as kinds
 
@@ -169,7 +169,7 @@ def _whole_numbers(array: Any, name: str) -> Words:
     values = (array.fill_null(0) if array.null_count else array).to_numpy(zero_copy_only=False)
     if kinds.is_date64(kind):
         values = values // _DAY_MS
-    whole: Words = values.astype(np.int64 if values.dtype.kind == "i" else np.uint64).view(
-        np.uint64
-    )
-    return whole * scale
+    signed = values.dtype.kind == "i"
+    np.copyto(out.view(np.int64) if signed else out, values)
+    if scale != 1:
+        np.multiply(out, scale, out=out)
