@@ -26,6 +26,8 @@ FLOORS = {
     "choosing": 0.71,
     "mutators": 0.77,
     "methods": 0.97,
+    "aliasing": 0.68,
+    "structured": 0.88,
 }
 
 

@@ -89,7 +89,7 @@ def test_programs_that_write(drawn):
 FAMILIES = {
     "elementwise": 60, "reduction": 100, "contraction": 70, "scan": 60, "searching": 60,
     "sets": 50, "sorting": 50, "alltoall": 60, "movement": 100, "joining": 60, "indexing": 100,
-    "choosing": 40, "mutators": 100, "methods": 40,
+    "choosing": 40, "mutators": 100, "methods": 40, "aliasing": 80, "structured": 60,
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from traceprop.errors import LineageError
 from traceprop.lineage.adopted import adopt, adopted
 from traceprop.lineage.core import (
     KIND,
@@ -128,6 +129,11 @@ def strip(value: Any, inputs: list[Tracked], chooses: Any = False) -> tuple[Any,
         known = adopted(value, KIND[0])
         if known is not None:
             return strip(known, inputs, chooses)
+        if isinstance(value, np.matrix):
+            raise LineageError(
+                "np.matrix multiplies in its own way, which a tensor can't take over: pass "
+                "np.asarray(matrix)."
+            )
         return value, hold_plain(value, 0) if chooses else constant(value)
     return value, value
 
@@ -248,6 +254,8 @@ def _wrap_several(
         elif isinstance(each, (tuple, list)):
             wrapped.append(_wrap_several(function, captured, each, numbers))
         else:
+            if each is not None and captured.inputs:
+                escape(captured.inputs[0], door_name(function))
             wrapped.append(each)
     kind = type(result)
     return kind(*wrapped) if hasattr(kind, "_fields") else kind(wrapped)

@@ -26,7 +26,7 @@ from traceprop.lineage.granularity import level
 from traceprop.lineage.held import constant, hold_plain
 from traceprop.lineage.node import FIRST, Node, make_held, make_node, slot
 from traceprop.lineage.rules.indexing import GETITEM
-from traceprop.lineage.rules.mutators import SETITEM
+from traceprop.lineage.rules.mutators import SETITEM, SETITEM_LATE
 
 # Up to Python 3.13 a value on its way into a call is counted by whoever holds it: this frame's
 # `key` and getrefcount's own argument make two. From 3.14 on the caller may only have lent it.
@@ -123,7 +123,10 @@ class Subscript(Tracked):
             spoil(self, inputs, before)
             raise
         args = (FIRST, key_template, value_template)
-        write(self, make_node(SETITEM, inputs, args, None, array.shape, array.dtype), before)
+        op = SETITEM
+        if self._state is not None and len(tensors) > 1 and _reads_late(plain_key, tensors):
+            op = SETITEM_LATE
+        write(self, make_node(op, inputs, args, None, array.shape, array.dtype), before)
 
     def __iter__(self) -> Iterator[Any]:
         if not self._array.ndim:
@@ -136,6 +139,20 @@ class Subscript(Tracked):
     def __contains__(self, value: Any) -> bool:
         escape(self, "in")
         return bool(np.any(self._array == (value._array if isinstance(value, Tracked) else value)))
+
+
+def _reads_late(key: Any, tensors: list[Tracked]) -> bool:
+    """Whether a write by a mask reads the mask, or what is written, from cells that it wrote.
+
+    NumPy makes a copy first where it writes by numbers, slices and indices, but not by a mask.
+    """
+    if not isinstance(key, np.ndarray) or key.dtype != bool:
+        return False
+    target = tensors[0]._array
+    return any(
+        isinstance(each._array, np.ndarray) and np.may_share_memory(each._array, target)
+        for each in tensors[1:]
+    )
 
 
 def _refuse_swap(target: Tracked, key: Any, value: Tracked) -> None:

@@ -24,11 +24,14 @@ POOLS: Final[dict[str, tuple[Any, ...]]] = {
     "<U3": ("a", "b", "ab", "", "c", "aB"),
     "datetime64[D]": (*(_DAY + i for i in (0, 1, 2, 30)), np.datetime64("NaT", "D")),
     "timedelta64[D]": tuple(np.timedelta64(i, "D") for i in (0, 1, -2, 30)),
+    "T": ("a", "b", "ab", "", "c", "a longer one"),
+    "f8,i4": ((0.0, 0), (1.0, 2), (-2.5, 1), (np.nan, 0)),
+    "O": (0, 1, 2.5, -1, 10**20),
 }
 """Values of each dtype; the simplest come first."""
 
 NUMBERS: Final = ("float64", "int64", "float32", "int32", "uint8", "bool", "complex128")
-OTHERS: Final = ("<U3", "datetime64[D]", "timedelta64[D]")
+OTHERS: Final = ("<U3", "datetime64[D]", "timedelta64[D]", "T", "f8,i4", "O")
 
 
 def draw_shape(choices: Choices, n_rows: int, most_cells: int = 18) -> tuple[int, ...]:
@@ -56,6 +59,8 @@ def draw_array(choices: Choices, dtype: str, shape: tuple[int, ...], finite: boo
 
 
 def _special(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return any(map(_special, value))
     if isinstance(value, (float, complex)):
         return not np.isfinite(value)
     return isinstance(value, np.datetime64) and bool(np.isnat(value))

@@ -8,7 +8,7 @@ from typing import Final
 
 from traceprop.testing.choices import Choices
 from traceprop.testing.data import NUMBERS, OTHERS, Array, draw_array, draw_shape
-from traceprop.testing.program import Builder, Program
+from traceprop.testing.program import Builder, Program, run_quietly
 from traceprop.testing.steps import makers
 
 MOST_STEPS: Final = 12
@@ -42,4 +42,18 @@ def draw_program(
             break
         maker = choices.pick(available[choices.pick(names)])
         builder.attempt(partial(maker, choices))
-    return builder.program()
+    return _with_names(choices, builder.program(), sources)
+
+
+def _with_names(choices: Choices, program: Program, sources: Sequence[Array]) -> Program:
+    """Give some arguments of some calls by name, if they can be."""
+    steps = tuple(
+        each.named(choices.integer(0, 1)) if choices.rarely() else each for each in program.steps
+    )
+    named = Program(program.n_sources, steps)
+    if steps != program.steps:
+        try:
+            run_quietly(named, *(each.copy() for each in sources))
+        except TypeError:  # what dispatches np.unique_values takes no names
+            return program
+    return named

@@ -58,6 +58,9 @@ def _cells_differ(a: Array, b: Array) -> NDArray[np.bool_]:
         return differ
     if a.dtype.kind == "c":
         return _cells_differ(a.real, b.real) | _cells_differ(a.imag, b.imag)
+    if a.dtype.kind == "O":
+        other = np.frompyfunc(lambda x, y: type(x) is not type(y) or repr(x) != repr(y), 2, 1)
+        return np.asarray(other(a, b), dtype=np.bool_)
     differ = np.asarray(a != b)
     if a.dtype.kind == "f":
         differ = (differ | (np.signbit(a) != np.signbit(b))) & ~(np.isnan(a) & np.isnan(b))

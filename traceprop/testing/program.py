@@ -6,10 +6,12 @@ step returns. A step that writes returns nothing. A program prints as the code t
 
 from __future__ import annotations
 
+import inspect
 import operator
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Final
 
 import numpy as np
@@ -65,6 +67,22 @@ class Step:
         args = tuple(_fill(value, variables) for value in self.args)
         kwargs = {name: _fill(value, variables) for name, value in self.kwargs.items()}
         return self.function(*args, **kwargs)
+
+    def named(self, kept: int) -> Step:
+        """Return the same call with the arguments behind the first `kept` given by name.
+
+        Where the function takes no names, or doesn't tell them, it stays as it is.
+        """
+        try:
+            parameters = inspect.signature(self.function).parameters.values()
+        except (TypeError, ValueError):
+            return self
+        both = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        names = [p.name for p in takewhile(lambda p: p.kind == both, parameters)]
+        if len(self.args) > len(names):
+            return self
+        by_name = dict(zip(names[kept:], self.args[kept:], strict=False))
+        return Step(self.function, self.args[:kept], {**by_name, **self.kwargs}, self.makes)
 
     def __str__(self) -> str:
         words = [_text(value) for value in self.args]

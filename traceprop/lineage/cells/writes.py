@@ -24,11 +24,11 @@ from traceprop.lineage.cells.maps import (
 )
 from traceprop.lineage.cells.movement import CellNumbers, on_same_bytes
 from traceprop.lineage.cells.table import refines, wide
-from traceprop.lineage.core import OVERWRITE
-from traceprop.lineage.node import Held, Node, Op, Recipe
+from traceprop.lineage.core import MEANWHILE, OVERWRITE, UNFINISHED
+from traceprop.lineage.node import Held, Node, Recipe
 from traceprop.lineage.rules.indexing import names_fields
 from traceprop.lineage.rules.movement import VIEW
-from traceprop.lineage.rules.mutators import SETITEM, seen_cells
+from traceprop.lineage.rules.mutators import SETITEM, SETITEM_LATE, SHARED, seen_cells
 from traceprop.lineage.rules.rowids import parameters
 from traceprop.lineage.template import named, slots
 
@@ -96,9 +96,9 @@ def _decided(node: Node, i: int, position: int) -> CellMap | None:
 wide(SETITEM, np.place, reason="a mask that deals out values is answered by its rows, if it "
      "is not of the target's shape; so are tracked indices")  # fmt: skip
 wide(
-    PART, OVERWRITE, *map(Op.called, ("place of shared memory", "fill_diagonal of shared memory")),
-    reason="what is read while it is written, a part of a plain array, and a view that is laid out "
-    "by values or in the order of memory, are answered by rows",
+    PART, OVERWRITE, UNFINISHED, SETITEM_LATE, *SHARED.values(),
+    reason="what is read while it is written, a part of a plain array, a write that raised, and a "
+    "view that is laid out by values or in the order of memory, are answered by rows",
 )  # fmt: skip
 
 
@@ -117,6 +117,12 @@ def updated_cells(node: Node) -> Refined:
         if broadcasting(node.inputs[i].shape, targets.shape)
     }
     return maps
+
+
+@refines(MEANWHILE)
+def meanwhile_cells(node: Node) -> Refined:
+    """Each cell was written by one of two."""
+    return {0: SAME, 1: SAME}
 
 
 @refines(OVERWRITE)

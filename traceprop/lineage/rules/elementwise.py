@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.edges import CONTROL, DIRECT, Edge, Edges, Rule, extent_of, row_by_row
+from traceprop.lineage.edges import (
+    CONTROL,
+    DIRECT,
+    Edge,
+    Edges,
+    Rule,
+    extent_of,
+    opaque,
+    row_by_row,
+)
 from traceprop.lineage.node import Node
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import All, Identity, RowMap
-from traceprop.lineage.template import slots
+from traceprop.lineage.template import argument, named, slots
 
 
 def aligned(shape: tuple[int, ...], out: tuple[int, ...]) -> RowMap:
@@ -62,8 +71,17 @@ def imaginary_rows(node: Node) -> Edges:
     return row_by_row(node.n_rows) if node.inputs[0].dtype.kind in "cO" else []
 
 
+def cast_rows(node: Node) -> Edges:
+    """`astype(a, dtype)`: the unit of dates made of texts is the finest that one of them needs."""
+    edges = first_broadcast(1)(node)
+    if node.dtype.kind not in "mM" or node.inputs[0].dtype.kind in "mMiufb":
+        return edges
+    unit, _ = np.datetime_data(np.dtype(argument(node, 1, "dtype")))
+    return [*edges, *extent_of(node, (0,))] if unit == "generic" else edges
+
+
 if hasattr(np, "astype"):  # NumPy 2.1
-    implements(np.astype, family="elementwise")(first_broadcast(1))
+    implements(np.astype, family="elementwise")(cast_rows)
 
 
 @implements(
@@ -79,4 +97,10 @@ def cells_of_one_type(node: Node) -> list[Edge]:
 implements(np.is_busday, np.datetime_as_string, family="elementwise")(first_broadcast(1))
 implements(np.busday_offset, np.busday_count, family="elementwise", mixes=True)(first_broadcast(2))
 implements(np.unravel_index, np.ravel_multi_index, family="elementwise")(first_broadcast(1))
-implements(np.interp, np.isin, np.digitize, family="searching", mixes=True)(first_broadcast(1))
+implements(np.interp, np.digitize, family="searching", mixes=True)(first_broadcast(1))
+
+
+@implements(np.isin, family="searching", mixes=True)
+def isin_rows(node: Node) -> Edges:
+    """Row by row, but where the elements are said to be unique: then they are sorted together."""
+    return opaque(node) if named(node, "assume_unique") else first_broadcast(1)(node)

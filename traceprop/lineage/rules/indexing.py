@@ -44,7 +44,7 @@ def _along_axis_0(node: Node, key: Any) -> RowMap | None:
         if not key:
             return Slice(0, 1, node.n_rows, parent.n_rows)
         first = key[0]
-        plain = all(isinstance(part, (int, slice)) for part in key[1:])
+        plain = all(map(_is_plain, key[1:]))
         if not plain and (not isinstance(first, int) or any(part is None for part in key)):
             return None
     if not parent.shape:
@@ -60,6 +60,11 @@ def _along_axis_0(node: Node, key: Any) -> RowMap | None:
         if row_map is not None and row_map.n_out == node.n_rows:
             return row_map
     return None
+
+
+def _is_plain(part: Any) -> bool:
+    """Whether a part of a key is a number or a slice; True and False are masks."""
+    return isinstance(part, (int, slice)) and not isinstance(part, bool)
 
 
 def _key_edges(node: Node, key: Any) -> list[Edge]:
@@ -78,9 +83,7 @@ def _key_edges(node: Node, key: Any) -> list[Edge]:
 
 def _key_map(node: Node, key: Any, place: Held | Slot, parent: Node) -> RowMap:
     alone = key is place or (
-        type(key) is tuple
-        and key[0] is place
-        and all(isinstance(part, (int, slice)) for part in key[1:])
+        type(key) is tuple and key[0] is place and all(map(_is_plain, key[1:]))
     )
     if alone and len(parent.shape) == 1 and node.shape:
         return Identity(node.n_rows)

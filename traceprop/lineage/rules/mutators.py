@@ -64,7 +64,8 @@ _READ_LATE: Final[dict[Callable[..., Any], tuple[int, ...]]] = {
     np.place: (1, 2),
     np.fill_diagonal: (1,),
 }
-_SHARED: Final = {
+SETITEM_LATE: Final = Op("setitem of shared memory", operator.setitem)
+SHARED: Final = {
     function: Op(f"{function.__name__} of shared memory", function) for function in _READ_LATE
 }
 _CHOOSERS: Final[dict[Callable[..., Any], tuple[int | str, ...]]] = {
@@ -129,7 +130,8 @@ def _field_rows(node: Node) -> list[RowMap] | None:
     key = node.args[1]
     if node.op is not SETITEM or not names_fields(key):
         return None
-    values = (aligned(value.shape, node.shape) for value in node.inputs[1:])
+    each: Any = node.dtype[key].shape if isinstance(key, str) else ()  # a field of several numbers
+    values = (aligned(value.shape, (*node.shape, *each)) for value in node.inputs[1:])
     return [Identity(node.n_rows), *values]
 
 
@@ -190,7 +192,7 @@ for _function in _VALUE:
     implements(_function, family="mutators", values=_CHOOSERS.get(_function, ()))(rewritten)
 
 
-implements(*_SHARED.values(), family="mutators")(opaque)
+implements(SETITEM_LATE, *SHARED.values(), family="mutators")(opaque)
 
 
 @handles(*(f for f in _VALUE if f is not SETITEM), family="mutators", status=EXACT)
@@ -198,8 +200,8 @@ def mutate(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
     """Run a mutator and give the array that it wrote a node."""
     args, kwargs = in_order(function, args, kwargs)
     captured = capture(args, kwargs, _CHOOSERS.get(function, ()))
-    if function in _SHARED and _shares_memory(function, captured):
-        function = _SHARED[function]
+    if function in SHARED and _shares_memory(function, captured):
+        function = SHARED[function]
     record_write(function, captured, args[0])
 
 

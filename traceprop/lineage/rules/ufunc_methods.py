@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from traceprop.lineage.edges import CONTROL, Edge, opaque
+from traceprop.lineage.held import check_unchanged, is_unchanged
 from traceprop.lineage.node import Held, Node
 from traceprop.lineage.registry import implements_method
 from traceprop.lineage.rowmap import All, Groups, Identity, RowMap, Spans
@@ -54,7 +55,13 @@ def reduceat_rows(node: Node) -> list[Edge]:
     ]
     if int(axis) not in (0, -len(parent.shape)):
         return [Edge(0, Identity(node.n_rows)), *controls]
-    low = np.asarray(indices.array if isinstance(indices, Held) else indices, dtype=np.int64)
+    if isinstance(indices, Held):
+        try:
+            check_unchanged(indices)
+        except LookupError:
+            return opaque(node)
+        indices = indices.array
+    low = np.asarray(indices, dtype=np.int64)
     high = np.append(low[1:], parent.n_rows)
     high = np.maximum(high, low + 1)
     return [Edge(0, Spans(low, high, parent.n_rows), aggregates=True), *controls]
@@ -89,6 +96,7 @@ def _landed(node: Node, key: object, value: Node) -> RowMap:
         and not _is_unknown(key)
         and np.ndim(key.array) == 1
         and key.array.dtype.kind in "iu"
+        and is_unchanged(key)
     ):
         rows = key.array.astype(np.int64)
         if len(rows) == value.n_rows and len(value.shape) == len(node.shape):

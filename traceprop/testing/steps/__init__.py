@@ -36,6 +36,8 @@ _MODULES: Final = (
     "choosing",
     "mutators",
     "methods",
+    "aliasing",
+    "structured",
 )
 
 
@@ -61,7 +63,7 @@ NUMERIC: Final = "biufc"
 REAL: Final = "biuf"
 FLOATS: Final = "fc"
 INTEGERS: Final = "iu"
-ANY: Final = "biufcUmM"
+ANY: Final = "biufcUmMTVO"
 
 
 def pick(

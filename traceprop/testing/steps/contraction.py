@@ -31,6 +31,19 @@ def _product_with_own_transpose(choices: Choices, b: Builder) -> None:
 
 
 @step("contraction")
+def _product_along_axes(choices: Choices, b: Builder) -> None:
+    x, y = pick(choices, b, _TWO, ndim=2), pick(choices, b, _TWO, ndim=2)
+    axes = choices.pick(
+        (
+            [(-1, -2), (-2, -1), (-2, -1)],
+            [(0, 1), (0, 1), (1, 0)],
+            [(0, 1), (-1, -2), (-1, -2)],
+        )
+    )
+    b.call(np.matmul, x, y, axes=axes)
+
+
+@step("contraction")
 def _product_with_plain(choices: Choices, b: Builder) -> None:
     x = pick(choices, b, _TWO, ndim=1)
     width = b.value(x).shape[-1]

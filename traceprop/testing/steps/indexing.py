@@ -33,6 +33,18 @@ def _basic(choices: Choices, b: Builder) -> None:
 
 
 @step("indexing")
+def _truths_among_numbers(choices: Choices, b: Builder) -> None:
+    """Put True or False, masks of no dimension, among numbers, slices and an index."""
+    x = pick(choices, b, ANY)
+    key = draw_basic_key(choices, b.value(x).shape)
+    parts = [*key] if isinstance(key, tuple) else [key]
+    if choices.rarely():
+        parts[-1] = [0, -1]
+    parts.insert(choices.integer(0, len(parts)), choices.pick((True, True, False, np.True_)))
+    b.call(GETITEM, x, tuple(parts))
+
+
+@step("indexing")
 def _row_mask(choices: Choices, b: Builder) -> None:
     x = pick(choices, b, ANY)
     mask = mask_of(choices, b, b.value(x).shape[:1])

@@ -63,7 +63,8 @@ def _insert(choices: Choices, b: Builder) -> None:
 @step("joining")
 def _meshgrid(choices: Choices, b: Builder) -> None:
     x, y = pick(choices, b, most=1), pick(choices, b, most=1)
-    b.call(np.meshgrid, x, y, indexing=choices.pick(("xy", "ij")))
+    options = {"copy": False, "sparse": choices.flag()} if choices.rarely() else {}
+    b.call(np.meshgrid, x, y, indexing=choices.pick(("xy", "ij")), **options)
 
 
 @step("joining")

@@ -73,12 +73,15 @@ def _fits(value: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 def _set_by_mask(choices: Choices, b: Builder) -> None:
     x = pick_target(choices, b)
     shape = b.value(x).shape
-    mask = mask_of(choices, b, shape if choices.flag() else shape[:1])
-    way = choices.integer(0, 2)
+    mask = mask_of(choices, b, choices.pick((shape[:1], shape, shape[:2])))
+    way = choices.integer(0, 3)
     if way == 0:
         b.write(SETITEM, x, mask, 9)
     elif way == 1:
         b.write(SETITEM, x, mask, b.call(np.mean, x, axis=0))
+    elif way == 2:
+        value = pick(choices, b, REAL, ndim=0, most=1)
+        b.write(SETITEM, x, mask, value)
     else:
         b.write(SETITEM, x, mask, b.call(np.negative, b.call(GETITEM, x, mask)))
 

@@ -120,5 +120,7 @@ def _ufunc_reduceat(choices: Choices, b: Builder) -> None:
     x = pick(choices, b, REAL)
     axis = choices.axis(b.value(x).ndim)
     length = b.value(x).shape[axis]
-    indices = choices.integers(0, max(length - 1, 0), choices.integer(1, 3))
+    indices: Any = choices.integers(0, max(length - 1, 0), choices.integer(1, 3))
+    if choices.flag():
+        indices = b.call(np.remainder, pick(choices, b, "iu", most=1), max(length, 1))
     b.call(choices.pick((np.add, np.minimum)).reduceat, x, indices, axis=axis)
