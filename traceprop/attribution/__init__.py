@@ -12,6 +12,8 @@ from traceprop.lazy import lazy_names
 if TYPE_CHECKING:
     from traceprop.attribution.capture.context import TrainingContext as TrainingContext
     from traceprop.attribution.influence import compute_influence_scores as compute_influence_scores
+    from traceprop.attribution.influence_scores import InfluenceMatrix as InfluenceMatrix
+    from traceprop.attribution.influence_scores import InfluenceScores as InfluenceScores
     from traceprop.attribution.projection import Projector as Projector
     from traceprop.attribution.store.forget import ForgetSet as ForgetSet
     from traceprop.attribution.store.gradient_store import GradientStore as GradientStore
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "ForgetSet": "traceprop.attribution.store.forget",
     "GradientStore": "traceprop.attribution.store.gradient_store",
+    "InfluenceMatrix": "traceprop.attribution.influence_scores",
+    "InfluenceScores": "traceprop.attribution.influence_scores",
     "Projector": "traceprop.attribution.projection",
     "TrainingContext": "traceprop.attribution.capture.context",
     "TrainingRecord": "traceprop.attribution.store.record",

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from traceprop.attribution.estimators import ESTIMATORS, Quality, Queries, Scorer, problem_of
+from traceprop.attribution.estimators import ESTIMATORS, Queries, Scorer, problem_of
 from traceprop.attribution.estimators.problem import plain_values
+from traceprop.attribution.influence_scores import InfluenceMatrix, InfluenceScores
 from traceprop.curvature import losses
 from traceprop.curvature.digest import model_digest
 from traceprop.curvature.ggn import Network
@@ -30,53 +31,6 @@ if TYPE_CHECKING:
     from traceprop.lineage import ProvenanceTensor
 
 ORDERS = ("largest", "abs", "against")
-
-
-class InfluenceScores(list[tuple[int, float]]):
-    """Scores of one test input: a list of `(sample, score)` in the order asked for.
-
-    Attributes
-    ----------
-    target : int
-        The class (for a regression the output) whose margin is f.
-    margin : float
-        f of the model as it is.
-    quality : Quality
-        Unit, damping and notes of the estimator.
-    """
-
-    def __init__(
-        self, pairs: list[tuple[int, float]], target: int, margin: float, quality: Quality
-    ) -> None:
-        super().__init__(pairs)
-        self.target = target
-        self.margin = margin
-        self.quality = quality
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class InfluenceMatrix:
-    """Scores of several test inputs.
-
-    Parameters
-    ----------
-    scores : ndarray of float64, shape (q, n)
-        Row per test input, column per sample.
-    samples : ndarray of int64, shape (n,)
-        The sample of each column.
-    targets : ndarray of int64, shape (q,)
-        The class of each test input whose margin is f.
-    margins : ndarray of float64, shape (q,)
-        f of the model as it is.
-    quality : Quality
-        Unit, damping and notes of the estimator.
-    """
-
-    scores: NDArray[np.float64]
-    samples: NDArray[np.int64]
-    targets: NDArray[np.int64]
-    margins: NDArray[np.float64]
-    quality: Quality
 
 
 def compute_influence_scores(
@@ -115,7 +69,8 @@ def compute_influence_scores(
     -------
     InfluenceScores
         A list of `(sample, score)`; `.quality.unit` says whether a score is a change of the
-        margin (`"margin"`) or only comparable with others (`"relative"`).
+        margin (`"margin"`) or only comparable with others (`"relative"`). `.all_scores` holds
+        those of every sample, which `store.by_source(scores)` sums.
 
     Raises
     ------
@@ -141,15 +96,25 @@ def compute_influence_scores(
     """
     if order not in ORDERS:
         raise AttributionError(f"no order is called {order!r}; use one of {', '.join(ORDERS)}")
-    if top_k < 1:
-        raise AttributionError(f"top_k is {top_k}; ask for 1 sample or more")
+    if not _is_whole(top_k) or top_k < 1:
+        raise AttributionError(
+            f"top_k is {top_k!r}; give a whole number from 1 (store.n_samples for all)"
+        )
+    _check_kinds(model, store)
     single = _single(test_input, store)
     result = influence_matrix(model, store, single, target=target, method=method)
     row = result.scores[0]
     key = {"largest": -row, "abs": -np.abs(row), "against": row}[order]
     chosen = np.argsort(key, kind="stable")[:top_k]
     pairs = list(zip(result.samples[chosen].tolist(), row[chosen].tolist(), strict=True))
-    return InfluenceScores(pairs, int(result.targets[0]), float(result.margins[0]), result.quality)
+    return InfluenceScores(
+        pairs,
+        target=int(result.targets[0]),
+        margin=float(result.margins[0]),
+        quality=result.quality,
+        all_samples=result.samples,
+        all_scores=row,
+    )
 
 
 def influence_matrix(
@@ -183,6 +148,7 @@ def influence_matrix(
         raise AttributionError(
             f"no estimator is called {method!r}; use one of {', '.join(sorted(ESTIMATORS))}"
         )
+    _check_kinds(model, store)
     fitted = _fitted(model, store, method)
     problem, network = fitted.problem, fitted.network
     inputs = _checked(plain_values(test_inputs), problem.inputs.shape[1:])
@@ -193,6 +159,24 @@ def influence_matrix(
     scores = fitted.scorer.scores(Queries(inputs, classes.numpy()))
     quality = fitted.scorer.quality
     return InfluenceMatrix(scores, problem.samples, classes.numpy(), margins, quality)
+
+
+def _check_kinds(model: object, store: object) -> None:
+    """Refuse a path in place of a store, and the two swapped, by name."""
+    if not hasattr(store, "check_model"):
+        raise AttributionError(
+            f"the store is a {type(store).__name__}; open it with GradientStore.open(path), and "
+            f"call compute_influence_scores(model, store, test_input)"
+        )
+    if not hasattr(model, "state_dict"):
+        raise AttributionError(
+            f"the model is a {type(model).__name__}; give the torch module that was trained, or "
+            f"traceprop.attribution.model_files.restore_model(store)"
+        )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _single(
@@ -236,8 +220,12 @@ def _classes(problem: Problem, outputs: torch.Tensor, target: int | None) -> tor
                 f"the model predicts {n_outputs} values; say which one to explain with target="
             )
         return losses.decided(spec, outputs)
+    what = "outputs" if spec.kind == "mse" else "classes"
+    if not _is_whole(target):
+        raise AttributionError(
+            f"target is {target!r}; give the number of one of the {count} {what}, 0 to {count - 1}"
+        )
     if not 0 <= target < count:
-        what = "outputs" if spec.kind == "mse" else "classes"
         raise AttributionError(
             f"there is no class {target}: the model has {count} {what}, 0 to {count - 1}"
         )

@@ -69,6 +69,12 @@ def gather(
         `model_after` has no record of a removal, or models, store and forget set are not the ones
         that its record names.
     """
+    if not (hasattr(forget_set, "store") and hasattr(store, "lineage_digest")):
+        raise CertificateError(
+            f"The forget set is a {type(forget_set).__name__} and the store a "
+            f"{type(store).__name__}: give what store.samples_from_source returned, and the "
+            f"GradientStore itself."
+        )
     done = _record_of(model_after)
     before, after = _check_models(model_before, model_after, done)
     _check_forget_set(forget_set, store, done)

@@ -138,12 +138,35 @@ def test_an_estimator_is_fitted_once_and_dies_with_its_model(run, monkeypatch):
         ({"method": "magic"}, AttributionError, "dot, ggn, influence, loo, trak"),
         ({"order": "first"}, AttributionError, "no order is called 'first'"),
         ({"top_k": 0}, AttributionError, "top_k is 0"),
+        ({"top_k": None}, AttributionError, "top_k is None; give a whole number"),
+        ({"target": "a"}, AttributionError, "target is 'a'; give the number of one of the 3"),
+        ({"target": 1.5}, AttributionError, "target is 1.5"),
     ],
 )
 def test_wrong_questions_are_named(run, arguments, error, says):
     model, store, *_ = run
     with pytest.raises(error, match=says):
         compute_influence_scores(model, store, **{"test_input": QUERY, **arguments})
+
+
+def test_a_path_or_swapped_arguments_are_named(run):
+    model, store, *_ = run
+    with pytest.raises(AttributionError, match=r"store is a str; open it with GradientStore"):
+        compute_influence_scores(model, "./grad", QUERY)
+    with pytest.raises(AttributionError, match=r"compute_influence_scores\(model, store, "):
+        compute_influence_scores(store, model, QUERY)
+    with pytest.raises(AttributionError, match="model is a str"):
+        influence.influence_matrix("model.pt", store, QUERY[None])
+
+
+def test_an_answer_says_its_unit_and_keeps_all_scores(run):
+    model, store, *_ = run
+    scores = compute_influence_scores(model, store, QUERY, top_k=2)
+    assert repr(scores).startswith("InfluenceScores(2 of 30 samples, unit margin, margin ")
+    assert (
+        dict(zip(scores.all_samples, scores.all_scores, strict=True))[scores[0][0]]
+        == (scores[0][1])
+    )
 
 
 def test_a_regression_with_several_outputs_wants_a_target():

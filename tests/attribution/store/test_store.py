@@ -166,7 +166,7 @@ def test_a_question_never_makes_a_folder(path: Path):
         lambda: store.check_model({}),
         lambda: GradientStore.open(path),
     ):
-        with pytest.raises(StoreError, match="holds no run yet"):
+        with pytest.raises(StoreError, match="There is no store at"):
             question()
     assert not path.exists()
 

@@ -11,9 +11,17 @@ import pytest
 
 import traceprop as tp
 from tests.attribution.store.runs import PROJECTOR, WIDTH, commit, make_record
-from traceprop.attribution import ForgetSet
+from traceprop.attribution import ForgetSet, InfluenceScores
+from traceprop.attribution.estimators.base import Quality
 from traceprop.attribution.store.gradient_store import GradientStore
-from traceprop.errors import DataError, RowError, SourceError, StoreError, StoreWarning
+from traceprop.errors import (
+    DataError,
+    RowError,
+    SourceError,
+    StoreError,
+    StoreWarning,
+    UnlearnError,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 N = 40
@@ -232,6 +240,20 @@ def test_several_files(tmp_path: Path):
     }
     assert next(iter(sums)) == str(south)
     assert store.by_source([]) == {}
+    # An answer is summed over all samples, not over the few at its top; a part of it as it is.
+    n = 2 * len(kept)
+    answer = InfluenceScores(
+        scores[:1], 0, 0.5, Quality("margin"), np.arange(n), np.arange(n, dtype=float)
+    )
+    half = n // 2
+    assert list(store.by_source(answer).values()) == [
+        sum(range(half, n)),
+        sum(range(half)),
+    ]
+    assert list(store.by_source(answer[:1]).values()) == [1.0]
+    for strange in (-1, n, 10**6):
+        with pytest.raises(RowError, match=f"no sample {strange}"):
+            store.by_source([(strange, 1.0)])
 
 
 def test_labels_from_another_file_are_part_of_the_sample(csv: Path, tmp_path: Path):
@@ -241,6 +263,46 @@ def test_labels_from_another_file_are_part_of_the_sample(csv: Path, tmp_path: Pa
     commit(store, n=N - 5, tensors=(X[5:], y[5:]))
     assert store.get_provenance(0).trace_to_file() == "credit_scores.csv row 5; labels.csv row 5"
     assert list(store.samples_from_source("labels.csv", [6])) == [1]
+
+
+def test_forget_sets_of_one_store_are_joined(store: GradientStore, tmp_path: Path):
+    a, b, c = _kept_rows()[:3]
+    one, two = (
+        opened.samples_from_source("credit_scores.csv", rows)
+        for opened, rows in ((store, [a, b]), (GradientStore.open(store.path), [c, b]))
+    )
+    both = one | two
+    assert list(both) == [0, 1, 2]
+    ((source, rows),) = both.rows.items()
+    assert (source.name, list(rows)) == ("credit_scores.csv", [a, b, c])
+    assert list(one) == [0, 1]
+    single = store.samples_from_source("credit_scores.csv", [a])
+    assert repr(single) == f"ForgetSet(1 sample: credit_scores.csv row {a})"
+    X, y = _prepare(tp.load_csv(_write_csv(tmp_path / "b.csv")))
+    other = GradientStore(k=8, path=tmp_path / "other")
+    commit(other, n=len(_kept_rows()), tensors=(X, y))
+    with pytest.raises(UnlearnError, match="of two stores"):
+        _ = one | other.samples_from_source("b.csv", [a])
+    with pytest.raises(TypeError):
+        _ = one | [1]  # type: ignore[operator]
+
+
+def test_mistakes_are_told_the_way(store: GradientStore, tmp_path: Path):
+    with pytest.raises(RowError, match=r"rows=0 is one number: give a list, rows=\[0\]"):
+        store.samples_from_source("credit_scores.csv", rows=0)  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match=r"k='grad' is no number.*path='grad'"):
+        GradientStore("grad")  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match=r"There is no store at .*nowhere"):
+        GradientStore.open(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_record_prints_in_one_line(store: GradientStore):
+    assert repr(store.record).startswith("TrainingRecord(")
+    assert "inputs of shape (3,), cross_entropy (mean), penalty 0.1, epochs: 3" in repr(
+        store.record
+    )
+    assert "\n" not in repr(store.record)
 
 
 def test_the_lineage_is_there_to_be_asked(store: GradientStore):

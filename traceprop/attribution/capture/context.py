@@ -114,6 +114,12 @@ class TrainingContext:
         variant: Variant = "all-layers",
         epochs: Keep = "sum",
     ) -> None:
+        if not (hasattr(model, "named_parameters") and hasattr(store, "prepare")):
+            raise CaptureError(
+                f"TrainingContext takes the model and then its store, and got a "
+                f"{type(model).__name__} and a {type(store).__name__}; write "
+                f"TrainingContext(model, GradientStore(path='./grad/'))"
+            )
         self.model, self.store, self.recipe = model, store, recipe
         self._criterion = criterion
         self._variant: Variant = variant

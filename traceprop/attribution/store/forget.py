@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from traceprop.errors import UnlearnError
+from traceprop.lineage.query import SourceMap
+
 if TYPE_CHECKING:
     from traceprop.attribution.store.gradient_store import GradientStore
     from traceprop.lineage.rowset import RowSet
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
 class ForgetSet:
     """Samples to remove; made by `GradientStore.samples_from_source`.
 
-    Iterating gives the samples as ints, and `len` counts them.
+    Iterating gives the samples as ints, and `len` counts them. `first | second` joins two of one
+    store, to remove both at once.
 
     Parameters
     ----------
@@ -34,7 +38,8 @@ class ForgetSet:
     --------
     >>> forget_set = store.samples_from_source("credit_scores.csv", rows=[4821])  # doctest: +SKIP
     >>> forget_set  # doctest: +SKIP
-    ForgetSet(1 sample: credit_scores.csv rows 4821)
+    ForgetSet(1 sample: credit_scores.csv row 4821)
+    >>> both = forget_set | store.samples_from_source("other.csv", rows=[7])  # doctest: +SKIP
     """
 
     samples: NDArray[np.int64]
@@ -47,7 +52,24 @@ class ForgetSet:
     def __iter__(self) -> Iterator[int]:
         return iter(self.samples.tolist())
 
+    def __or__(self, other: object) -> ForgetSet:
+        if not isinstance(other, ForgetSet):
+            return NotImplemented
+        if self.store.path.resolve() != other.store.path.resolve():
+            raise UnlearnError(
+                f"the forget sets are of two stores, {self.store.path} and {other.store.path}; "
+                f"each removal is from the model of one"
+            )
+        rows = dict(self.rows)
+        for source, named in other.rows.items():
+            rows[source] = rows[source] | named if source in rows else named
+        samples = np.union1d(self.samples, other.samples)
+        return ForgetSet(samples, SourceMap(rows), self.store)
+
     def __repr__(self) -> str:
         count = f"{len(self)} sample{'s' if len(self) != 1 else ''}"
-        named = "; ".join(f"{source} rows {rows}" for source, rows in self.rows.items())
-        return f"ForgetSet({count}: {named})"
+        named = "; ".join(
+            f"{source} row{'s' if len(rows) != 1 else ''} {rows}"
+            for source, rows in self.rows.items()
+        )
+        return f"ForgetSet({count}: {named})" if named else f"ForgetSet({count})"

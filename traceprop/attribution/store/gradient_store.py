@@ -77,6 +77,11 @@ class GradientStore:
         seed: int | None = None,
         overwrite: bool = False,
     ) -> None:
+        if isinstance(k, str | os.PathLike):
+            raise StoreError(
+                f"k={os.fspath(k)!r} is no number of columns: give the folder as "
+                f"path={os.fspath(k)!r}, or open a store that is there with GradientStore.open."
+            )
         if path is None:
             raise StoreError("A store needs a folder: GradientStore(k=4096, path='./grad/').")
         self._folder = StoreFolder(path)
@@ -248,14 +253,26 @@ class GradientStore:
 
         Parameters
         ----------
-        scores : iterable of (sample, score)
-            What `compute_influence_scores` returned.
+        scores : InfluenceScores or iterable of (sample, score)
+            What `compute_influence_scores` returned: the scores of *all* samples are summed,
+            whatever its `top_k` was. Of plain pairs, such as `scores[:3]`, these pairs alone.
 
         Returns
         -------
         dict of Source to float
-            Largest first. A sample with rows in several sources counts in full for each, since
-            taking out any of them takes the sample out.
+            Largest first, in the unit of the scores. A sample with rows in several sources counts
+            in full for each, since taking out any of them takes the sample out.
+
+        Raises
+        ------
+        RowError
+            A pair's sample is none of this store.
+
+        Examples
+        --------
+        >>> scores = compute_influence_scores(model, store, X_test[0])  # doctest: +SKIP
+        >>> store.by_source(scores)  # doctest: +SKIP
+        {credit_scores.csv: 1.73, north.csv: -0.21}
         """
         return self._held().provenance.sums(scores)
 
@@ -370,6 +387,11 @@ class GradientStore:
             return look(self._folder)
 
     def _held(self) -> CommittedRun:
+        if self._run is None and not self.path.exists():
+            raise StoreError(
+                f"There is no store at {self.path}: give the folder of one, or record it by "
+                f"training inside `with TrainingContext(model, store)`."
+            )
         if self._run is None:
             raise StoreError(
                 f"{self.path} holds no run yet: train inside `with TrainingContext(model, store)`, "

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from traceprop.attribution.influence_scores import InfluenceScores
 from traceprop.attribution.store.dropped import dropping_step
 from traceprop.attribution.store.files import StoreFolder
 from traceprop.attribution.store.manifest import Manifest
@@ -105,6 +106,8 @@ class Provenance:
             As `GradientStore.samples_from_source`.
         """
         self._check_tracked()
+        if isinstance(rows, int | np.integer):
+            raise RowError(f"rows={rows} is one number: give a list, rows=[{rows}].")
         number = self._find(uri)
         source, sample_rows = self.sources[number], self._rows[number]
         self._warn_of_changes([source])
@@ -121,11 +124,21 @@ class Provenance:
         return samples, SourceMap({source: named})
 
     def sums(self, scores: Iterable[tuple[int, float]]) -> dict[Source, float]:
-        """Sum scores per source, largest sum first."""
+        """Sum scores per source, largest sum first; of an answer, those of all its samples."""
         self._check_tracked()
-        pairs = list(scores)
-        samples = np.array([sample for sample, _ in pairs], np.int64)
-        values = np.array([score for _, score in pairs], np.float64)
+        if isinstance(scores, InfluenceScores):
+            samples, values = scores.all_samples, scores.all_scores
+        else:
+            pairs = list(scores)
+            samples = np.array([operator.index(sample) for sample, _ in pairs], np.int64)
+            values = np.array([score for _, score in pairs], np.float64)
+        n = len(self._rows[0].indptr) - 1
+        strange = samples[(samples < 0) | (samples >= n)]
+        if strange.size:
+            raise RowError(
+                f"There is no sample {strange[0]}: {self._folder.root} has 0 to {n - 1}. Give "
+                f"scores of this store's own samples."
+            )
         totals = {}
         for source, rows in zip(self.sources, self._rows, strict=True):
             touched = rows.indptr[samples + 1] > rows.indptr[samples]

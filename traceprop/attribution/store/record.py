@@ -27,7 +27,7 @@ _SETTINGS = "record.json"
 _WEIGHTS = ("initial_weights", "final_weights")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrainingRecord:
     """One training run, as far as it was given or could be read.
 
@@ -78,6 +78,15 @@ class TrainingRecord:
     input_columns: tuple[str, ...] | None
     seed: int | None
     fixed_data: bool = True
+
+    def __repr__(self) -> str:
+        loss = f"{self.loss.kind} ({self.loss.reduction})" if self.loss else "loss unknown"
+        penalty = "penalty unknown" if self.penalty is None else f"penalty {self.penalty:g}"
+        run = "" if self.epochs is None else f", epochs: {self.epochs}"
+        return (
+            f"TrainingRecord({len(self.inputs)} inputs of shape {self.inputs.shape[1:]}, {loss}, "
+            f"{penalty}{run}, model {self.model_digest[:12]}…)"
+        )
 
 
 def save_record(folder: StoreFolder, below: str, record: TrainingRecord) -> list[FileEntry]:

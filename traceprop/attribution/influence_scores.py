@@ -1,0 +1,84 @@
+"""What an influence query answers: the samples that were asked for, and the scores of all others.
+
+Needs no torch: a store sums scores without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from traceprop.attribution.estimators.base import Quality
+
+
+class InfluenceScores(list[tuple[int, float]]):
+    """Scores of one test input: a list of the `top_k` `(sample, score)` in the order asked for.
+
+    The scores of all samples are there too, since a sum over the first few is no total:
+    `store.by_source(scores)` sums them all. A slice of the list is a plain list of its pairs.
+
+    Attributes
+    ----------
+    target : int
+        The class (for a regression the output) whose margin is f.
+    margin : float
+        f of the model as it is.
+    quality : Quality
+        Unit, damping and notes of the estimator.
+    all_samples : ndarray of int64, shape (n,)
+        Every sample that was trained on.
+    all_scores : ndarray of float64, shape (n,)
+        Theirs, in the unit of `quality`.
+    """
+
+    def __init__(
+        self,
+        pairs: list[tuple[int, float]],
+        target: int,
+        margin: float,
+        quality: Quality,
+        all_samples: NDArray[np.int64],
+        all_scores: NDArray[np.float64],
+    ) -> None:
+        super().__init__(pairs)
+        self.target = target
+        self.margin = margin
+        self.quality = quality
+        self.all_samples = all_samples
+        self.all_scores = all_scores
+
+    def __repr__(self) -> str:
+        return (
+            f"InfluenceScores({len(self)} of {len(self.all_samples)} samples, unit "
+            f"{self.quality.unit}, margin {self.margin:+.4g} of class {self.target}: "
+            f"{super().__repr__()})"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InfluenceMatrix:
+    """Scores of several test inputs.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (q, n)
+        Row per test input, column per sample.
+    samples : ndarray of int64, shape (n,)
+        The sample of each column.
+    targets : ndarray of int64, shape (q,)
+        The class of each test input whose margin is f.
+    margins : ndarray of float64, shape (q,)
+        f of the model as it is.
+    quality : Quality
+        Unit, damping and notes of the estimator.
+    """
+
+    scores: NDArray[np.float64]
+    samples: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    margins: NDArray[np.float64]
+    quality: Quality
