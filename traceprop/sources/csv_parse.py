@@ -44,6 +44,7 @@ class ParsedCsv:
     index : RowIndex
         Where each data row stands, in units of the text's encoding.
     text : CsvText
+        Without its bytes.
     """
 
     table: Any
@@ -91,7 +92,9 @@ def parse_csv(
         reading = pool.submit(reader.read)
         table = wait_with_bar(reading, reader.position, text.content.size, file.name)
         check_count(text, table, index.result().n_rows)
-        return ParsedCsv(table, sha256.result(), stamp, index.result(), text)
+        # The file's bytes go before the table becomes a matrix, which then takes their place.
+        bare = text.without_bytes()
+        return ParsedCsv(table, sha256.result(), stamp, index.result(), bare)
 
 
 def index_csv(file: Input, format: CsvFormat) -> IndexedCsv:

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -260,7 +260,7 @@ def read_top(
     width = detect_encoding(head[:4], format.encoding, name).width
     whole = len(head) if not part else len(head) - len(head) % width
     text = open_text(np.frombuffer(bytearray(head[:whole]), np.uint8), name, format, columns)
-    return replace(text, content=_NOTHING, units=_NOTHING), head
+    return text.without_bytes(), head
 
 
 def _shows_a_row(head: bytes, name: str, format: CsvFormat) -> bool:
