@@ -108,6 +108,18 @@ def test_a_named_key_must_be_there(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_key_named_by_the_variable_must_be_there_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It used to be made at the mistyped place, and to sign from there on."""
+    monkeypatch.setenv(keys.KEY_VARIABLE, str(tmp_path / "typo.key"))
+    with pytest.raises(CertificateError, match=r"typo\.key, which TRACEPROP_SIGNING_KEY names"):
+        keys.signing_key()
+    assert not list(tmp_path.iterdir())
+    keys.generate_key(tmp_path / "typo.key")
+    assert keys.signing_key().path == tmp_path / "typo.key"
+
+
 def test_the_default_key_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv(keys.KEY_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -119,7 +131,7 @@ def test_the_default_key_is_made_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_lost_public_half_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(keys.KEY_VARIABLE, str(tmp_path / "signing.key"))
-    key = keys.signing_key()
+    key = keys.generate_key(tmp_path / "signing.key")
     public = keys.public_path(key.path)
     public.unlink()
     assert keys.signing_key().fingerprint == key.fingerprint
@@ -127,8 +139,8 @@ def test_a_lost_public_half_is_written_again(tmp_path: Path, monkeypatch: pytest
 
 
 def test_two_first_uses_at_once_sign_with_one_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    path = tmp_path / "signing.key"
-    monkeypatch.setenv(keys.KEY_VARIABLE, str(path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = keys.default_key_path()
     first = keys.generate_key(path)
     with monkeypatch.context() as race:
         # The second process looked before the first one's key had its name.

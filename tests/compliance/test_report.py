@@ -29,8 +29,8 @@ def removal(tmp_path_factory: pytest.TempPathFactory) -> Removal:
 
 @pytest.fixture(autouse=True)
 def own_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(keys.KEY_VARIABLE, str(tmp_path / "keys" / "signing.key"))
-    return tmp_path / "keys" / "signing.key"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "keys"))
+    return tmp_path / "keys" / "traceprop" / "signing.key"
 
 
 def test_round_trip(removal: Removal, tmp_path: Path, own_key: Path):

@@ -118,7 +118,8 @@ def signing_key(path: str | Path | None = None) -> SigningKey:
     ----------
     path : str or Path, optional
         A private key file, which must be there: a mistyped name must not make a new key. Left
-        out, the key at `default_key_path()`, which is made if it isn't there.
+        out, the one that `TRACEPROP_SIGNING_KEY` names, which must be there too; without that
+        the key in the user's configuration folder, which is made if it isn't there.
 
     Raises
     ------
@@ -128,6 +129,11 @@ def signing_key(path: str | Path | None = None) -> SigningKey:
     if path is not None:
         return load_signing_key(Path(path))
     default = default_key_path()
+    if not default.exists() and os.environ.get(KEY_VARIABLE):
+        raise CertificateError(
+            f"There is no signing key at {default}, which {KEY_VARIABLE} names: correct it, or "
+            f"make the key with `traceprop keygen --out {default}`."
+        )
     if not default.exists():
         made = _make_key(default)
         if made is not None:
@@ -186,8 +192,8 @@ def _write_public(key: SigningKey) -> None:
 
 def _unwritable(path: Path, failed: OSError) -> CertificateError:
     return CertificateError(
-        f"The key {path} can't be written ({failed.strerror}): name a signing key in a folder of "
-        f"your own with {KEY_VARIABLE}, or key= for one that you have."
+        f"The key {path} can't be written ({failed.strerror}): make one in a folder of your own "
+        f"with `traceprop keygen --out FILE`, and name it with key= or {KEY_VARIABLE}."
     )
 
 
