@@ -150,9 +150,51 @@ def test_a_data_frame_of_one_s_own_is_a_source(tmp_path: Path) -> None:
     assert rows_of(made["numbers"][2]) == {("frame", 2)}
     assert values(made.missing("numbers")).tolist() == [False, True, False]
     assert values(made.missing("when")).tolist() == [False, True, False]
-    assert str(tp.Table.from_pandas(frame).source).startswith("table-")
     linked = made.to_pandas()
     assert tp.Table.from_pandas(linked, source="anew").source == "anew"
+
+
+def test_data_without_a_link_is_a_new_source_and_says_so(people: tp.Table) -> None:
+    frame = people.to_pandas()
+    merged = frame.merge(pd.DataFrame({"i": [7, 8], "z": [1, 2]}), on="i")
+    with pytest.warns(LineageEscapeWarning, match="pandas without a link.*new source, table-"):
+        back = tp.from_pandas(merged)
+    assert str(back.source).startswith("table-")
+    counted = people.to_polars().group_by("t").len()
+    with pytest.warns(LineageEscapeWarning, match="polars without a link"):
+        tp.Table.from_polars(counted)
+    with tp.strict(), pytest.raises(EscapeError, match="without a link"):
+        tp.from_pandas(merged)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert tp.from_pandas(merged, source="merged").source == "merged"
+        code = "import traceprop as tp, pandas as pd; tp.from_pandas(pd.DataFrame({'a': [1]}))"
+        subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+WITHOUT_LIBRARIES = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("pandas", "polars"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocker())
+import numpy as np, traceprop as tp
+from traceprop.errors import MissingExtraError
+table = tp.Table.from_tensors({"a": np.arange(3)})
+for call in (table.to_pandas, table.to_polars, lambda: tp.from_pandas(1)):
+    try:
+        call()
+    except MissingExtraError as error:
+        assert "[dataframes]" in str(error)
+    else:
+        raise AssertionError(call)
+assert table.to_arrow().num_rows == 3
+"""
+
+
+def test_without_the_libraries_their_extra_is_named() -> None:
+    subprocess.run([sys.executable, "-c", WITHOUT_LIBRARIES], check=True)
 
 
 def test_what_pandas_writes_and_copies_takes_the_link_for_a_text(
@@ -229,7 +271,7 @@ def test_rows_of_a_table_that_is_gone(people: tp.Table) -> None:
     with pytest.raises(DataError, match="numbers rows of a table that is gone"):
         tp.Table.from_arrow(sent)
     plain = sent.drop_columns([sent.column_names[-1]])
-    assert len(tp.Table.from_arrow(plain)) == 2
+    assert len(tp.Table.from_arrow(plain, "plain")) == 2
 
 
 @pytest.mark.parametrize(
@@ -243,7 +285,7 @@ def test_rows_of_a_table_that_is_gone(people: tp.Table) -> None:
     ],
 )
 def test_arrow_types(data: pa.Array, found: list[Any]) -> None:
-    made = values(tp.Table.from_arrow(pa.table({"a": data}))["a"])
+    made = values(tp.Table.from_arrow(pa.table({"a": data}), "data")["a"])
     expected = (
         np.array(found, made.dtype) if None not in found else np.array([3600, "NaT"], "m8[s]")
     )

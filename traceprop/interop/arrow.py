@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from traceprop.errors import DataError
-from traceprop.interop.returned import MARK, returned, sent, sent_as
+from traceprop.interop.returned import MARK, own_source, returned, sent, sent_as
 from traceprop.lineage.rowset import row_dtype
 from traceprop.lineage.tensor import values
 from traceprop.sources.columns import Column
 from traceprop.sources.columns import column as as_column
-from traceprop.sources.table import Table
-from traceprop.sources.table.memory import MemoryTable
 
 if TYPE_CHECKING:
     import pyarrow
 
+    from traceprop.sources.table import Table
     from traceprop.sources.table.base import ColumnStore
     from traceprop.sources.table.stored import Stored
 
@@ -57,7 +56,7 @@ def from_arrow(data: Any, source: str | None = None, library: str = "arrow") -> 
     if not columns:
         raise DataError("the data has no columns; a table needs one at least")
     if not marks:
-        return Table.from_columns(MemoryTable.of(columns, source, data.num_rows), columns)
+        return own_source(columns, data.num_rows, source, library)
     table = sent_as(marks[0])
     numbers = data.column(marks[0])
     known = len(marks) == 1 and not numbers.null_count and pa.types.is_integer(numbers.type)

@@ -14,16 +14,15 @@ import numpy.typing as npt
 
 from traceprop.errors import DataError
 from traceprop.interop.arrow import as_columns
-from traceprop.interop.returned import returned
+from traceprop.interop.returned import note_sent, own_source, returned
 from traceprop.lazy import needing_extras
 from traceprop.lineage.origins import source_maps
 from traceprop.lineage.tensor import values
-from traceprop.sources.table import Table
-from traceprop.sources.table.memory import MemoryTable
 
 if TYPE_CHECKING:
     import pandas
 
+    from traceprop.sources.table import Table
     from traceprop.sources.table.base import ColumnStore
     from traceprop.sources.table.stored import Stored
 
@@ -53,6 +52,7 @@ def to_pandas(table: ColumnStore) -> pandas.DataFrame:
     with needing_extras():
         import pandas as pd
 
+    note_sent()
     name, numbers = _identity(table)
     index = pd.Index(numbers, name=name)
     frame = pd.DataFrame(
@@ -103,8 +103,7 @@ def from_pandas(frame: pandas.DataFrame, source: str | None = None) -> Table:
         return returned(link.table, rows, _columns(plain), "pandas")
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
-    columns = _columns(frame)
-    return Table.from_columns(MemoryTable.of(columns, source, len(frame)), columns)
+    return own_source(_columns(frame), len(frame), source, "pandas")
 
 
 def _found(index: pandas.Index[Any], link: _Link) -> npt.NDArray[Any] | None:

@@ -28,6 +28,7 @@ from traceprop.lineage.tensor import ProvenanceTensor, values
 from traceprop.sources.columns import Column
 from traceprop.sources.table import Table, ops
 from traceprop.sources.table.base import ColumnStore
+from traceprop.sources.table.memory import MemoryTable
 from traceprop.sources.table.stored import Stored
 
 if TYPE_CHECKING:
@@ -56,8 +57,18 @@ def _rows_decided_outside(node: Node) -> Edges:
 implements(*_COLUMN.values(), family="sources", mixes=True)(opaque_in_extent)
 
 
+_went_out: Final[list[bool]] = []
+
+
+def note_sent() -> None:
+    """Note that a table's values went out of this process's lineage."""
+    if not _went_out:
+        _went_out.append(True)
+
+
 def sent(table: ColumnStore) -> str:
     """Return a name under which a table is found again, as long as it lives."""
+    note_sent()
     for name, known in _tables.items():
         if known is table:
             return name
@@ -117,6 +128,28 @@ def returned(
     if unknown:
         _tell(unknown, [stored[name].base for name in unknown], library)
     return Table(stored, len(next(iter(columns.values())).values))
+
+
+def own_source(columns: Mapping[str, Column], n_rows: int, name: str | None, library: str) -> Table:
+    """Make a table of data that carries no link to one.
+
+    Such data may have been a table's all the same: libraries drop what they don't know. So where a
+    table went out before, and nobody says by a name that this is a source, that is an escape.
+
+    Raises
+    ------
+    EscapeError
+        In that case under `traceprop.strict`.
+    """
+    table = Table.from_columns(MemoryTable.of(columns, name, n_rows), columns)
+    if _went_out and name is None:
+        escape(
+            next(iter(table._columns.values())).base,
+            f"data from {library} without a link to a table's rows",
+            f"it is taken for a new source, {table.source}: name it with source= if it is one, and "
+            "keep the link if it isn't",
+        )
+    return table
 
 
 def _rows(table: ColumnStore, rows: npt.NDArray[Any], library: str) -> ProvenanceTensor:
