@@ -137,6 +137,7 @@ PROBLEMS = {
     "text": (b"a,b\n1,2\n3,4\n5,x\n", r"line 4 \(row 2\), column 'b': 'x' is not a number"),
     "encoding": (b"a,b\n1,2\n3,4\n5,\xe9\n", r"line 4"),
     "empty": (b"", "is empty"),
+    "repeated name": (b"a,a\n1,2\n", r"line 1: the header names 'a' more than once"),
     "header only": (b"a,b\n", "has a header but no data row"),
 }
 

@@ -152,6 +152,16 @@ def test_files_of_a_url(memory) -> None:
     assert not stamp.vouches_for(found.stamp())
 
 
+def test_a_remote_file_that_changes_while_it_is_read_is_refused(
+    memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found,) = inputs.resolve("memory://in/a.csv")
+    stamps = iter([{"ETag": "1"}, {"ETag": "2"}])
+    monkeypatch.setattr(type(memory), "info", lambda *_, **__: next(stamps))
+    with pytest.raises(SourceError, match=r"a\.csv changed while it was read"):
+        found.read()
+
+
 @pytest.mark.parametrize("chain", ["", "simplecache::"])
 def test_globs_of_urls_are_sorted_and_open_again(memory, chain: str) -> None:
     found = inputs.resolve(f"{chain}memory://in/*.csv")

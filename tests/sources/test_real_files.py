@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import zipfile
 from pathlib import Path
 
@@ -46,6 +47,23 @@ def test_adult(shared_data: Path) -> None:
     assert missing == ["workclass", "occupation", "native-country"]
     rows = np.random.default_rng(0).choice(len(table), 1000, replace=False)
     assert not unlike_their_text(path, table, ", ", rows)
+
+
+def test_adult_in_compressed_batches(shared_data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "adult.data.gz"
+    path.write_bytes(gzip.compress((shared_data / "adult.data").read_bytes(), 1))
+    options = {"delimiter": ", ", "header": False, "columns": ADULT_COLUMNS, "missing": "?"}
+    batches = [*tp.read_csv(path, batch_rows=10_000, **options)]
+    physical = (shared_data / "adult.data").read_text().splitlines()
+    (row,) = batches[3]["age"][1234].sources().values()
+    assert [*row] == [31_234]
+    for first, batch in zip(range(0, 40_000, 10_000), batches, strict=True):
+        rows = np.random.default_rng(first).choice(len(batch), 250, replace=False)
+        ages, jobs = values(batch["age"]), values(batch["occupation"])
+        lines, _ = batch.source.locate(first + rows)
+        for row, line in zip(rows, lines, strict=True):
+            cells = physical[line - 1].split(", ")
+            assert (str(ages[row]), jobs[row]) == (cells[0], cells[6].replace("?", ""))
 
 
 def test_bank_marketing(shared_data: Path, tmp_path: Path) -> None:
