@@ -64,6 +64,24 @@ def mark(rows, mask):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def mark_chosen(rows, chosen, mask):  # type: ignore[no-untyped-def]
+    """Set `mask` at each of `rows` that isn't −1 and where `chosen` is True."""
+    for i in range(rows.shape[0]):
+        if chosen[i] and rows[i] >= 0:
+            mask[rows[i]] = True
+
+
+@njit(cache=True, nogil=True)
+def spread(chosen, mask):  # type: ignore[no-untyped-def]
+    """Leave of the k-th True of `mask` what `chosen[k]` says, in place."""
+    at = 0
+    for i in range(mask.shape[0]):
+        if mask[i]:
+            mask[i] = chosen[at]
+            at += 1
+
+
+@njit(cache=True, nogil=True)
 def take_groups(outer, indptr, indices):  # type: ignore[no-untyped-def]
     """Return the groups `outer` picks, empty where it says −1, as (indptr, indices)."""
     n = outer.shape[0]

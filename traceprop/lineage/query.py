@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from traceprop.lineage.compose import image_along
 from traceprop.lineage.edges import CONTROL, DIRECT, EXTENT, STATISTIC, edges
 from traceprop.lineage.memo import memo
 from traceprop.lineage.node import SOURCE, Node, inputs_first
-from traceprop.lineage.origins import is_path, source_maps
+from traceprop.lineage.origins import only_path
 from traceprop.lineage.rowmap import Identity, RowMap, Take
 from traceprop.lineage.rowset import EMPTY, RowSet, union
 from traceprop.lineage.source import Source
@@ -90,12 +91,15 @@ def sources(node: Node) -> SourceMap:
     """Rows of each source that flow into `node` directly."""
     kept = memo(node)
     if kept.sources is None:
-        if kept.origins is not None or is_path(node):
-            whole = RowSet.span(0, node.n_rows)
-            maps = source_maps(node)
+        whole = RowSet.span(0, node.n_rows)
+        if kept.origins is not None:
+            maps = kept.origins
             kept.sources = SourceMap({each: maps[each].image(whole).packed() for each in maps})
+        elif (path := only_path(node)) is not None:
+            source, along = path
+            kept.sources = SourceMap({source: image_along(along, node.n_rows).packed()})
         else:
-            found = reach(node, RowSet.span(0, node.n_rows), direct_only=True)
+            found = reach(node, whole, direct_only=True)
             kept.sources = _by_source(found, DIRECT)
     return kept.sources  # type: ignore[no-any-return]
 
