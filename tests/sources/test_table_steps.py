@@ -342,3 +342,13 @@ def test_rows_gathered_by_the_kernel_are_those_of_numpy(dtype: str) -> None:
     found = wide.join(made, "i", "left")
     assert np.array_equal(values(found.missing("v")), keys >= 50)
     assert np.array_equal(values(found["v"])[keys < 50], base[keys[keys < 50]])
+
+
+def test_a_cell_of_a_table_s_tensor_rests_on_its_own_column(loans: tp.Table) -> None:
+    X = loans[loans["i"] > 1].to_tensor(["t", "x"])
+    assert X.columns == ("t=ann", "t=bob", "t=cid", "t=(missing)", "x")
+    assert repr(X.cells((0, 1)).direct) == "{loans: row 1, column t}"
+    assert repr(X.cells((3, 4)).direct) == "{loans: row 4, column x}"
+    assert repr(X.cells((0, 4)).control) == "{loans: rows 0-4, column i}"
+    groups = loans.group_by("t", m=("x", "mean")).to_tensor(["m"])
+    assert repr(groups.cells((0, 0)).direct) == "{loans: rows 0, 3, column x}"

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import DataError
+from traceprop.lineage.cells.table import refines
 from traceprop.lineage.edges import Edge, Edges, opaque
 from traceprop.lineage.memo import memo
 from traceprop.lineage.node import Node, Op
@@ -24,6 +25,7 @@ from traceprop.lineage.rowmap import Identity, Patch, Take
 from traceprop.lineage.rowmap.functional import KERNEL_FROM
 from traceprop.lineage.rowset import row_dtype
 from traceprop.lineage.tensor import ProvenanceTensor
+from traceprop.sources.table.cells import cells_side_by_side
 
 Array = npt.NDArray[Any]
 
@@ -164,6 +166,9 @@ def _rows_gathered(node: Node) -> Edges:
 def rows_stay(node: Node) -> Edges:
     """Row i of the result is made of row i of every column."""
     return [Edge(i, Identity(node.n_rows)) for i in range(len(node.inputs))]
+
+
+refines(_ONE_HOT, _TO_TENSOR)(cells_side_by_side)
 
 
 @implements(_ROW_NUMBERS, _CONCAT, family="sources")
