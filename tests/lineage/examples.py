@@ -7,6 +7,7 @@ every example and asks the perturbation oracle whether the lineage is right.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,12 @@ class Example:
     def __call__(self, *arrays: Any) -> Any:
         result = self.returned(*arrays)
         return arrays[0] if result is None else result
+
+    def named(self, kept: int) -> Example:
+        """Return the same call with the arguments behind the first `kept` given by name."""
+        other = copy.copy(self)
+        other._step = self._step.named(kept)
+        return other
 
     def returned(self, *arrays: Any) -> Any:
         """What the function itself returns."""

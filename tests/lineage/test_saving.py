@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import subprocess
@@ -13,7 +14,8 @@ import pytest
 
 from traceprop import lineage
 from traceprop.errors import LineageError
-from traceprop.lineage import load_lineage, save_lineage
+from traceprop.lineage import load_lineage, save_lineage, saving
+from traceprop.lineage.rowset import RowSet
 
 
 def pipeline(values):
@@ -63,6 +65,17 @@ def test_every_row_answers_as_before(values, tmp_path):
             np.testing.assert_array_equal(ours.rows, theirs.rows)
 
 
+def test_records_of_all_kinds_come_back(tmp_path):
+    point = [("x", "f8"), (("the other one", "y"), "f4")]
+    kind = [("a", "i4"), ("p", point), ("c", "f8", (2, 3)), ("ps", point, (2,))]
+    records = lineage.array(np.zeros(3, dtype=kind), name="records")
+    found = (records[1:], records[["a", "c"]], records["c"][:, 0], records["p"]["y"])
+    save_lineage(tmp_path / "records", *found)
+    loaded = load_lineage(tmp_path / "records")
+    assert [node.dtype for node in loaded.roots] == [each.dtype for each in found]
+    assert loaded.sources(0) == found[0].sources()
+
+
 def test_a_loaded_lineage_can_be_saved_again(values, tmp_path):
     save_lineage(tmp_path / "one", *pipeline(values))
     save_lineage(tmp_path / "two", load_lineage(tmp_path / "one"))
@@ -94,12 +107,16 @@ def rewrite(path, change):
         table = reader.read_all()
     header = json.loads(table.schema.metadata[b"traceprop.lineage"])
     change(header)
-    schema = table.schema.with_metadata({b"traceprop.lineage": json.dumps(header)})
+    text = json.dumps(header).encode()
+    digest = saving._digest(text, table.to_pydict())  # as one who knows the format would
+    metadata = {b"traceprop.lineage": text, b"traceprop.lineage.sha256": digest}
+    schema = table.schema.with_metadata(metadata)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         writer.write_table(table.cast(schema))
 
 
 DAMAGE = {
+    "earlier version": (lambda h: h.update(version=1), "version 1; this Traceprop reads"),
     "later version": (lambda h: h.update(version=99), "version 99; this Traceprop reads"),
     "other kind": (lambda h: h.update(format="something"), "not a saved lineage"),
     "no nodes": (lambda h: h.pop("nodes"), "damaged"),
@@ -131,6 +148,58 @@ def test_missing_truncated_and_foreign_files(values, tmp_path):
         path.write_bytes(content)
         with pytest.raises(LineageError, match=r"not a saved lineage|damaged"):
             load_lineage(path)
+
+
+def answers(path):
+    graph = load_lineage(path)
+    return repr(graph.sources()), repr(graph.ops()), str(graph.trace(0)), repr(graph.dependencies())
+
+
+def check_damage(path, step):
+    """Change each `step`-th byte in three ways and cut the file there: told, or without effect."""
+    X = lineage.array(np.arange(6.0).reshape(3, 2), name="X", columns=("a", "b"))
+    save_lineage(path, (X - X.mean(axis=0))[X[:, 0] > 1])
+    whole, right = path.read_bytes(), answers(path)
+    told = 0
+    for place in range(0, len(whole), step):
+        changed = [whole[:place] + bytes([whole[place] ^ bits]) + whole[place + 1 :]
+                   for bits in (0x01, 0x20, 0xFF)]  # fmt: skip
+        for content in (whole[:place], *changed):
+            path.write_bytes(content)
+            try:
+                assert answers(path) == right
+            except LineageError as error:
+                assert (
+                    "saved lineage" in str(error)
+                    or "lineage of version" in str(error)
+                    or ("damaged lineage" in str(error))
+                )
+                told += 1
+    assert told > len(whole) / step
+
+
+def test_damaged_bytes_are_told_or_have_no_effect(tmp_path):
+    check_damage(tmp_path / "lineage", 11)
+
+
+@pytest.mark.nightly
+def test_every_damaged_byte_is_told_or_has_no_effect(tmp_path):
+    check_damage(tmp_path / "lineage", 1)
+
+
+def test_a_lineage_100_000_deep_survives(tmp_path):
+    X = lineage.array(np.arange(6.0).reshape(3, 2), name="X", columns=("a", "b"))
+    deep = X
+    for _ in range(100_000):
+        deep = deep + 1
+    assert deep.cells((1, 0)).trace().rows == deep[1].trace().rows == {"X": RowSet([1])}
+    assert X.ancestors().leaves[0].cells([1], "b").descendants(deep) == {(1, 1)}
+    path = tmp_path / "deep"
+    save_lineage(path, deep)
+    again = load_lineage(path)
+    assert len(again.ops(raw=True)) == len(deep.ops(raw=True)) == 100_000
+    assert again.sources() == copy.deepcopy(deep).sources() == deep.sources()
+    assert pickle.loads(pickle.dumps(deep)).sources() == deep.sources()
 
 
 def test_an_operation_that_is_not_known_is_never_run(values, tmp_path):

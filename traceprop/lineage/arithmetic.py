@@ -141,15 +141,16 @@ def _ipower(self: Tracked, other: Any) -> Any:
     if not isinstance(self._array, np.ndarray):
         return _power(self, other)
     captured = capture((self, other), {})
-    before = before_write(self)
+    nodes = captured.nodes
+    before_write(self)
     array = self._array
     try:
         array **= captured.args[1]
     except BaseException:
-        spoil(self, captured.nodes, before)
+        spoil(self, nodes, nodes[0])
         raise
-    args = captured.template
-    write(self, make_node(POWER, captured.nodes, args, None, array.shape, array.dtype), before)
+    made = make_node(POWER, nodes, captured.template, None, array.shape, array.dtype)
+    write(self, made, nodes[0])
     return self
 
 
@@ -200,14 +201,14 @@ def _inplace(ufunc: np.ufunc) -> Binary:
             return NotImplemented
         else:
             return call_ufunc(ufunc, "__call__", (self, other), {"out": (self,)})
-        before = before_write(self)
+        before_write(self)
         array = self._array
         try:
             ufunc(array, plain, out=array)
         except BaseException:
-            spoil(self, inputs, before)
+            spoil(self, inputs, inputs[0])
             raise
-        write(self, make_node(ufunc, inputs, args, None, array.shape, array.dtype), before)
+        write(self, make_node(ufunc, inputs, args, None, array.shape, array.dtype), inputs[0])
         return self
 
     return method

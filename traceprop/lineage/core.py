@@ -209,11 +209,10 @@ def shares_memory(result: NDArray[Any], array: Any) -> bool:
     return base is not None and (base is array or base is getattr(array, "base", None))
 
 
-def before_write(target: Tracked) -> Any:
+def before_write(target: Tracked) -> Node:
     """Get ready for a write into `target`'s memory: whoever holds it as a mask or index copies it.
 
-    Must be called before a byte moves, and `write` or `spoil` after, with what this returns: it
-    tells whether another thread wrote in between.
+    Must be called before a byte moves, and `write` or `spoil` after. Returns the target's node.
     """
     state = target._state
     if state is None:
@@ -224,13 +223,14 @@ def before_write(target: Tracked) -> Any:
             if held is not None:
                 held.protect()
         state.root.holders.clear()
-    return target._node if state.parent is None else state.root.version
+    return target.node
 
 
-def write(target: Tracked, node: Node, before: Any) -> None:
+def write(target: Tracked, node: Node, before: Node) -> None:
     """Record that `target`'s memory now holds what `node` says, and so do all who share it.
 
-    `node` may rest on `target`'s old node; the tensors above it get an `overwrite` node.
+    `node` may rest on `before`, the target's node until now: if it has another one meanwhile,
+    another thread wrote. The tensors above the target get an `overwrite` node.
     """
     if target._state is None and target._node is before:
         target._node = node
@@ -239,12 +239,11 @@ def write(target: Tracked, node: Node, before: Any) -> None:
         _write_shared(target, node, before)
 
 
-def _write_shared(target: Tracked, node: Node, before: Any) -> None:
+def _write_shared(target: Tracked, node: Node, before: Node) -> None:
     state = target._own_state()
-    root = state.root
-    if before != (target._node if state.parent is None else root.version):
-        shape, dtype = node.shape, node.dtype
-        node = make_node(MEANWHILE, (node, target.node), PAIR, None, shape, dtype)
+    root, now = state.root, target.node
+    if now is not before:
+        node = make_node(MEANWHILE, (node, now), PAIR, None, now.shape, now.dtype)
     target._node = part = node
     above, below = state.parent, state
     told = [state]
@@ -263,7 +262,7 @@ def _write_shared(target: Tracked, node: Node, before: Any) -> None:
         root.adoption.node = part
 
 
-def spoil(target: Tracked, nodes: tuple[Node, ...], before: Any) -> None:
+def spoil(target: Tracked, nodes: tuple[Node, ...], before: Node) -> None:
     """Record that a write of what `nodes` say into `target` raised, perhaps halfway."""
     inputs = (target.node, *nodes)
     args = tuple(map(slot, range(len(inputs))))

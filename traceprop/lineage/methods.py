@@ -248,16 +248,16 @@ class Methods(Tracked):
         options: dict[str, Any],
     ) -> None:
         captured = capture((self, *args), options)
-        before = before_write(self)
+        before_write(self)
         try:
             getattr(self._array, name)(*captured.args[1:], **options)
         except BaseException:
-            spoil(self, captured.nodes, before)
+            spoil(self, captured.nodes, captured.nodes[0])
             raise
         shape, dtype = self._array.shape, self._array.dtype
         template = captured.template
         made = make_node(function, captured.nodes, template, options or None, shape, dtype)
-        write(self, made, before)
+        write(self, made, captured.nodes[0])
 
     def fill(self, value: Any) -> None:
         """As `numpy.ndarray.fill`."""

@@ -187,8 +187,10 @@ _DECODERS: Final[dict[str, Callable[[Decoder, Any], Any]]] = {
 
 
 def _tuples(described: Any) -> Any:
-    """JSON lists back into the tuples that a dtype's description has."""
-    if isinstance(described, list):
-        return [tuple(_tuples(each) if isinstance(each, list) else each for each in field)
-                for field in described]  # fmt: skip
-    return described
+    """JSON lists back into the tuples that a dtype's description has for each field."""
+    return [_field(*field) for field in described] if isinstance(described, list) else described
+
+
+def _field(name: Any, kind: Any, *shape: list[int]) -> tuple[Any, ...]:
+    """Name, or title and name; type; and the shape of a field of several numbers."""
+    return tuple(name) if isinstance(name, list) else name, _tuples(kind), *map(tuple, shape)

@@ -115,18 +115,18 @@ class Subscript(Tracked):
         if isinstance(value, Tracked) and value._state is not None:
             _refuse_swap(self, key, value)
         inputs = tuple(tensor.node for tensor in tensors)
-        before = before_write(self)
+        before_write(self)
         array = self._array
         try:
             array[plain_key] = plain_value
         except BaseException:
-            spoil(self, inputs, before)
+            spoil(self, inputs, inputs[0])
             raise
         args = (FIRST, key_template, value_template)
         op = SETITEM
         if self._state is not None and len(tensors) > 1 and _reads_late(plain_key, tensors):
             op = SETITEM_LATE
-        write(self, make_node(op, inputs, args, None, array.shape, array.dtype), before)
+        write(self, make_node(op, inputs, args, None, array.shape, array.dtype), inputs[0])
 
     def __iter__(self) -> Iterator[Any]:
         if not self._array.ndim:

@@ -233,15 +233,15 @@ def record_write(function: Callable[..., Any], captured: Captured, target: Any) 
         known = adopted(target, KIND[0])
         target = _plain_target(captured, target) if known is None else known
     nodes = captured.nodes
-    before = before_write(target)
+    before_write(target)
     try:
         function(*captured.args, **captured.kwargs)
     except BaseException:
-        spoil(target, nodes, before)
+        spoil(target, nodes, nodes[0])
         raise
     array = target._array
     args, kwargs = captured.template, captured.template_kwargs
-    write(target, make_node(function, nodes, args, kwargs, array.shape, array.dtype), before)
+    write(target, make_node(function, nodes, args, kwargs, array.shape, array.dtype), nodes[0])
 
 
 def _plain_target(captured: Captured, array: Any) -> Tracked:

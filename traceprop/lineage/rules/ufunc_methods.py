@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from traceprop.lineage.edges import CONTROL, Edge, opaque
-from traceprop.lineage.held import check_unchanged, is_unchanged
+from traceprop.lineage.held import check_unchanged
 from traceprop.lineage.node import Held, Node
 from traceprop.lineage.registry import implements_method
 from traceprop.lineage.rowmap import All, Groups, Identity, RowMap, Spans
@@ -96,8 +96,11 @@ def _landed(node: Node, key: object, value: Node) -> RowMap:
         and not _is_unknown(key)
         and np.ndim(key.array) == 1
         and key.array.dtype.kind in "iu"
-        and is_unchanged(key)
     ):
+        try:
+            check_unchanged(key)
+        except LookupError:
+            return All(n, value.n_rows)
         rows = key.array.astype(np.int64)
         if len(rows) == value.n_rows and len(value.shape) == len(node.shape):
             rows = np.where(rows < 0, rows + n, rows)
