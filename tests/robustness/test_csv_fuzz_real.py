@@ -17,7 +17,7 @@ from sklearn import datasets
 import traceprop as tp
 from traceprop.errors import SourceError
 from traceprop.lineage import values
-from traceprop.sources import csv_stream
+from traceprop.sources import csv_index, csv_stream
 from traceprop.sources.csv_format import MISSING
 
 BYTES = 12_000  # of each file, cut at a line end
@@ -132,7 +132,7 @@ def test_damaged_real_files(
     content = fetch(shared)
     markers = {"", options["missing"]} if "missing" in options else set(MISSING)
     monkeypatch.setattr(csv_stream, "_CHUNK", 1000)
-    monkeypatch.setattr(csv_stream, "_MARK_ROWS", 50)
+    monkeypatch.setattr(csv_index, "_MARK_ROWS", 50)
     random_ = random.Random(name)
     read = refused = 0
     for turn in range(150):

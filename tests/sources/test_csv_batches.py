@@ -17,7 +17,7 @@ import traceprop as tp
 from tests.sources.test_csv_rows import Written, numbers, texts, written
 from traceprop.errors import SourceError
 from traceprop.lineage import values
-from traceprop.sources import csv_stream
+from traceprop.sources import csv_index, csv_stream
 
 reuse = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -26,7 +26,9 @@ reuse = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read little at a time, and mark every other row, so that small files cross all boundaries."""
     monkeypatch.setattr(csv_stream, "_CHUNK", 5)
-    monkeypatch.setattr(csv_stream, "_MARK_ROWS", 2)
+    monkeypatch.setattr(csv_stream, "_SCAN_ROWS", 3)
+    monkeypatch.setattr(csv_index, "_MARK_ROWS", 2)
+    monkeypatch.setattr(csv_index, "_CHUNK", 5)
 
 
 @reuse

@@ -99,7 +99,7 @@ def streamed(data: bytes, format: CsvFormat, most: int) -> list[list[int]] | str
 def test_rows_of_random_files(monkeypatch: pytest.MonkeyPatch, part: int) -> None:
     random_ = random.Random(part)
     monkeypatch.setattr(row_index, "_BLOCK_ROWS", 4)
-    monkeypatch.setattr(csv_stream, "_MARK_ROWS", 3)
+    monkeypatch.setattr(csv_stream, "_SCAN_ROWS", 3)
     refused = found_rows = 0
     for _ in range(FILES // 4):
         text = "".join(random_.choices(PIECES, k=random_.randint(0, 60)))

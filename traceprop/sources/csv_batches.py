@@ -13,8 +13,9 @@ from functools import cache, partial
 from typing import Any
 
 from traceprop.errors import SourceError
+from traceprop.sources.csv_index import IndexedFile
 from traceprop.sources.csv_parse import CsvReader, check_count, column_types
-from traceprop.sources.csv_stream import IndexedFile, RowStream, Stretch, read_top, reading
+from traceprop.sources.csv_stream import RowStream, Stretch, read_top, reading
 from traceprop.sources.csv_text import CsvText, index_rows
 from traceprop.sources.files import FileStamp
 from traceprop.sources.inputs import Input

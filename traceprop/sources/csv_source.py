@@ -16,8 +16,8 @@ from traceprop.lineage.source import Source
 from traceprop.lineage.verdict import RowVerdict
 from traceprop.sources import columns as arrow_columns
 from traceprop.sources.csv_format import CsvFormat
+from traceprop.sources.csv_index import IndexedFile, SparseIndex, index_file
 from traceprop.sources.csv_parse import IndexedCsv, ParsedCsv, index_csv, parse_csv
-from traceprop.sources.csv_stream import IndexedFile, SparseIndex, index_file
 from traceprop.sources.inputs import Input, Stamp, stored_input
 from traceprop.sources.row_index import RowIndex
 from traceprop.sources.verify import Present, verify_rows
