@@ -6,19 +6,20 @@ files that the library wrote; none of them runs code out of a file.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from traceprop import __version__
-from traceprop.errors import TracepropError, UnlearnError
+from traceprop.compliance.regulations import known_regulations
+from traceprop.errors import CertificateError, DataError, TracepropError, UnlearnError
+from traceprop.unlearning.classes import METHODS
+from traceprop.user_model import load_factory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -175,12 +176,22 @@ def influence(
         model, opened, test_input, top_k=top, target=target, order=order
     )
     found = [(sample, score, opened.get_provenance(sample)) for sample, score in scores]
+    quality = scores.quality
     if as_json:
-        _print_json([{"sample": s, "score": score, **_facts(t)} for s, score, t in found])
-    else:
-        for sample, score, provenance in found:
-            click.echo(f"{score:+.6f}  sample {sample}: {provenance}")
-    click.echo(f"Unit: {' '.join([f'{scores.quality.unit}.', *scores.quality.notes])}", err=True)
+        _print_json(
+            {
+                "target": scores.target,
+                "margin": scores.margin,
+                "unit": quality.unit,
+                "damping": quality.damping,
+                "notes": list(quality.notes),
+                "scores": [{"sample": s, "score": score, **_facts(t)} for s, score, t in found],
+            }
+        )
+        return
+    for sample, score, provenance in found:
+        click.echo(f"{score:+.6f}  sample {sample}: {provenance}")
+    click.echo(f"Unit: {' '.join([f'{quality.unit}.', *quality.notes])}", err=True)
 
 
 @main.command()
@@ -193,7 +204,14 @@ def influence(
     callback=_row_spans,
     help="Data rows to take out, from 0.",
 )
-@click.option("--method", default="auto", show_default=True, help="How; `auto` says why.")
+@click.option(
+    "--method",
+    # Ascent, the baseline for comparison, needs a step size and a number of steps.
+    type=click.Choice([name for name in METHODS if name != "ascent"]),
+    default="auto",
+    show_default=True,
+    help="How; `auto` chooses, and says why.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -207,7 +225,13 @@ def influence(
     default=Path("certificate.json"),
     show_default=True,
 )
-@click.option("--regulation", default="EU_AI_ACT_ART26", show_default=True)
+@click.option(
+    "--regulation",
+    type=click.Choice(known_regulations()),
+    default="GDPR_ART17",
+    show_default=True,
+    help="Whose clauses the certificate holds the evidence against.",
+)
 @click.option("--key", type=click.Path(path_type=Path), help="Private signing key (PEM).")
 @click.option("--draft", is_flag=True, help="Write an unsigned draft, marked as such.")
 @click.option("--requester", help="Who asked for the removal.")
@@ -227,11 +251,15 @@ def unlearn(
     approver: str | None,
     factory: str | None,
 ) -> None:
-    """Take source rows out of the recorded model; write the new weights and a certificate."""
+    """Take source rows out of the recorded model; write the new weights and a certificate.
+
+    Beside the weights goes the record of the removal, for you alone: it names the samples.
+    """
     from traceprop.attribution.model_files import save_weights
     from traceprop.unlearn import approximate_unlearn, export_compliance, record
 
-    _check_outputs(out, certificate)
+    beside = out.with_suffix(".record.json")
+    _check_outputs(out, certificate, beside)
     opened, model = _open_with_model(store, factory)
     forget_set = opened.samples_from_source(source, rows=_row_numbers(rows, opened))
     unlearned = approximate_unlearn(model, forget_set, method=method)
@@ -246,22 +274,30 @@ def unlearn(
         requester=requester,
         approver=approver,
     )
-    save_weights(unlearned, out)
-    report.save(certificate)
     done = record(unlearned)
+    save_weights(unlearned, out)
+    done.save(beside)
+    report.save(certificate)
     samples = "1 sample" if len(forget_set) == 1 else f"{len(forget_set)} samples"
     click.echo(f"{samples} removed: {done.removal_class}. {done.reason}")
-    click.echo(f"New weights: {out}\nCertificate: {certificate}")
+    click.echo(f"New weights: {out}\nRecord: {beside}\nCertificate: {certificate}")
 
 
 @main.command()
 @click.argument("certificate", type=click.Path(path_type=Path))
 @click.option("--key", type=click.Path(path_type=Path), help="The signer's public key (PEM).")
 def verify(certificate: Path, key: Path | None) -> None:
-    """Check a certificate offline: signature, form and schema. Exit status 0, 1 or 2."""
+    """Check a certificate offline: signature, form and schema.
+
+    Exit status 0: it holds. 1: it doesn't. 2: it couldn't be checked, for want of a file or key.
+    """
     from traceprop.compliance.verify import verify as check
 
-    verdict = check(certificate, key=key)
+    try:
+        verdict = check(certificate, key=key)
+    except CertificateError as unasked:
+        click.echo(f"Error: {unasked}", err=True)
+        sys.exit(2)
     click.echo(verdict.reason, err=not verdict.ok)
     if not verdict.ok:
         sys.exit(1)
@@ -318,25 +354,7 @@ def _open_with_model(path: Path, factory: str | None) -> tuple[GradientStore, nn
     from traceprop.attribution.model_files import restore_model
 
     opened = _open(path)
-    return opened, restore_model(opened, _load_factory(factory) if factory else None)
-
-
-def _load_factory(name: str) -> Callable[[], nn.Module]:
-    """Import the user's own function, named `package.module:function`, from their own path."""
-    module_name, _, function_name = name.partition(":")
-    if not module_name or not function_name:
-        raise click.BadParameter(f"{name!r} is not MODULE:FUNCTION, as in bank.models:make_model.")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as missing:
-        raise click.BadParameter(f"There is no module {missing.name!r} to import.") from missing
-    finally:
-        sys.path.pop(0)
-    function: Callable[[], nn.Module] | None = getattr(module, function_name, None)
-    if not callable(function):
-        raise click.BadParameter(f"{module_name} has no function {function_name!r}.")
-    return function
+    return opened, restore_model(opened, load_factory(factory) if factory else None)
 
 
 def _check_outputs(*paths: Path) -> None:
@@ -365,6 +383,11 @@ def _input_row(path: Path, row: int, store: GradientStore) -> NDArray[np.float64
     table = load_csv(path, columns=known if by_name else None)
     for source in table.sources():
         source.check_rows([row])
+        if store.steps and any(source.sha256 == trained.sha256 for trained in store.sources):
+            raise DataError(
+                f"{path} is the training file itself, whose rows are not prepared as the model "
+                f"takes them ({' → '.join(map(str, store.steps))}): give a CSV of prepared inputs."
+            )
     inputs: NDArray[np.float64] = values(table)[row]
     return inputs
 

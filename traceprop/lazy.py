@@ -17,6 +17,7 @@ _EXTRA_OF = {
     "torch": "torch",
     "sklearn": "sklearn",
     "fsspec": "remote",
+    "networkx": "graph",
     "pandas": "dataframes",
     "polars": "dataframes",
     "adbc_driver_manager": "sql",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
+import stat
 import warnings
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from tests.e2e.main_job import Job, run_main_job
 from traceprop.cli import main
+from traceprop.compliance.verify import verify as verify_file
 from traceprop.lineage import values
 
 
@@ -67,6 +71,7 @@ def test_an_input_is_read_by_the_names_of_its_columns(job: Job, tmp_path: Path):
         ("new.npz", "missing/cert.json", "cert.json can't be written"),
         ("missing/new.npz", "cert.json", "new.npz can't be written"),
         ("same", "same", "can't hold both"),
+        ("new.npz", "new.record.json", "can't hold both"),
         ("there", "cert.json", "is already there"),
     ],
 )
@@ -103,6 +108,90 @@ def test_a_factory_that_makes_no_model_is_refused(job: Job, tmp_path: Path):
     refused = _run("influence", job.store.path, *arguments)
     assert refused.exit_code == 1
     assert "returned a str" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "complaint"),
+    [
+        ("own_syntax", "def make(:\n", r"own_syntax can't be imported: .*own_syntax\.py, line 1"),
+        ("own_fault", "1 / 0\n", r"imported: ZeroDivisionError: .*own_fault\.py, line 1"),
+        ("own_import", "import nowhere_at_all\n", "There is no module 'nowhere_at_all'"),
+        (
+            "own_make",
+            "def make():\n    raise ValueError('no weights')\n",
+            r"The function own_make:make failed: ValueError: no weights .*line 2",
+        ),
+        ("own_name", "made = 3\n", "own_name has no function 'make'"),
+    ],
+)
+def test_faults_of_a_models_own_code_are_one_line(
+    job: Job,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    code: str,
+    complaint: str,
+):
+    """They used to be tracebacks."""
+    (tmp_path / f"{name}.py").write_text(code)
+    (tmp_path / "input.csv").write_text("x\n1\n")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--input", tmp_path / "input.csv", "--model", f"{name}:make"]
+    refused = _run("influence", job.store.path, *arguments)
+    assert refused.exit_code == 2
+    assert re.search(complaint, refused.stderr), refused.stderr
+    assert isinstance(refused.exception, SystemExit)
+
+
+def test_the_training_file_itself_is_no_prepared_input(job: Job):
+    """Its rows used to be answered as if they had been normalised."""
+    refused = _run("influence", job.store.path, "--input", job.table)
+    assert refused.exit_code == 1
+    assert "is the training file itself" in refused.stderr
+    assert "normalize → row_filter" in refused.stderr
+
+
+def test_json_says_what_the_scores_are_worth(job: Job, tmp_path: Path):
+    names = list(job.store.record.input_columns)
+    asked = _write_input(tmp_path / "input.csv", names, values(job.X)[0])
+    answer = json.loads(_run("influence", job.store.path, "--input", asked, "--json").stdout)
+    assert answer["unit"] == "relative"
+    assert answer["damping"] > 0
+    assert answer["notes"][0].startswith("The Hessian was damped")
+    assert answer["target"] in (0, 1)
+    assert answer["margin"] > 0
+    assert len(answer["scores"]) == 5
+    assert answer["scores"][0]["steps"] == ["normalize", "row_filter"]
+
+
+def test_a_certificate_that_cannot_be_checked_is_told_from_one_that_does_not_hold(
+    job: Job, tmp_path: Path
+):
+    places = ["--out", tmp_path / "new.npz", "--certificate", tmp_path / "cert.json"]
+    done = _unlearn(job, "1", *places)
+    assert done.exit_code == 0, done.output
+    statement = verify_file(tmp_path / "cert.json").statement
+    assert statement["predicate"]["regulation"]["id"] == "GDPR_ART17"
+    assert _run("verify", tmp_path / "cert.json").exit_code == 0
+    (tmp_path / "forged.json").write_bytes((tmp_path / "cert.json").read_bytes() + b" ")
+    assert _run("verify", tmp_path / "forged.json").exit_code == 1
+    for arguments in ([tmp_path / "no.json"], [tmp_path / "cert.json", "--key", tmp_path / "no"]):
+        unasked = _run("verify", *arguments)
+        assert unasked.exit_code == 2
+        assert len(unasked.stderr.splitlines()) == 1
+        assert "can't be read" in unasked.stderr
+    for path in (tmp_path / "new.npz", tmp_path / "new.record.json"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert json.loads((tmp_path / "new.record.json").read_text())["removal_class"]
+
+
+def test_help_lists_what_can_be_chosen():
+    text = " ".join(_run("unlearn", "--help").output.split())
+    for choice in ("exact-convex", "gauss-newton", "GDPR_ART17", "CCPA_1798_105"):
+        assert choice in text
+    assert (
+        _run("unlearn", "grad", "--source", "x", "--rows", "1", "--method", "magic").exit_code == 2
+    )
 
 
 def test_the_commands_answer_when_the_file_is_gone_and_say_so(tmp_path: Path):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import numpy as np
 import pytest
 
 import traceprop as tp
+from traceprop.errors import MissingExtraError
 
 
 @pytest.fixture
@@ -26,6 +28,12 @@ def test_networkx_has_every_operation_and_every_input(graph):
     ]
     operations = {data["operation"] for _, data in drawn.nodes(data=True)}
     assert {"mean", "subtract", "greater"} <= operations
+
+
+def test_without_networkx_the_extra_is_named(graph, monkeypatch):
+    monkeypatch.setitem(sys.modules, "networkx", None)
+    with pytest.raises(MissingExtraError, match=r"\[graph\]"):
+        graph.networkx()
 
 
 def test_mermaid_draws_each_node_once_and_escapes_names(graph):

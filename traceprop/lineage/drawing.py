@@ -10,7 +10,7 @@ import html
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from traceprop.errors import LineageError
+from traceprop.lazy import needing_extras
 from traceprop.lineage.node import SOURCE, Node
 
 if TYPE_CHECKING:
@@ -75,15 +75,11 @@ def to_networkx(graph: LineageGraph) -> networkx.MultiDiGraph[Any]:
 
     Raises
     ------
-    LineageError
+    MissingExtraError
         networkx is not installed.
     """
-    try:
+    with needing_extras():
         import networkx
-    except ImportError as missing:
-        raise LineageError(
-            "A networkx graph needs networkx, which is not installed: install the extra [graph]."
-        ) from missing
     drawn: networkx.MultiDiGraph[Any] = networkx.MultiDiGraph()
     for name, node in _named(graph):
         source = str(node.args[0]) if node.op is SOURCE else None
