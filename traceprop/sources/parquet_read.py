@@ -72,7 +72,7 @@ def open_parquet(
     import pyarrow.parquet as pq
 
     with refusals(name):
-        opened = pq.ParquetFile(file)
+        opened = pq.ParquetFile(file, page_checksum_verification=True)
         schema = opened.schema_arrow
         groups = [opened.metadata.row_group(i) for i in range(opened.num_row_groups)]
         counts = np.array([group.num_rows for group in groups], np.int64)
@@ -92,7 +92,7 @@ def refusals(name: str) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         said = str(error).partition("\n")[0].rstrip(".")
         raise SourceError(
             f"{name} can't be read as Parquet ({said}); it is damaged or cut off, or another kind "
