@@ -6,7 +6,7 @@ from traceprop.testing.precision import families, measure
 
 
 class Precision:
-    """The share of (output row, source row) pairs that some nudge shows; more is better."""
+    """The share of (output, source) pairs of rows, and of cells, that some nudge shows."""
 
     params = families()
     param_names = ("family",)
@@ -15,8 +15,13 @@ class Precision:
     def track_precision(self, family: str) -> float:
         return measure(family).share
 
+    def track_precision_of_cells(self, family: str) -> float:
+        return measure(family, n_programs=100, cells=True).share
+
 
 if __name__ == "__main__":
+    print(f"{'':12} {'rows':>26}   {'cells':>26}")
     for name in families():
-        found = measure(name)
-        print(f"{name:12} {found.share:.3f}  ({found.shown} of {found.recorded} pairs)")
+        figures = (measure(name), measure(name, n_programs=100, cells=True))
+        told = (f"{each.share:.3f} ({each.shown} of {each.recorded})" for each in figures)
+        print(f"{name:12} {next(told):>26}   {next(told):>26}")

@@ -7,7 +7,7 @@ import pytest
 
 import traceprop
 from tests.naive.cells import influenced
-from traceprop.errors import LineageError
+from traceprop.errors import LineageError, RowError
 from traceprop.lineage import array, from_source, granularity
 from traceprop.lineage.cells import CellSet
 from traceprop.lineage.rowset import RowSet
@@ -152,8 +152,122 @@ def test_writes_in_place(X):
 
 
 def test_what_has_no_cell_rule_takes_whole_rows(X):
-    inverse = np.linalg.inv(X[:3])
-    assert only(inverse.cells((0, 0))) == set(np.ndindex(3, 3))
+    assert only(np.unique(X[:3, 1]).cells(0)) == column(1, range(3))
+    assert only(np.apply_over_axes(np.sum, X, 0).cells((0, 0))) == set(np.ndindex(4, 3))
+
+
+def test_matrices_of_a_stack_are_apart():
+    rng = np.random.default_rng(0)
+    stack = array(rng.normal(size=(2, 3, 3)), name="stack")
+    own = {(1, i, j) for i in range(3) for j in range(3)}
+    for found in (np.linalg.inv(stack), np.linalg.qr(stack)[0], np.linalg.eigh(stack)[1]):
+        assert only(found.cells((1, 0, 2))) == own
+    assert only(np.linalg.det(stack).cells(1)) == own
+    right = array(rng.normal(size=(3, 2)), name="right")
+    cells = np.linalg.solve(stack, right).cells((1, 0, 1))
+    assert set(cells["stack"]) == own
+    assert set(cells["right"]) == {(0, 1), (1, 1), (2, 1)}
+
+
+def test_subscripts_of_all_kinds(X):
+    cube = array(np.arange(24.0).reshape(2, 3, 4), name="cube")
+    for total in (np.einsum("...k->...", cube), np.einsum(cube, [Ellipsis, 1], [Ellipsis])):
+        assert only(total.cells((1, 2))) == {(1, 2, k) for k in range(4)}
+    assert only(np.einsum("ii->i", X[:3]).cells(2)) == {(2, 2)}
+    assert only(np.einsum("ij,kj->ik", X, np.ones((2, 3))).cells((3, 1))) == {
+        (3, j) for j in range(3)
+    }
+    assert only(np.einsum("ij", X).cells((3, 1))) == {(3, 1)}
+
+
+def test_products_of_cells(X):
+    two = array(np.array([[1.0, 2.0], [3.0, 4.0]]), name="two")
+    outer = np.outer(two, X)  # flattens both
+    assert set(outer.cells((2, 5))["two"]) == {(1, 0)}
+    assert set(outer.cells((2, 5))["credit_scores.csv"]) == {(1, 2)}
+    kron = np.kron(two, X)
+    assert set(kron.cells((5, 4))["two"]) == {(1, 1)}
+    assert set(kron.cells((5, 4))["credit_scores.csv"]) == {(1, 1)}
+    crossed = np.cross(X, VALUES[::-1])
+    assert only(crossed.cells((2, 0))) == {(2, 1), (2, 2)}
+
+
+def test_transforms_over_axes():
+    cube = array(np.arange(24.0).reshape(2, 3, 4), name="cube")
+    own = {(1, i, j) for i in range(3) for j in range(4)}
+    assert only(np.fft.fft2(cube).cells((1, 0, 0))) == own
+    assert only(np.fft.rfftn(cube, axes=(1, 2)).cells((1, 2, 2))) == own
+    assert only(np.fft.fftn(cube, axes=[1]).cells((1, 0, 3))) == {(1, i, 3) for i in range(3)}
+
+
+def test_group_by_keeps_columns_apart(X):
+    groups = np.array([0, 1, 0, 1])
+    sums = np.zeros((2, 3), like=X)
+    np.add.at(sums, groups, X)
+    assert set(sums.cells((1, 2)).direct["credit_scores.csv"]) == {(1, 2), (3, 2)}
+    assert only(np.add.reduceat(X, [0, 2], axis=0).cells((1, 1))) == {(2, 1), (3, 1)}
+
+
+def test_a_mask_decides_cell_by_cell(X):
+    X[X < 6] = 0.0
+    cells = X.cells((2, 1))
+    assert only(cells) == {(2, 1)}
+
+
+def test_what_came_of_cells(X):
+    source = X.ancestors().leaves[0]
+    Z = (X - X.mean(axis=0))[X[:, 0] > 1]
+    assert source.cells([1], "income").descendants(Z) == column(1, range(3))
+    assert source.cells([1], ["income"]).descendants(X * 2) == {(1, 1)}
+    assert source.cells(columns=["age", 2]).descendants(X * 2) == column(0) | column(2)
+    assert source.cells([3]).descendants(X.sum(axis=1)) == {(3,)}
+    assert source.cells([3], "debt").descendants(X[3, 2]) == {(0,)}  # a scalar counts as a row
+    # Whoever is kept, the ages decided how many there are.
+    assert len(source.cells([0], "age").descendants(Z)) == Z.size
+    assert repr(source.cells([1], "income").descendants(X * 2)) == "row 1, column income"
+    assert repr(source.cells([1, 2], "income")) == "credit_scores.csv rows 1-2, column income"
+    assert repr(source.cells([1])) == "credit_scores.csv row 1, all columns"
+    assert len(source.cells([0]).descendants(array(VALUES, name="other"))) == 0
+
+
+def test_cells_that_there_are_not(X):
+    source = X.ancestors().leaves[0]
+    with pytest.raises(LineageError, match=r"no column 'wage'. It has age, income, debt"):
+        source.cells([1], "wage")
+    with pytest.raises(LineageError, match=r"no column 3: they are 0 to 2"):
+        source.cells([1], 3)
+    with pytest.raises(LineageError, match=r"1.5 is no column"):
+        source.cells([1], [1.5])
+    with pytest.raises(RowError, match=r"no row 9"):
+        source.cells([9])
+    unnamed = array(VALUES, name="unnamed").ancestors().leaves[0]
+    with pytest.raises(LineageError, match=r"no column 7"):
+        unnamed.cells([1], 7).descendants(from_source(VALUES, unnamed))
+
+
+def test_a_trace_names_columns(X):
+    Z = ((X - X.mean(axis=0)) / X.std(axis=0))[X[:, 0] > 1]
+    trace = Z.cells((1, 1)).trace()
+    assert str(trace) == "credit_scores.csv row 2, column income · normalize → row_filter"
+    assert trace.trace_to_file() == "credit_scores.csv row 2, column income"
+    assert trace.rows == Z[1].trace().rows
+    assert str(X.cells().trace()) == "credit_scores.csv rows 0-3, columns age, income, debt"
+    assert str(array(5.0, name="five").cells().trace()) == "five row 0"
+    assert str(np.zeros_like(X).cells().trace()).startswith("no source row")
+
+
+def test_a_trace_of_a_file_names_line_and_column(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("age,income\n36,10\n41,20\n")
+    X = traceprop.load_csv(path)
+    assert (
+        str((X * 2).cells((1, 1)).trace()) == "people.csv row 1 (line 3), column income · multiply"
+    )
+
+
+def test_a_scalar_counts_as_one_row(X):
+    total = X.sum()
+    assert total.cells(()) == total.cells(0) == total.cells((0,)) == total.cells()
 
 
 def test_masks_that_were_not_kept():

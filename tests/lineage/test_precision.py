@@ -32,7 +32,34 @@ FLOORS = {
 
 
 def test_every_family_has_a_floor():
-    assert set(FLOORS) == set(families())
+    assert set(FLOORS) == set(CELL_FLOORS) == set(families())
+
+
+CELL_FLOORS = {
+    "elementwise": 0.50,
+    "reduction": 0.89,
+    "contraction": 0.82,
+    "scan": 0.86,
+    "searching": 0.88,
+    "sets": 0.61,
+    "sorting": 0.68,
+    "alltoall": 0.82,
+    "movement": 0.82,
+    "joining": 0.95,
+    "indexing": 0.88,
+    "choosing": 0.40,
+    "mutators": 0.72,
+    "methods": 0.88,
+    "structured": 0.49,
+    "aliasing": 0.43,
+}
+
+
+@pytest.mark.parametrize("family", CELL_FLOORS)
+def test_precision_of_cells_does_not_fall(family):
+    found = measure(family, n_programs=100, cells=True)
+    told = f"{found.share:.3f}: {found.shown} of {found.recorded}"
+    assert found.share >= CELL_FLOORS[family], told
 
 
 @pytest.mark.parametrize("family", FLOORS)

@@ -167,14 +167,11 @@ def check_damage(path, step):
         for content in (whole[:place], *changed):
             path.write_bytes(content)
             try:
-                assert answers(path) == right
-            except LineageError as error:
-                assert (
-                    "saved lineage" in str(error)
-                    or "lineage of version" in str(error)
-                    or ("damaged lineage" in str(error))
-                )
+                found = answers(path)
+            except LineageError:
                 told += 1
+            else:
+                assert found == right
     assert told > len(whole) / step
 
 
@@ -199,7 +196,7 @@ def test_a_lineage_100_000_deep_survives(tmp_path):
     again = load_lineage(path)
     assert len(again.ops(raw=True)) == len(deep.ops(raw=True)) == 100_000
     assert again.sources() == copy.deepcopy(deep).sources() == deep.sources()
-    assert pickle.loads(pickle.dumps(deep)).sources() == deep.sources()
+    assert pickle.loads(pickle.dumps(deep)).sources() == deep.sources()  # noqa: S301
 
 
 def test_an_operation_that_is_not_known_is_never_run(values, tmp_path):

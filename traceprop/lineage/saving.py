@@ -3,11 +3,12 @@
 The header (schema metadata `traceprop.lineage`) lists sources and operations; each row of the table
 is one array that chose rows or was a constant: dtype, shape, bytes. No tracked data is saved, and
 nothing of the file is executed: an operation is found again only by the name of a NumPy function
-or of one of ours.
+or of one of ours. Header and arrays carry a SHA-256 against damage (not against forgery).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -23,8 +24,12 @@ from traceprop.lineage.source import Source
 from traceprop.lineage.stored import Decoder, Encoder, operation_name
 
 FORMAT: Final = "traceprop-lineage"
-VERSION: Final = 1
+VERSION: Final = 2
 _KEY: Final = b"traceprop.lineage"
+_DIGEST_KEY: Final = b"traceprop.lineage.sha256"
+_COLUMNS: Final = ("dtype", "shape", "data")
+
+Columns = dict[str, list[Any]]
 
 
 def save_lineage(path: str | os.PathLike[str], *tensors: Tracked | LineageGraph) -> None:
@@ -101,18 +106,17 @@ def _columns(node: Node) -> list[str] | None:
 def _write(path: Path, header: dict[str, Any], arrays: list[np.ndarray[Any, Any]]) -> None:
     import pyarrow as pa
 
+    columns: Columns = {
+        "dtype": [Encoder.dtype(array.dtype) for array in arrays],
+        "shape": [list(array.shape) for array in arrays],
+        "data": [np.ascontiguousarray(array).tobytes() for array in arrays],
+    }
+    text = json.dumps(header, ensure_ascii=False).encode()
     schema = pa.schema(
         [("dtype", pa.string()), ("shape", pa.list_(pa.int64())), ("data", pa.large_binary())],
-        metadata={_KEY: json.dumps(header, ensure_ascii=False)},
+        metadata={_KEY: text, _DIGEST_KEY: _digest(text, columns)},
     )
-    table = pa.table(
-        {
-            "dtype": [Encoder.dtype(array.dtype) for array in arrays],
-            "shape": [list(array.shape) for array in arrays],
-            "data": [np.ascontiguousarray(array).tobytes() for array in arrays],
-        },
-        schema=schema,
-    )
+    table = pa.table(columns, schema=schema)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
@@ -120,6 +124,15 @@ def _write(path: Path, header: dict[str, Any], arrays: list[np.ndarray[Any, Any]
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _digest(header: bytes, columns: Columns) -> bytes:
+    """SHA-256 of all that a file says, as hexadecimal."""
+    digest = hashlib.sha256(header)
+    for dtype, shape, data in zip(*(columns[name] for name in _COLUMNS), strict=True):
+        digest.update(json.dumps([dtype, shape, len(data)]).encode())
+        digest.update(data)
+    return digest.hexdigest().encode()
 
 
 def load_lineage(path: str | os.PathLike[str]) -> LineageGraph:
@@ -150,24 +163,27 @@ def _read(path: Path) -> tuple[dict[str, Any], list[np.ndarray[Any, Any]]]:
         raise LineageError(f"There is no saved lineage at {path}.")
     try:
         with pa.OSFile(str(path), "rb") as file, pa.ipc.open_file(file) as reader:
-            metadata = (reader.schema.metadata or {}).get(_KEY)
-            header = json.loads(metadata) if metadata is not None else {}
-            table = reader.read_all().to_pydict()
+            metadata = reader.schema.metadata or {}
+            text = metadata.get(_KEY, b"{}")
+            header = json.loads(text)
+            table = reader.read_all()
+        table.validate(full=True)  # before a damaged offset is followed
+        columns: Columns = table.to_pydict()
     except (pa.ArrowException, OSError, ValueError) as wrong:
         raise LineageError(f"{path} is not a saved lineage, or is damaged: {wrong}") from wrong
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise LineageError(f"{path} is not a saved lineage.")
+        raise LineageError(f"{path} is not a saved lineage, or is damaged.")
     if header.get("version") != VERSION:
         raise LineageError(
             f"{path} is a lineage of version {header.get('version')}; this Traceprop reads "
             f"version {VERSION}. Save it again with this version, or read it with that one."
         )
     try:
+        if metadata.get(_DIGEST_KEY) != _digest(text, columns):
+            raise ValueError("other bytes than were saved")
         arrays = [
             np.frombuffer(data, dtype=Decoder.dtype(dtype)).reshape(shape)
-            for dtype, shape, data in zip(
-                table["dtype"], table["shape"], table["data"], strict=True
-            )
+            for dtype, shape, data in zip(*(columns[name] for name in _COLUMNS), strict=True)
         ]
     except (KeyError, ValueError, TypeError) as wrong:
         raise LineageError(f"{path} is a damaged lineage: save it again.") from wrong

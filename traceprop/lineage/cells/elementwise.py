@@ -10,7 +10,7 @@ import numpy.polynomial.polynomial as polynomial
 from traceprop.lineage.cells.maps import Labelled, Refined, broadcasting
 from traceprop.lineage.cells.table import CellRule, refines, wide
 from traceprop.lineage.node import Held, Node, Slot
-from traceprop.lineage.template import argument, slots
+from traceprop.lineage.template import argument, named, slots
 
 
 def broadcast(node: Node, inputs: Iterable[int]) -> Refined:
@@ -32,10 +32,19 @@ def first_cells(count: int) -> CellRule:
 
 
 refines(np.is_busday, np.datetime_as_string, np.unravel_index, np.ravel_multi_index)(first_cells(1))
-refines(np.interp, np.isin, np.digitize)(first_cells(1))
+refines(np.interp, np.digitize)(first_cells(1))
 refines(np.busday_offset, np.busday_count)(first_cells(2))
 if hasattr(np, "astype"):  # NumPy 2.1
     refines(np.astype)(first_cells(1))
+
+
+@refines(np.isin)
+def found_cells(node: Node) -> Refined:
+    """Look up each cell by itself, unless a promise lets NumPy compare neighbours in a sort."""
+    return {} if named(node, "assume_unique") else broadcast(node, slots(node.args[:1]))
+
+
+wide(np.isin, reason="with assume_unique=, cells are answered by rows")
 
 
 @refines(np.searchsorted)

@@ -125,7 +125,7 @@ def _mark(places: Mask, place: tuple[int, ...] | None, source: Source) -> None:
     try:
         places[place] = True
     except IndexError as wrong:
-        shape = places.shape
+        named = place[0] if len(place) == 1 else place
         raise LineageError(
-            f"{source} has no column {place}: a row of it has the shape {shape}."
+            f"{source} has no column {named}: a row of it has the shape {places.shape}."
         ) from wrong
