@@ -50,5 +50,5 @@ def test_a_mutated_file_is_read_as_it_was_or_refused(tmp_path: Path, seed: int) 
             continue
         if source.columns == ("n", "x", "few", "text") and source.n_rows == 200:
             assert np.array_equal(source.row_hashes, expected)
-    assert 20 < len(refusals)
+    assert len(refusals) > 20
     assert all("t.parquet" in refusal for refusal in refusals)
