@@ -86,6 +86,19 @@ def test_damage_in_wide_text_names_line_and_column(tmp_path: Path, options: dict
             list(tp.read_csv(path, encoding="utf-16-le", **options))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32-be", "latin-1"])
+def test_a_letter_beyond_ascii_that_changed_is_noticed_in_its_row(
+    tmp_path: Path, encoding: str
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("a,b\n1,é\n2,è\n3,é\n".encode(encoding))
+    source = tp.read_csv(path, encoding=encoding).source
+    path.write_bytes("a,b\n1,é\n2,ê\n3,é\n".encode(encoding))
+    assert [each.state for each in source.verify([0, 1, 2])] == [
+        *("same row", "changed", "same row"),
+    ]
+
+
 def test_a_mark_that_a_longer_character_may_end_in_is_refused_as_delimiter() -> None:
     assert CsvFormat(delimiter=",", encoding="gbk").encoding == "gbk"
     with pytest.raises(SourceError, match="does not extend ASCII"):
