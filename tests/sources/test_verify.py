@@ -206,3 +206,36 @@ def test_verdicts_are_a_sequence(tmp_path: Path) -> None:
     assert isinstance(found[2:4], Verification)
     assert [verdict.row for verdict in found[2:4]] == [2, 3]
     assert not any(verdict.moved for verdict in found)
+
+
+def test_a_file_behind_a_url() -> None:
+    fsspec = pytest.importorskip("fsspec")
+    files = fsspec.filesystem("memory")
+    files.pipe("/verify/t.csv", b"a,b\n" + b"\n".join(ROWS))
+    trace = tp.load_csv("memory://verify/t.csv").trace()
+    assert trace.verify().counts == {"same bytes": 12}
+    files.pipe("/verify/t.csv", b"x,y\n" + b"\n".join(ROWS[3:]))
+    assert trace.verify().counts == {"gone": 3, "same row": 9}
+    files.rm("/verify/t.csv")
+    assert trace.verify().counts == {"gone": 12}
+    assert "t.csv does not exist" in trace.verify()[0].note
+
+
+def test_rows_read_in_batches(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", ROWS)
+    (*_, last) = tp.load_csv(path, batch_rows=5)
+    assert [(v.row, v.state, v.line) for v in last.trace().verify()] == [
+        (10, "same bytes", 12),
+        (11, "same bytes", 13),
+    ]
+    write(path, ROWS[1:])
+    (verdict, _) = last.trace().verify()
+    assert (verdict.state, verdict.note) == (
+        "unknown",
+        "the file changed, and no hash of its rows was kept",
+    )
+    table = pa.table({"x": range(12)})
+    pq.write_table(table, tmp_path / "t.parquet")
+    (*_, last) = tp.load_parquet(tmp_path / "t.parquet", batch_rows=5)
+    pq.write_table(table.slice(1), tmp_path / "t.parquet")
+    assert states(last.trace().verify()) == [("same row", 9), ("same row", 10)]
