@@ -120,7 +120,7 @@ def export_compliance(
         `EU_AI_ACT_ART86`, `GDPR_ART17` or `CCPA_1798_105`.
     key : path-like, optional
         Your private signing key, an unencrypted Ed25519 key in PEM form with mode 0600. Left out,
-        your own default key, which is made at first use and told of on standard error.
+        your own default key, which is made at first use, with a note on standard error.
     draft : bool
         Make an unsigned draft to look at: no key is used or made, and it says so in every view.
     requester, approver : str, optional
@@ -163,7 +163,7 @@ def export_compliance(
             **people,
         )
     )
-    # What is told of a certificate is what its reader gets: the values of its bytes.
+    # What the report shows is what the certificate's reader gets: the values of its bytes.
     statement = parse(payload)
     check_before_signing(statement)
     if signer is None:

@@ -78,6 +78,8 @@ def _worth(removal: dict[str, Any]) -> list[str]:
     for rows, loss in removal["loss"].items():
         change = f"{loss['before']} before, {loss['after']} after"
         lines.append(f"  mean loss on the {called[rows]} samples: {change}")
+    if removal["data"]["origin"] != "store":
+        lines.append("Data          given for the removal, and held against nothing")
     if removal["unaudited"]:
         lines.append("Audit         none: nobody compared it with retrained models")
     return lines

@@ -153,10 +153,10 @@ class NetworkObjective:
         def product(x: Tensor, y: Tensor) -> Callable[[Tensor], Tensor]:
             gradient = grad(lambda point: self._summed_loss(point, x, y))
 
-            def turned(v: Tensor) -> Tensor:
+            def times_vector(v: Tensor) -> Tensor:
                 return _directional(gradient, torch.from_numpy(theta), v)
 
-            return turned
+            return times_vector
 
         return self._accumulate(product, vectors)
 
@@ -172,12 +172,12 @@ class NetworkObjective:
             z, pull_back = pulled[0], pulled[1]
             in_outputs = grad(lambda scores: losses.sample_losses(self.spec, scores, y).sum())
 
-            def turned(v: Tensor) -> Tensor:
+            def times_vector(v: Tensor) -> Tensor:
                 moved = _directional(outputs, point, v)
                 result: Tensor = pull_back(_directional(in_outputs, z, moved))[0]
                 return result
 
-            return turned
+            return times_vector
 
         return self._accumulate(product, vectors)
 

@@ -129,8 +129,8 @@ class HeadObjective:
         second = output_terms.curvature(self.spec, self.outputs(theta))
         products = np.empty_like(vectors)
         for i, vector in enumerate(vectors):
-            turned = second.times(self.features @ vector.reshape(self.n_outputs, -1).T)
-            products[i] = (self.scale * (turned.T @ self.features)).ravel()
+            in_outputs = second.times(self.features @ vector.reshape(self.n_outputs, -1).T)
+            products[i] = (self.scale * (in_outputs.T @ self.features)).ravel()
         return np.asarray(products + self.penalty * vectors)
 
     def solve(self, theta: Array, rhs: Array) -> Array:

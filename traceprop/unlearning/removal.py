@@ -70,7 +70,7 @@ def approximate_unlearn(
     Returns
     -------
     torch.nn.Module
-        A new module of the same kind. `traceprop.unlearning.record(new)` tells what was done.
+        A new module of the same kind. `traceprop.unlearning.record(new)` is what was done.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traceprop.attribution.store.files import FileEntry, StoreFolder
-from traceprop.attribution.store.manifest import Manifest, ShardEntry, _seal, look
+from traceprop.attribution.store.manifest import Manifest, ShardEntry, _seal, inspect_folder
 from traceprop.errors import StoreError
 
 NO_IDS = FileEntry("shards/0-0.ids", 0, ())
@@ -79,7 +79,7 @@ def test_a_link_that_leads_out_is_refused(tmp_path: Path):
     (tmp_path / "store" / "run-1" / "x").unlink()
     (tmp_path / "store" / "run-1" / "x").symlink_to(outside)
     with pytest.raises(StoreError, match="outside the store"):
-        look(StoreFolder(tmp_path / "store"))
+        inspect_folder(StoreFolder(tmp_path / "store"))
 
 
 def test_another_schema_is_named_and_never_skipped(tmp_path: Path):
@@ -88,7 +88,7 @@ def test_another_schema_is_named_and_never_skipped(tmp_path: Path):
     del body["sha256"]
     (tmp_path / "manifest-2.json").write_bytes(_seal(body | {"schema": 99}))
     with pytest.raises(StoreError, match="schema 99; this version of Traceprop reads schema 1"):
-        look(StoreFolder(tmp_path))
+        inspect_folder(StoreFolder(tmp_path))
 
 
 def test_fields_that_are_missing_or_at_odds_are_refused():
@@ -111,11 +111,11 @@ def test_the_newest_whole_manifest_counts(tmp_path: Path):
     for number in (2, 9, 10):
         _put(tmp_path, _numbered(number))
     folder = StoreFolder(tmp_path)
-    assert look(folder).manifest == _numbered(10)
-    assert look(folder).damaged == ()
+    assert inspect_folder(folder).manifest == _numbered(10)
+    assert inspect_folder(folder).damaged == ()
     (tmp_path / "manifest-10.json").write_bytes(b"torn")
     (tmp_path / "manifest-11.json.tmp").write_bytes(_numbered(11).encode())
-    found = look(folder)
+    found = inspect_folder(folder)
     assert found.manifest == _numbered(9)
     assert found.numbers == (10, 9, 2)
     assert len(found.damaged) == 1
@@ -125,7 +125,7 @@ def test_the_newest_whole_manifest_counts(tmp_path: Path):
 def test_a_manifest_whose_files_are_short_does_not_count(tmp_path: Path):
     _put(tmp_path, MANIFEST)
     (tmp_path / "run-1" / "x").write_bytes(b"short")
-    found = look(StoreFolder(tmp_path))
+    found = inspect_folder(StoreFolder(tmp_path))
     assert found.manifest is None
     assert "run-1/x, which is missing or cut short" in found.damaged[0]
 
@@ -133,19 +133,19 @@ def test_a_manifest_whose_files_are_short_does_not_count(tmp_path: Path):
 def test_a_renamed_manifest_does_not_count(tmp_path: Path):
     _put(tmp_path, MANIFEST)
     (tmp_path / "manifest-1.json").rename(tmp_path / "manifest-7.json")
-    found = look(StoreFolder(tmp_path))
+    found = inspect_folder(StoreFolder(tmp_path))
     assert found.manifest is None
     assert "it is number 1" in found.damaged[0]
 
 
 def test_other_folders_are_no_stores(tmp_path: Path):
-    assert look(StoreFolder(tmp_path / "nowhere")).manifest is None
-    assert look(StoreFolder(tmp_path)).manifest is None
+    assert inspect_folder(StoreFolder(tmp_path / "nowhere")).manifest is None
+    assert inspect_folder(StoreFolder(tmp_path)).manifest is None
     (tmp_path / "photo.txt").write_text("holiday")
     with pytest.raises(StoreError, match="not a gradient store"):
-        look(StoreFolder(tmp_path))
+        inspect_folder(StoreFolder(tmp_path))
     with pytest.raises(StoreError, match="is a file"):
-        look(StoreFolder(tmp_path / "photo.txt"))
+        inspect_folder(StoreFolder(tmp_path / "photo.txt"))
     (tmp_path / "lock").write_text("someone else's")
     with pytest.raises(StoreError, match="not a gradient store"):
-        look(StoreFolder(tmp_path))
+        inspect_folder(StoreFolder(tmp_path))

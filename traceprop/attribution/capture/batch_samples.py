@@ -127,7 +127,7 @@ def samples_of(forwards: Iterable[object], given: BatchSamples | None) -> BatchS
     Raises
     ------
     CaptureError
-        Neither tells them, or they differ.
+        Neither names them, or they differ.
     """
     runs = list(forwards)
     inside = [run for run in runs if isinstance(run, Forward)]

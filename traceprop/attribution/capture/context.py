@@ -68,7 +68,7 @@ class TrainingContext:
         Whose `weight_decay` is the penalty, which must be the same at every step. By default the
         one that is seen stepping the model.
     criterion : LossSpec or torch loss object, optional
-        What the loss is, where its graph doesn't tell. A constant that multiplies the loss after
+        What the loss is, where its graph doesn't show it. A constant that multiplies the loss after
         its reduction is then known to be no part of it (gradient accumulation, loss scaling).
     recipe : callable, optional
         Trains from given arrays and a seed; makes exact retraining possible. Kept as an attribute
@@ -159,7 +159,7 @@ class TrainingContext:
         loss : Tensor
             The scalar loss of one batch that the model was called on.
         batch_idx : int, optional
-            The batch's number in the epoch; tells where epochs begin.
+            The batch's number in the epoch; shows where epochs begin.
         samples : array_like of int, shape (n,), optional
             Which row of the training data each sample of the batch is. Needed where the batch
             doesn't know, since it wasn't fetched from `tp.torch.dataset`, or was rearranged.
@@ -297,7 +297,7 @@ def _copy(gradient: Tensor | None) -> Tensor | None:
 
 
 def _added(parameters: list[nn.Parameter], before: list[Tensor | None]) -> list[Tensor | None]:
-    """Return what a backward pass added to each gradient; None where it can't be told."""
+    """Return what a backward pass added to each gradient; None where that isn't known."""
     added: list[Tensor | None] = []
     for parameter, old in zip(parameters, before, strict=True):
         new = parameter.grad

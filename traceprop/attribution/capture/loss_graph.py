@@ -43,7 +43,7 @@ class ModelOutput:
 
 @dataclass(frozen=True, slots=True)
 class LossGraph:
-    """What a loss's graph tells.
+    """What a loss's graph shows.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ def resolve(graph: LossGraph, n: int, criterion: Any = None) -> SampleLoss:
     Raises
     ------
     CaptureError
-        The weights can't be read, and no criterion tells them; or the two disagree.
+        The weights can't be read, and no criterion names them; or the two disagree.
     """
     said = None if criterion is None else reduction_of(criterion)
     reduction, size = _normalised(graph, n, said)

@@ -198,7 +198,7 @@ class Observed:
         self._lost = False
 
     def put(self, ids: Ids, values: Tensor | None, again: NDArray[np.bool_]) -> None:
-        """Note what was seen for some samples, some of them again; None where it can't be told."""
+        """Note what was seen for some samples, some of them again; None where that isn't known."""
         if self._lost:
             return
         if values is None:

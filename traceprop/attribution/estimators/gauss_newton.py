@@ -1,6 +1,6 @@
 """Influence through the damped Gauss-Newton matrix of all parameters: accurate for networks.
 
-The query's gradient is turned by (G + δI)⁻¹ with conjugate gradients (Martens 2010), then met with
+The query's gradient is multiplied by (G + δI)⁻¹ with conjugate gradients (Martens 2010), then with
 every sample's own gradient in one forward-mode pass. Nothing is projected and no matrix is formed.
 
 Promise: exactly the influence of the quadratic model of J with G for its curvature, at the final

@@ -1,9 +1,9 @@
 """Estimators that work on the store's rows: projected per-sample gradients, k numbers a sample.
 
 `dot` is the inner product of a query's gradient with each row: what one gradient step on the sample
-does to f. `influence` of a network turns the query by the inverse of the empirical Fisher matrix
-F = ΦᵀΦ/n + δI of the rows Φ (Martens 2020, section 11, on what the empirical Fisher is and isn't),
-with δ = 0.01 of the largest eigenvalue.
+does to f. `influence` of a network multiplies the query by the inverse of the empirical Fisher
+matrix F = ΦᵀΦ/n + δI of the rows Φ (Martens 2020, section 11, on what the empirical Fisher is and
+isn't), with δ = 0.01 of the largest eigenvalue.
 
 Promise: the rows are read in blocks, in the order they lie on disk, and never copied whole; of the
 two ways to solve, with a k × k or an n × n matrix, the smaller is taken.
@@ -101,7 +101,7 @@ class FisherInfluence:
     problem : Problem
         The run, for the weight of one sample.
     notes : tuple of str
-        What to tell about the choice of this estimator.
+        What to say about the choice of this estimator.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from traceprop.attribution.store.files import CHUNK_BYTES, FileEntry, StoreFolder
-from traceprop.attribution.store.manifest import Manifest, look
+from traceprop.attribution.store.manifest import Manifest, inspect_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def verify_store(folder: StoreFolder) -> Verification:
     OSError
         A file can't be read.
     """
-    found = look(folder)
+    found = inspect_folder(folder)
     manifest = found.manifest
     problems, notes = list(found.damaged), []
     if manifest is None:

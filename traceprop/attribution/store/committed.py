@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from traceprop.attribution.projection import Projector
 from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
-from traceprop.attribution.store.manifest import SCHEMA, Look, Manifest
+from traceprop.attribution.store.manifest import SCHEMA, FolderState, Manifest
 from traceprop.attribution.store.provenance import Provenance
 from traceprop.attribution.store.record import TrainingRecord, load_record
 from traceprop.attribution.store.shards import open_rows, open_sample_ids
@@ -85,7 +85,7 @@ class CommittedRun:
         }
 
 
-def newest_run(folder: StoreFolder, found: Look) -> CommittedRun | None:
+def newest_run(folder: StoreFolder, found: FolderState) -> CommittedRun | None:
     """Return the run that a folder holds, None where nothing was committed.
 
     Raises

@@ -117,7 +117,7 @@ class StoreFolder:
     # ---- writing -----------------------------------------------------------------------------
 
     def create(self, marker: str, content: bytes) -> None:
-        """Make the folder, and in it the first file, which tells what the folder is.
+        """Make the folder, and in it the first file, which says what the folder is.
 
         Their names last before anything else is written, up to the first folder that was there;
         the file's content may be lost to a power cut.

@@ -21,7 +21,7 @@ from traceprop.attribution.store.committed import CommittedRun, newest_run
 from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
 from traceprop.attribution.store.forget import ForgetSet
 from traceprop.attribution.store.lock import LOCK_CONTENT, LOCK_NAME, WriterLock
-from traceprop.attribution.store.manifest import Look, Manifest, look
+from traceprop.attribution.store.manifest import FolderState, Manifest, inspect_folder
 from traceprop.attribution.store.settings import settings_for
 from traceprop.attribution.store.writer import Run, commit_run, cut_strays
 from traceprop.errors import StoreError
@@ -87,7 +87,7 @@ class GradientStore:
         self._folder = StoreFolder(path)
         self._overwrite = overwrite
         self._lock: WriterLock | None = None
-        found = self._look()
+        found = self._state()
         self._run = None if overwrite else newest_run(self._folder, found)
         self._settings = settings_for(
             self.path, self._run.manifest if self._run else None, k, dtype, seed
@@ -314,12 +314,12 @@ class GradientStore:
         if self._lock is not None:
             return
         self._refuse_second_run(self._run.manifest if self._run else None)
-        self._look()  # what came there since must not get our files mixed in
+        self._state()  # what came there since must not get our files mixed in
         with reporting_os_errors(self.path, "Writing"):
             self._folder.create(LOCK_NAME, LOCK_CONTENT)
             lock = WriterLock(self.path)
             try:
-                before = self._look()
+                before = self._state()
                 self._refuse_second_run(before.manifest)
                 self._refuse_damaged(before)
                 if not before.damaged:
@@ -365,7 +365,7 @@ class GradientStore:
         self.prepare()
         try:
             with reporting_os_errors(self.path, "Writing"):
-                manifest = commit_run(self._folder, self._look(), self._settings, run)
+                manifest = commit_run(self._folder, self._state(), self._settings, run)
         finally:
             self.close()
         self._run = CommittedRun(self._folder, manifest)
@@ -382,9 +382,9 @@ class GradientStore:
 
     # ---- inside ------------------------------------------------------------------------------
 
-    def _look(self) -> Look:
+    def _state(self) -> FolderState:
         with reporting_os_errors(self.path, "Reading"):
-            return look(self._folder)
+            return inspect_folder(self._folder)
 
     def _held(self) -> CommittedRun:
         if self._run is None and not self.path.exists():
@@ -406,7 +406,7 @@ class GradientStore:
                 f"give another path=, or replace it with GradientStore(path=…, overwrite=True)."
             )
 
-    def _refuse_damaged(self, found: Look) -> None:
+    def _refuse_damaged(self, found: FolderState) -> None:
         if found.damaged and not self._overwrite:
             raise StoreError(
                 f"{self.path} is damaged: {'; '.join(found.damaged)}. Give another path=, or "

@@ -181,7 +181,7 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FolderState:
     """What is in a folder, as far as a store is concerned.
 
     Parameters
@@ -202,7 +202,7 @@ class Look:
     numbers: tuple[int, ...]
 
 
-def look(folder: StoreFolder) -> Look:
+def inspect_folder(folder: StoreFolder) -> FolderState:
     """Find the manifest that counts.
 
     Raises
@@ -219,7 +219,7 @@ def look(folder: StoreFolder) -> Look:
             return found
 
 
-def _newest_whole(folder: StoreFolder, numbers: tuple[int, ...]) -> Look:
+def _newest_whole(folder: StoreFolder, numbers: tuple[int, ...]) -> FolderState:
     damaged: list[str] = []
     for number in numbers:
         name = f"manifest-{number}.json"
@@ -238,8 +238,8 @@ def _newest_whole(folder: StoreFolder, numbers: tuple[int, ...]) -> Look:
             damaged.append(f"{name} names {short[0]}, which is missing or cut short")
         else:
             digest = hashlib.sha256(content).hexdigest()
-            return Look(manifest, digest, tuple(damaged), numbers)
-    return Look(None, None, tuple(damaged), numbers)
+            return FolderState(manifest, digest, tuple(damaged), numbers)
+    return FolderState(None, None, tuple(damaged), numbers)
 
 
 def _numbers(folder: StoreFolder) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.attribution.store.files import TEMPORARY_SUFFIX, FileEntry, StoreFolder
-from traceprop.attribution.store.manifest import MANIFEST_NAME, Look, Manifest
+from traceprop.attribution.store.manifest import MANIFEST_NAME, FolderState, Manifest
 from traceprop.attribution.store.record import TrainingRecord, save_record
 from traceprop.attribution.store.sample_rows import (
     MergedOrigin,
@@ -88,14 +88,14 @@ class Run:
                 )
 
 
-def commit_run(folder: StoreFolder, before: Look, settings: Settings, run: Run) -> Manifest:
+def commit_run(folder: StoreFolder, before: FolderState, settings: Settings, run: Run) -> Manifest:
     """Write a run as the store's new state, and remove what it replaced.
 
     Parameters
     ----------
     folder : StoreFolder
         Its writer's lock is held.
-    before : Look
+    before : FolderState
         What was there when the lock was taken.
     settings : Settings
     run : Run
@@ -117,7 +117,7 @@ def commit_run(folder: StoreFolder, before: Look, settings: Settings, run: Run) 
     return manifest
 
 
-def _write(folder: StoreFolder, before: Look, settings: Settings, run: Run) -> Manifest:
+def _write(folder: StoreFolder, before: FolderState, settings: Settings, run: Run) -> Manifest:
     number = 1 + max((*before.numbers, *_numbers(folder.root, _RUN_NAME)), default=0)
     below = f"run-{number}"
     shard = 1 + max(_numbers(folder.root / SHARDS, _SHARD_NAME, group=2), default=-1)
