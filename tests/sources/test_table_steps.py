@@ -352,3 +352,25 @@ def test_a_cell_of_a_table_s_tensor_rests_on_its_own_column(loans: tp.Table) -> 
     assert repr(X.cells((0, 4)).control) == "{loans: rows 0-4, column i}"
     groups = loans.group_by("t", m=("x", "mean")).to_tensor(["m"])
     assert repr(groups.cells((0, 0)).direct) == "{loans: rows 0, 3, column x}"
+
+
+def test_joins_and_groups_without_further_columns(loans: tp.Table, people: tp.Table) -> None:
+    known = loans.join(people.select("t"), "t")
+    assert known.columns == loans.columns
+    assert column(known, "i") == [1, 1, 4, 4, 5]
+    assert set(map(str, known.dependencies().control)) == {"loans", "people"}
+    assert column(loans.group_by("t"), "t") == ["ann", "bob", "cid", None]
+
+
+def test_tables_without_rows(loans: tp.Table, people: tp.Table) -> None:
+    empty = loans[loans["i"] > 9]
+    groups = empty.group_by(
+        "t", n="count", m=("x", "mean"), f=("x", "first"), u=("i", "nunique"), top=("t", "max")
+    )
+    for made in (empty.sort("x"), groups, empty.join(people, "t"), people.join(empty, "i")):
+        assert len(made) == 0
+        assert all(len(made[name]) == 0 for name in made)
+    assert column(loans.join(empty.select(["t", "x"]), "t", "left"), "x_right") == [None] * 5
+    assert len(tp.Table.concat([empty, loans, empty])) == 5
+    assert "0 rows" in repr(empty)
+    assert empty["x"].dependencies().control == {"loans": {0, 1, 2, 3, 4}}
