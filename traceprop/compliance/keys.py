@@ -244,16 +244,34 @@ def load_public_key(path: str | Path) -> PublicKey:
         raise CertificateError(
             f"The public key {path} can't be read ({failed.strerror}): give the signer's .pub file."
         ) from failed
+    return parse_public_key(text, str(path))
+
+
+def parse_public_key(text: str, what: str) -> PublicKey:
+    """Read a public key in PEM form.
+
+    Parameters
+    ----------
+    text : str
+        The PEM text.
+    what : str
+        What to call it in an error.
+
+    Raises
+    ------
+    CertificateError
+        It is not an Ed25519 public key.
+    """
     if "PRIVATE KEY-----" in text:
         raise CertificateError(
-            f"{path} is a private key, which nobody but the signer should hold: give the public "
+            f"{what} is a private key, which nobody but the signer should hold: give the public "
             "key, the file beside it that ends in .pub."
         )
     body = _PUBLIC_PEM.fullmatch(text)
     der = _decode_base64("".join(body[1].split())) if body else b""
     if len(der) != len(_PUBLIC_DER) + 32 or not der.startswith(_PUBLIC_DER):
         raise CertificateError(
-            f"{path} is not an Ed25519 public key in PEM form: give the signer's .pub file."
+            f"{what} is not an Ed25519 public key in PEM form: give the signer's .pub file."
         )
     return PublicKey(der[len(_PUBLIC_DER) :])
 

@@ -22,7 +22,10 @@ from traceprop.compliance.keys import (
     load_public_key,
     public_path,
 )
+from traceprop.compliance.policy import KeyRing, TrustedKey, load_policy
 from traceprop.compliance.schema_check import first_error, load_schema
+from traceprop.compliance.times import SigningTime, signing_time
+from traceprop.compliance.timestamp import Timestamp, timestamp_beside, timestamp_path
 from traceprop.errors import CertificateError
 
 if TYPE_CHECKING:
@@ -41,11 +44,17 @@ class Verdict:
         One line that says which file, and why or why not.
     statement : dict or None
         What the certificate says; None unless `ok`, so that nothing unverified is ever used.
+    time : SigningTime or None
+        When it was signed, asserted or proven by a timestamp; None unless `ok`.
+    holder : str or None
+        Whose key signed it, where a trust policy says so.
     """
 
     ok: bool
     reason: str
     statement: dict[str, Any] | None = field(default=None, repr=False)
+    time: SigningTime | None = None
+    holder: str | None = None
 
     def __bool__(self) -> bool:
         return self.ok
@@ -55,6 +64,9 @@ def verify(
     path: str | Path,
     key: str | Path | None = None,
     *,
+    policy: str | Path | None = None,
+    holder: str | None = None,
+    tsa_cert: str | Path | None = None,
     model: nn.Module | Mapping[str, Any] | None = None,
 ) -> Verdict:
     """Check a certificate file.
@@ -64,7 +76,15 @@ def verify(
     path : path-like
         The certificate.
     key : path-like, optional
-        The signer's public key, a PEM file. Left out, your own (beside `default_key_path()`).
+        The signer's public key, a PEM file. Left out, and without a policy, your own (beside
+        `default_key_path()`).
+    policy : path-like, optional
+        A trust policy: whose certificates are accepted, and when (`policy.load_policy`).
+    holder : str, optional
+        Whose certificate it must be, by the policy's name for them.
+    tsa_cert : path-like, optional
+        Root certificates of timestamp authorities (PEM). The timestamp beside the certificate,
+        `<path>.tsr`, must then be there and hold; its time is the one that counts.
     model : torch.nn.Module or mapping of str to array, optional
         The model, or its weights by name, that the certificate should be about: they are held
         against its digest too.
@@ -76,7 +96,8 @@ def verify(
     Raises
     ------
     CertificateError
-        The question can't be asked: no such file, or no public key to check with.
+        The question can't be asked: no such file, no public key to check with, a policy that is
+        none, or a key and a policy at once.
 
     Examples
     --------
@@ -90,32 +111,59 @@ def verify(
             f"The certificate {path} can't be read ({failed.strerror}): give the file that "
             "Report.save wrote."
         ) from failed
-    public = load_public_key(key) if key is not None else _own_public_key()
-    verdict = verify_bytes(data, public)
+    keys = _key_ring(key, policy, holder)
+    timestamp = None if tsa_cert is None else timestamp_beside(path, tsa_cert)
+    verdict = verify_bytes(data, keys, holder=holder, timestamp=timestamp)
+    if verdict and timestamp is None and timestamp_path(path).exists():
+        verdict = replace(verdict, reason=f"{verdict.reason}; its timestamp was not checked")
     if verdict and model is not None:
         verdict = _compare_model(verdict, model)
     return replace(verdict, reason=f"{path}: {verdict.reason}")
 
 
-def verify_bytes(data: bytes, key: PublicKey) -> Verdict:
-    """Check a certificate's bytes with a public key; as `verify`, for any input at all."""
+def verify_bytes(
+    data: bytes,
+    keys: PublicKey | KeyRing,
+    *,
+    holder: str | None = None,
+    timestamp: Timestamp | None = None,
+) -> Verdict:
+    """Check a certificate's bytes; as `verify`, for any input at all.
+
+    Parameters
+    ----------
+    data : bytes
+        The file's content.
+    keys : PublicKey or KeyRing
+        The signer's key, or the keys of a trust policy.
+    holder : str, optional
+        Whose certificate it must be, by the policy's name for them.
+    timestamp : Timestamp, optional
+        Must hold for these bytes, if it is given.
+    """
+    ring = KeyRing.of(keys) if isinstance(keys, PublicKey) else keys
     try:
-        return _accept(*_authentic(data, key))
+        statement, key = _authentic(data, ring)
+        _check_parts(statement["predicate"], statement["subject"], key.public.fingerprint)
+        stamped = None if timestamp is None else timestamp.check(data)
+        time = signing_time(statement["predicate"]["issued"]["time"], stamped)
+        key.check(time, statement["predicate"]["regulation"]["id"])
+        if holder is not None and key.holder != holder:
+            whose = key.holder or "a key whose holder is not named"
+            raise CertificateError(f"it is signed by {whose}, not by {holder}: another holder")
     except CertificateError as refused:
         return Verdict(False, f"NOT VALID: {refused}")
+    line = _valid_line(statement["predicate"], key, time)
+    return Verdict(True, line, statement, time, key.holder)
 
 
-def _authentic(data: bytes, key: PublicKey) -> tuple[dict[str, Any], str]:
-    """Return what the key's holder signed, and their fingerprint."""
+def _authentic(data: bytes, keys: KeyRing) -> tuple[dict[str, Any], TrustedKey]:
+    """Return what was signed with one of the keys, and that key."""
     if is_draft(data):
         raise CertificateError("this is a draft: it is not signed and proves nothing")
     envelope = open_envelope(data)
-    if envelope.keyid != key.fingerprint:
-        raise CertificateError(
-            f"it is signed with the key {_short(envelope.keyid)}, not with the key that it was "
-            f"checked with, {_short(key.fingerprint)}"
-        )
-    if not envelope.signed_by(key):
+    key = keys.find(envelope.keyid)
+    if not envelope.signed_by(key.public):
         raise CertificateError("the signature doesn't fit: the content was changed after signing")
     try:
         statement = parse(envelope.payload)
@@ -125,21 +173,20 @@ def _authentic(data: bytes, key: PublicKey) -> tuple[dict[str, Any], str]:
     problem = "it is not RFC 8785 JSON" if not one_form else _schema_problem(statement)
     if problem is not None:
         raise CertificateError(f"what was signed is not a removal statement: {problem}")
-    return statement, envelope.keyid
+    return statement, key
 
 
 def _schema_problem(statement: Any) -> str | None:
     return first_error(statement, load_schema("statement.schema.json"))
 
 
-def _accept(statement: dict[str, Any], keyid: str) -> Verdict:
+def _check_parts(predicate: dict[str, Any], subject: list[dict[str, Any]], keyid: str) -> None:
     """Check what no schema can say: the parts of a statement agree with each other."""
-    predicate = statement["predicate"]
     if predicate["draft"]:
         raise CertificateError("it calls itself a draft, and drafts are not to be signed")
     if predicate["signer"] != {"keyid": keyid}:
         raise CertificateError("it names another signer than the key that signed it")
-    if statement["subject"][0]["digest"] != predicate["models"]["after"]:
+    if subject[0]["digest"] != predicate["models"]["after"]:
         raise CertificateError("its subject is not the model after the removal")
     forgotten = predicate["forget_set"]
     tree, size = forgotten["tree"], forgotten["n_samples"] + forgotten["n_rows"]
@@ -150,17 +197,17 @@ def _accept(statement: dict[str, Any], keyid: str) -> Verdict:
         )
     if merkle.root(leaves).hex() != tree["root"]:
         raise CertificateError("its sealed entries don't lead to the root of their tree")
-    return Verdict(True, _valid_line(predicate, keyid), statement)
 
 
-def _valid_line(predicate: dict[str, Any], keyid: str) -> str:
+def _valid_line(predicate: dict[str, Any], key: TrustedKey, time: SigningTime) -> str:
     count = predicate["forget_set"]["n_samples"]
     samples = "1 sample" if count == 1 else f"{count} samples"
+    holder = "" if key.holder is None else f" of {key.holder}"
     return (
         f"valid: removal of {samples} ({predicate['removal']['removal_class']}) from model "
         f"{_short(predicate['models']['before']['sha256'])}, giving model "
-        f"{_short(predicate['models']['after']['sha256'])}; signed with the key {_short(keyid)}, "
-        f"time {predicate['issued']['time']} ({predicate['issued']['proof']})"
+        f"{_short(predicate['models']['after']['sha256'])}; signed with the key "
+        f"{_short(key.public.fingerprint)}{holder}, time {time}"
     )
 
 
@@ -170,7 +217,7 @@ def _compare_model(verdict: Verdict, model: nn.Module | Mapping[str, Any]) -> Ve
     assert verdict.statement is not None
     digest, models = model_digest(model), verdict.statement["predicate"]["models"]
     if digest == models["after"]["sha256"]:
-        return Verdict(True, f"{verdict.reason}; this is that model", verdict.statement)
+        return replace(verdict, reason=f"{verdict.reason}; this is that model")
     which = (
         "the model before the removal, not the one after it"
         if digest == models["before"]["sha256"]
@@ -181,12 +228,22 @@ def _compare_model(verdict: Verdict, model: nn.Module | Mapping[str, Any]) -> Ve
     )
 
 
+def _key_ring(key: str | Path | None, policy: str | Path | None, holder: str | None) -> KeyRing:
+    if policy is None:
+        if holder is not None:
+            raise CertificateError("holder= needs policy=, the file that says whose key is whose.")
+        return KeyRing.of(load_public_key(key) if key is not None else _own_public_key())
+    if key is not None:
+        raise CertificateError("Give a key or a policy to check with, not both.")
+    return load_policy(policy)
+
+
 def _own_public_key() -> PublicKey:
     path = public_path(default_key_path())
     if not path.exists():
         raise CertificateError(
             f"There is no public key to check with ({path} is not there): give the signer's with "
-            "key=, --key on the command line."
+            "key= or a trust policy with policy=, --key or --policy on the command line."
         )
     return load_public_key(path)
 
