@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from traceprop.lineage.memo import memo
-from traceprop.lineage.node import SOURCE, Held, Node
+from traceprop.lineage.node import SOURCE, Held, Node, UfuncMethod
 from traceprop.lineage.registry import rule_of
 from traceprop.lineage.rules.indexing import GETITEM
+from traceprop.lineage.template import argument, named
 
 Names = tuple[str, ...] | None
 
@@ -48,11 +49,24 @@ def _named_by(node: Node) -> Node | None:
         return None
     if node.op is GETITEM or node.op is np.concatenate:
         return node.inputs[0]
-    if rule_of(node.op).family in ("elementwise", "reduction", "mutators", "choosing"):
+    family = rule_of(node.op).family
+    if family == "reduction" and not _keeps_last_axis(node):
+        return None
+    if family in ("elementwise", "reduction", "mutators", "choosing"):
         for parent in node.inputs:
             if parent.shape and node.shape and parent.shape[-1] == node.shape[-1]:
                 return parent
     return None
+
+
+def _keeps_last_axis(node: Node) -> bool:
+    """Whether a reduction leaves the axis that the columns are along."""
+    is_method = isinstance(node.op, UfuncMethod)
+    axis = argument(node, 1, "axis", 0) if is_method else named(node, "axis")
+    last = len(node.inputs[0].shape) - 1
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    plain = all(isinstance(each, (int, np.integer)) for each in axes)
+    return plain and all(int(each) not in (-1, last) for each in axes)
 
 
 def _picked(node: Node, names: tuple[str, ...]) -> Names:

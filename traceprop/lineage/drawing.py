@@ -102,4 +102,5 @@ def _links(graph: LineageGraph) -> list[tuple[str, str]]:
 
 def _label(node: Node) -> str:
     what = str(node.args[0]) if node.op is SOURCE else node.name
+    what = " ".join(what.split())  # one line
     return f"{what} {'×'.join(map(str, node.shape)) or 'scalar'}"

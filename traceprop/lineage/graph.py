@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from traceprop.errors import LineageError, RowError
 from traceprop.lineage import drawing
 from traceprop.lineage.idioms import Step, steps
 from traceprop.lineage.node import SOURCE, Node, inputs_first
@@ -16,6 +17,8 @@ from traceprop.lineage.trace import Trace
 
 if TYPE_CHECKING:
     import networkx
+
+    from traceprop.lineage.cells import Cells
 
 
 class LineageGraph:
@@ -72,25 +75,48 @@ class LineageGraph:
         """Turn the graph into one of networkx; needs the extra `[graph]`."""
         return drawing.to_networkx(self)
 
+    def root(self, number: int = 0) -> Node:
+        """Return a root by its number.
+
+        Raises
+        ------
+        LineageError
+            When there is no such root.
+        """
+        if not -len(self.roots) <= number < len(self.roots):
+            raise LineageError(
+                f"This lineage is that of {len(self.roots)} tensors: there is no root {number}."
+            )
+        return self.roots[number]
+
     def sources(self, root: int = 0) -> SourceMap:
         """Rows of each source that flow into a root directly."""
-        return sources(self.roots[root])
+        return sources(self.root(root))
 
     def dependencies(self, root: int = 0) -> Dependencies:
         """Rows that a root rests on, apart by kind."""
-        return dependencies(self.roots[root])
+        return dependencies(self.root(root))
 
     def ops(self, raw: bool = False, root: int = 0) -> list[Step]:
         """Return the steps from the sources to a root."""
-        return steps(self.roots[root], raw)
+        return steps(self.root(root), raw)
 
     def origins(self, root: int = 0) -> list[Origin]:
         """For each row of a root, the source rows that it came from."""
-        return origins_of(self.roots[root])
+        return origins_of(self.root(root))
 
     def trace(self, row: int, root: int = 0) -> Trace:
-        """Where a row of a root came from."""
-        return trace_rows(self.roots[root], RowSet([row]))
+        """Where a row of a root came from; a negative one is counted from the end."""
+        node = self.root(root)
+        if not -node.n_rows <= row < node.n_rows:
+            raise RowError(f"There is no row {row}: the tensor has {node.n_rows} rows.")
+        return trace_rows(node, RowSet([row % node.n_rows]))
+
+    def cells(self, index: Any = None, root: int = 0) -> Cells:
+        """Cells of each source that cells of a root rest on: see `ProvenanceTensor.cells`."""
+        from traceprop.lineage.cells import cells_of
+
+        return cells_of(self.root(root), index)
 
     def __repr__(self) -> str:
         names = ", ".join(map(str, self.leaves)) or "no source"

@@ -8,8 +8,9 @@ farthest edge: through a mean it is a statistic, through a mask a control.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
+from traceprop.errors import LineageError
 from traceprop.lineage.compose import image_along
 from traceprop.lineage.edges import CONTROL, DIRECT, EXTENT, STATISTIC, edges
 from traceprop.lineage.memo import memo
@@ -184,6 +185,24 @@ def _carry(sets: Sets, kind: int, row_map: RowMap, reached: dict[Node, Sets], pa
             there = reached[parent] = [EMPTY, EMPTY, EMPTY]
         to_kind = max(from_kind, kind)
         there[to_kind] = union(there[to_kind], found)
+
+
+def node_of(asked: Any) -> Node:
+    """Return the node of a tensor, or the first root of a loaded lineage.
+
+    Raises
+    ------
+    LineageError
+        When it has no lineage.
+    """
+    if hasattr(asked, "roots"):
+        asked = asked.root()  # a LineageGraph
+    node = asked if isinstance(asked, Node) else getattr(asked, "node", None)
+    if not isinstance(node, Node):
+        raise LineageError(
+            f"{type(asked).__name__} has no lineage: give a tensor, or a lineage that was loaded."
+        )
+    return node
 
 
 def descendants(node: Node, source: Source, rows: RowSet) -> RowSet:

@@ -20,6 +20,7 @@ from traceprop.errors import LineageError
 from traceprop.lineage.core import Tracked
 from traceprop.lineage.graph import LineageGraph
 from traceprop.lineage.node import SOURCE, Node, ancestors, inputs_first, make_node
+from traceprop.lineage.query import node_of
 from traceprop.lineage.source import Source
 from traceprop.lineage.stored import Decoder, Encoder, operation_name
 
@@ -41,6 +42,11 @@ def save_lineage(path: str | os.PathLike[str], *tensors: Tracked | LineageGraph)
     *tensors : ProvenanceTensor or LineageGraph
         Their operations, masks and indices are written, their values are not.
 
+    Raises
+    ------
+    LineageError
+        When there are none, or one has no lineage.
+
     Examples
     --------
     >>> tp.save_lineage("lineage.arrow", X_filt, y_filt)  # doctest: +SKIP
@@ -48,7 +54,9 @@ def save_lineage(path: str | os.PathLike[str], *tensors: Tracked | LineageGraph)
     """
     roots: list[Node] = []
     for each in tensors:
-        roots.extend(each.roots if isinstance(each, LineageGraph) else [each.node])
+        roots.extend(each.roots if isinstance(each, LineageGraph) else [node_of(each)])
+    if not roots:
+        raise LineageError("There is no lineage to save: give the tensors behind the path.")
     nodes = inputs_first(*roots)
     number = {node: i for i, node in enumerate(nodes)}
     encoder = Encoder()

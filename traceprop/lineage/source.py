@@ -22,6 +22,7 @@ from traceprop.lineage.verdict import RowVerdict
 if TYPE_CHECKING:
     from traceprop.lineage.cells.selected import Column, SourceCells
     from traceprop.lineage.core import Tracked
+    from traceprop.lineage.graph import LineageGraph
 
 
 class Source:
@@ -291,11 +292,11 @@ class SourceRows:
         self.source = source
         self.rows = rows
 
-    def descendants(self, tensor: Tracked) -> RowSet:
+    def descendants(self, tensor: Tracked | LineageGraph) -> RowSet:
         """Rows of `tensor` that depend on these rows in any way: direct, statistic or control."""
-        from traceprop.lineage.query import descendants
+        from traceprop.lineage.query import descendants, node_of
 
-        return descendants(tensor.node, self.source, self.rows)
+        return descendants(node_of(tensor), self.source, self.rows)
 
     def __repr__(self) -> str:
         return f"{self.source} {self.rows!r}"

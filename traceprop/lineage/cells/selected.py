@@ -16,6 +16,7 @@ from traceprop.lineage.source import Source
 if TYPE_CHECKING:
     from traceprop.lineage.cells.cellset import CellSet
     from traceprop.lineage.core import Tracked
+    from traceprop.lineage.graph import LineageGraph
 
 Column = str | int | tuple[int, ...]
 
@@ -53,7 +54,7 @@ class SourceCells:
         listed: Sequence[Column] = [columns] if single else list(columns)  # type: ignore[list-item,arg-type]
         return cls(source, chosen, tuple(_checked(source, each) for each in listed))
 
-    def descendants(self, tensor: Tracked) -> CellSet:
+    def descendants(self, tensor: Tracked | LineageGraph) -> CellSet:
         """Cells of `tensor` that depend on these cells in any way: direct, statistic or control.
 
         Returns
@@ -62,8 +63,9 @@ class SourceCells:
             Positions in `tensor`; prints as `rows 3-5, column income`. A scalar counts as one row.
         """
         from traceprop.lineage.cells.query import cell_descendants
+        from traceprop.lineage.query import node_of
 
-        return cell_descendants(tensor.node, self)
+        return cell_descendants(node_of(tensor), self)
 
     def mask_over(self, leaf: Node) -> Mask:
         """Return a mask over the cells of a leaf of this source."""
