@@ -1,7 +1,7 @@
-"""Where the rows of a CSV file stand, known in memory that doesn't grow with the file.
+"""Where the rows of a CSV file stand, and what they hash to, known without keeping its text.
 
-`index_file` passes over a file once: its digest, how many rows it has, and where every 65,536th of
-them stands. `SparseIndex` finds any other by reading on from there.
+`index_file` passes over a file once: its digest, how many rows it has, where every 65,536th of them
+stands, and the hash of each. `SparseIndex` finds any other row by reading on from there.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _CHUNK = 1 << 22
 _MARK_ROWS = 1 << 16  # rows between two that are kept
 
 Int64Array = npt.NDArray[np.int64]
+UInt64Array = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class IndexedFile:
 
 
 def index_file(file: Input, format: CsvFormat, columns: Sequence[str | int] | None) -> IndexedFile:
-    """Pass over a file, in constant memory; its values aren't read.
+    """Pass over a file, in constant memory but for its rows' hashes; its values aren't read.
 
     Raises
     ------
@@ -61,39 +62,47 @@ def index_file(file: Input, format: CsvFormat, columns: Sequence[str | int] | No
     with reading(file) as (stream, hashed), ThreadPoolExecutor(1) as pool:
         text, head = read_top(stream, file.name, format, columns)
         rows = RowStream(stream, text, head, text.body, line=text.body_line)
-        marking = pool.submit(_marks, rows)
-        marks = wait_with_bar(marking, lambda: hashed.position, hashed.size, file.name)
-        if not marks[-1, 0]:
+        marking = pool.submit(_marks, rows, text.encoding.width)
+        marks, hashes = wait_with_bar(marking, lambda: hashed.position, hashed.size, file.name)
+        if not hashes.size:
             raise SourceError(f"{file.name} has a header but no data row; is it the right file?")
-        return IndexedFile(hashed.sha256(), stamp, SparseIndex(file, text, marks), text)
+        return IndexedFile(hashed.sha256(), stamp, SparseIndex(file, text, marks, hashes), text)
 
 
-def _marks(rows: RowStream) -> Int64Array:
-    """Row, unit and line of every stretch of `_MARK_ROWS` rows; at the end, the number of rows."""
+def _marks(rows: RowStream, width: int) -> tuple[Int64Array, UInt64Array]:
+    """Row, unit and line of every stretch of `_MARK_ROWS` rows; and the hash of each row."""
+    from numba_kernels.row_hashes import hash_spans
+
     marks: list[tuple[int, int, int]] = []
-    n_rows = 0
+    hashes = [np.empty(0, np.uint64)]
     while (stretch := rows.take(_MARK_ROWS)) is not None:
         marks.append((stretch.row, stretch.unit, stretch.line))
-        n_rows = stretch.row + stretch.n_rows
-    return np.array([*marks, (n_rows, 0, 0)], np.int64)
+        hashes.append(np.empty(stretch.n_rows, np.uint64))
+        spans = width * stretch.starts, width * stretch.lengths
+        hash_spans(stretch.content, *spans, 0, hashes[-1])
+    return np.array(marks, np.int64), np.concatenate(hashes)
 
 
 class SparseIndex:
     """Lines and offsets of the rows of a file, found by reading on from the nearest that is kept.
 
-    It costs 24 bytes for each 65,536 rows. A compressed file is expanded up to the row asked for.
+    It costs the hash of each row, and 24 bytes for each 65,536 rows. A compressed file is expanded
+    up to the row asked for.
 
     Attributes
     ----------
     n_rows : int
+    hashes : uint64 array, shape (n_rows,)
+        As those of a `RowIndex`.
     """
 
-    __slots__ = ("_file", "_marks", "_text", "n_rows")
+    __slots__ = ("_file", "_marks", "_text", "hashes", "n_rows")
 
-    def __init__(self, file: Input, text: CsvText, marks: Int64Array) -> None:
+    def __init__(self, file: Input, text: CsvText, marks: Int64Array, hashes: UInt64Array) -> None:
         self._file, self._text = file, text
-        self._marks = marks[:-1]
-        self.n_rows = int(marks[-1, 0])
+        self._marks = marks
+        self.hashes = hashes
+        self.n_rows = hashes.size
 
     def locate(self, rows: npt.ArrayLike) -> tuple[Int64Array, Int64Array]:
         """1-based physical line and unit at which each of `rows` begins.

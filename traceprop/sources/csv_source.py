@@ -230,7 +230,7 @@ class CsvSource(Source):
 
     def _keep(self, index: RowIndex | SparseIndex, width: int, stamp: Stamp) -> None:
         self._index, self._width, self._stamp = index, width, stamp
-        self.row_hashes = index.hashes if isinstance(index, RowIndex) else None
+        self.row_hashes = index.hashes
 
     def _current_index(self) -> RowIndex | SparseIndex:
         """Return the rows' index once it is certain that the file is the one that was loaded."""
@@ -251,8 +251,7 @@ class CsvSource(Source):
         """Index the file as it is now."""
         found = self._find_rows()
         index = found.index
-        hashes = index.hashes if isinstance(index, RowIndex) else np.empty(0, np.uint64)
-        return Present(found.sha256, hashes, lambda rows: index.locate(rows)[0])
+        return Present(found.sha256, index.hashes, lambda rows: index.locate(rows)[0])
 
     def _find_rows(self) -> IndexedFile | IndexedCsv:
         """Index the file anew, in constant memory where it was too large to be loaded whole."""

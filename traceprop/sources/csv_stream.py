@@ -44,6 +44,8 @@ class Stretch:
         What row they begin with; unit of the text and 1-based line at which the stretch begins.
     starts, lines : int64 arrays, shape (n_rows,)
         Where each row begins, less `unit` and `line`.
+    lengths : int64 array, shape (n_rows,)
+        Units of each row, without its line end.
     """
 
     content: UInt8Array
@@ -52,6 +54,7 @@ class Stretch:
     line: int
     starts: Int64Array
     lines: Int64Array
+    lengths: Int64Array
 
     @property
     def n_rows(self) -> int:
@@ -109,14 +112,16 @@ class RowStream:
         """
         starts: list[Int64Array] = []
         lines: list[Int64Array] = []
+        lengths: list[Int64Array] = []
         found, passed, line = 0, 0, self._line  # `passed` units of the window are scanned
         while found < most:
             wanted = min(most - found, _SCAN_ROWS)
-            count, reached, reached_line, offsets, numbers, broken = self._scan(
+            count, reached, reached_line, (offsets, numbers, sizes), broken = self._scan(
                 self._begin + passed, line, wanted
             )
             starts.append(offsets - self._begin)
             lines.append(numbers - self._line)
+            lengths.append(sizes)
             found += count
             passed, line = reached - self._begin, reached_line
             if count < wanted and not self._extend(passed, line):
@@ -134,20 +139,21 @@ class RowStream:
             self._line,
             np.concatenate(starts),
             np.concatenate(lines),
+            np.concatenate(lengths),
         )
         self._begin, self._line, self.row = end, line, self.row + found
         return stretch
 
     def _scan(
         self, position: int, line: int, most: int
-    ) -> tuple[int, int, int, Int64Array, Int64Array, ScanProblem | None]:
-        """Find whole rows: how many, where to go on, their starts and lines, what broke off."""
+    ) -> tuple[int, int, int, tuple[Int64Array, ...], ScanProblem | None]:
+        """Find whole rows: how many, where to go on, their starts, lines, lengths, what broke off."""
         from numba_kernels import lines as kernel
 
         grammar = self._text.format.grammar
         stop = self._units.size if self._ended else kernel.last_line_end(self._units)
         if position >= stop:
-            return 0, position, line, np.empty(0, np.int64), np.empty(0, np.int64), None
+            return 0, position, line, (np.empty(0, np.int64),) * 3, None
         starts, numbers, lengths = (np.empty(most, np.uint32) for _ in range(3))
         count, reached, reached_line, offset, first_line, _, status = kernel.scan_records(
             self._units[:stop],
@@ -170,7 +176,8 @@ class RowStream:
             if nul:
                 raise scan_error(broken, self._text.name, self._units, self._text.format)
             count, reached, reached_line = count - 1, int(found[-1]), int(rows_lines[-1])
-        return count, reached, reached_line, found[:count], rows_lines[:count], broken
+        rows = found[:count], rows_lines[:count], lengths[:count].astype(np.int64)
+        return count, reached, reached_line, rows, broken
 
     def _extend(self, passed: int, line: int) -> bool:
         """Read on, dropping the text that was passed on already; False once the file has ended."""
