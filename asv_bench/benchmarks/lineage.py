@@ -49,3 +49,19 @@ class Queries:
 
     def time_ops_again(self) -> None:
         self.X.ops()
+
+
+class Cells:
+    """Which cells a value rests on, worked out anew each time; the pipeline of `Queries`."""
+
+    def setup(self) -> None:
+        X = tp.array(np.random.default_rng(0).normal(size=(100_000, 10)))
+        X = (X - X.mean(axis=0)) / X.std(axis=0)
+        self.X = X[X[:, 0] > 0]
+        self.X.cells((17, 3))
+
+    def time_cells_of_one(self) -> None:
+        self.X.cells((17, 3))
+
+    def time_cells_of_all(self) -> None:
+        self.X.cells()
