@@ -19,7 +19,7 @@ from traceprop.compliance.regulations import known_regulations
 from traceprop.compliance.verify import verify
 from traceprop.curvature.digest import model_digest
 from traceprop.errors import CertificateError
-from traceprop.unlearn import approximate_unlearn, record
+from traceprop.unlearn import RemovalRecord, approximate_unlearn, record
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +230,29 @@ def test_a_model_that_was_trained_on_after_the_removal_is_refused(removal: Remov
         next(changed.parameters()).add_(1e-3)
     with pytest.raises(CertificateError, match="was changed after the removal"):
         export(removal, model_after=changed)
+
+
+def test_another_process_certifies_with_the_saved_record(removal: Removal, tmp_path: Path):
+    record(removal.after).save(tmp_path / "record.json")
+    restored = copy.deepcopy(removal.after)
+    with pytest.raises(CertificateError, match=r"RemovalRecord\.load"):
+        export(removal, model_after=restored)
+    RemovalRecord.load(tmp_path / "record.json", restored)
+    assert verify(export(removal, model_after=restored).save(tmp_path / "c.json"), model=restored)
+
+
+def test_joined_forget_sets_are_one_removal(removal: Removal, tmp_path: Path):
+    first, second = (removal.store.samples_from_source("loans.csv", [row]) for row in REMOVED)
+    after = approximate_unlearn(removal.before, first | second)
+    report = export(removal, model_after=after, forget_set=first | second)
+    assert model_digest(after) == model_digest(removal.after)
+    assert report.to_dict()["predicate"]["forget_set"]["n_rows"] == 2
+    assert verify(report.save(tmp_path / "c.json"))
+
+
+def test_what_is_no_store_is_named(removal: Removal):
+    with pytest.raises(CertificateError, match=r"the store a str: give .* GradientStore itself"):
+        export(removal, store="grad")
 
 
 @pytest.mark.parametrize(

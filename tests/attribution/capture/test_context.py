@@ -205,3 +205,10 @@ def test_a_copy_of_the_model_made_meanwhile_is_an_ordinary_model(data: SampleDat
         ctx.backward(functional.cross_entropy(outputs, yb))
     assert_near(store.gradients, naive.gradients(model, data.inputs[:8], yb, none_reduced))
     assert torch.equal(best(data.inputs), model(data.inputs))
+
+
+def test_swapped_arguments_are_named() -> None:
+    with refused(r"takes the model and then its store, and got a Memory and a Sequential"):
+        TrainingContext(Memory(), mlp())  # type: ignore[arg-type]
+    with refused(r"got a Sequential and a str; write TrainingContext\(model, GradientStore"):
+        TrainingContext(mlp(), "./grad")  # type: ignore[arg-type]
