@@ -240,12 +240,17 @@ def write(target: Tracked, node: Node, before: Node) -> None:
 
 
 def _write_shared(target: Tracked, node: Node, before: Node) -> None:
-    state = target._own_state()
-    root, now = state.root, target.node
+    state = target._state or target._own_state()
+    root = state.root
+    now = target._node if state.seen == root.version else target.node
     if now is not before:
         node = make_node(MEANWHILE, (node, now), PAIR, None, now.shape, now.dtype)
     target._node = part = node
     above, below = state.parent, state
+    if above is None and root.adoption is None:
+        root.version += 1
+        state.seen = root.version
+        return
     told = [state]
     while above is not None:
         own = above._own_state()
