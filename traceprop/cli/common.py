@@ -1,0 +1,71 @@
+"""What the commands share: options, opening a store, printing.
+
+Promise: a command that is wrong by its user's mistake ends with one line and exit status 1.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from traceprop.errors import TracepropError
+from traceprop.user_model import load_factory
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from traceprop.attribution import GradientStore
+    from traceprop.lineage import Trace
+
+
+class Commands(click.Group):
+    """A group whose commands turn our own errors into one line and exit status 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except TracepropError as error:
+            raise click.ClickException(str(error)) from error
+
+
+store_argument = click.argument("store", type=click.Path(path_type=Path))
+factory_option = click.option(
+    "--model",
+    "factory",
+    metavar="MODULE:FUNCTION",
+    help="Your function that returns an untrained model; needed only for models that are not "
+    "made of torch's own layers in sequence.",
+)
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def open_store(path: Path) -> GradientStore:
+    """Open the gradient store at a path."""
+    from traceprop.attribution import GradientStore
+
+    return GradientStore.open(path)
+
+
+def open_with_model(path: Path, factory: str | None) -> tuple[GradientStore, nn.Module]:
+    """Open a store and the model that was trained with it."""
+    from traceprop.attribution.model_files import restore_model
+
+    opened = open_store(path)
+    return opened, restore_model(opened, load_factory(factory) if factory else None)
+
+
+def trace_facts(trace: Trace) -> dict[str, Any]:
+    """Return a trace as JSON values."""
+    return {
+        "rows": {source.uri: list(rows) for source, rows in trace.rows.items()},
+        "steps": list(trace.steps),
+    }
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,137 @@
+"""Commands that ask: where a sample is from, and which rows drove a decision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from traceprop.cli.common import (
+    as_json_option,
+    factory_option,
+    open_store,
+    open_with_model,
+    print_json,
+    store_argument,
+    trace_facts,
+)
+from traceprop.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from traceprop.attribution import GradientStore
+
+
+@click.command()
+@store_argument
+@click.option("--sample", "samples", type=int, multiple=True, help="A sample's number.")
+@click.option("--row", "rows", metavar="FILE:ROW", multiple=True, help="A row of a source file.")
+@as_json_option
+def trace(store: Path, samples: tuple[int, ...], rows: tuple[str, ...], as_json: bool) -> None:
+    """Tell a sample's file, row, line and steps, or the samples of a file's row.
+
+    \b
+    traceprop trace grad/ --sample 12
+    traceprop trace grad/ --row credit_scores.csv:4821
+    """  # noqa: D301 (click needs the control character itself)
+    if not samples and not rows:
+        raise click.UsageError("Name a sample (--sample 12) or a row (--row scores.csv:4821).")
+    opened = open_store(store)
+    found = list(samples)
+    for row in rows:
+        name, _, number = row.rpartition(":")
+        if not name or not number.isdecimal():
+            raise click.BadParameter(f"{row!r} is not FILE:ROW, as in credit_scores.csv:4821.")
+        found += [int(sample) for sample in opened.samples_from_source(name, rows=[int(number)])]
+    traces = [(sample, opened.get_provenance(sample)) for sample in found]
+    if as_json:
+        print_json([{"sample": sample, **trace_facts(trace)} for sample, trace in traces])
+    else:
+        for sample, trace in traces:
+            click.echo(f"sample {sample}: {trace}")
+
+
+@click.command()
+@store_argument
+@click.option(
+    "--input",
+    "input_path",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="CSV with a header: one model input a row, prepared as the training inputs were, its "
+    "columns by the same names.",
+)
+@click.option("--row", default=0, show_default=True, help="Which row of the CSV to ask about.")
+@click.option("--top", default=5, show_default=True, help="How many rows to name.")
+@click.option("--target", type=int, help="A class to explain instead of the decided one.")
+@click.option(
+    "--order",
+    type=click.Choice(["largest", "abs", "against"]),
+    default="largest",
+    show_default=True,
+    help="The strongest push towards the decision, either way, or against it.",
+)
+@factory_option
+@as_json_option
+def influence(
+    store: Path,
+    input_path: Path,
+    row: int,
+    top: int,
+    target: int | None,
+    order: str,
+    factory: str | None,
+    as_json: bool,
+) -> None:
+    """Name the source rows that pushed a decision most, with their scores."""
+    from traceprop.attribution import compute_influence_scores
+
+    opened, model = open_with_model(store, factory)
+    test_input = _input_row(input_path, row, opened)
+    scores = compute_influence_scores(
+        model, opened, test_input, top_k=top, target=target, order=order
+    )
+    found = [(sample, score, opened.get_provenance(sample)) for sample, score in scores]
+    quality = scores.quality
+    if as_json:
+        print_json(
+            {
+                "target": scores.target,
+                "margin": scores.margin,
+                "unit": quality.unit,
+                "damping": quality.damping,
+                "notes": list(quality.notes),
+                "scores": [
+                    {"sample": s, "score": score, **trace_facts(t)} for s, score, t in found
+                ],
+            }
+        )
+        return
+    for sample, score, provenance in found:
+        click.echo(f"{score:+.6f}  sample {sample}: {provenance}")
+    click.echo(f"Unit: {' '.join([f'{quality.unit}.', *quality.notes])}", err=True)
+
+
+def _input_row(path: Path, row: int, store: GradientStore) -> NDArray[np.float64]:
+    """Read one row of a CSV, its columns by the training inputs' names where these are known.
+
+    By position, a table whose columns come in another order would be answered, and wrongly.
+    """
+    from traceprop.lineage import values
+    from traceprop.sources import load_csv
+
+    known = store.record.input_columns if store.record else None
+    by_name = known is not None and len(set(known)) == len(known)
+    table = load_csv(path, columns=known if by_name else None)
+    for source in table.sources():
+        source.check_rows([row])
+        if store.steps and any(source.sha256 == trained.sha256 for trained in store.sources):
+            raise DataError(
+                f"{path} is the training file itself, whose rows are not prepared as the model "
+                f"takes them ({' → '.join(map(str, store.steps))}): give a CSV of prepared inputs."
+            )
+    inputs: NDArray[np.float64] = values(table)[row]
+    return inputs
