@@ -147,7 +147,7 @@ class RowStream:
     def _scan(
         self, position: int, line: int, most: int
     ) -> tuple[int, int, int, tuple[Int64Array, ...], ScanProblem | None]:
-        """Find whole rows: how many, where to go on, their starts, lines, lengths, what broke off."""
+        """Find whole rows: how many, where to go on; starts, lines, lengths; what broke off."""
         from numba_kernels import lines as kernel
 
         grammar = self._text.format.grammar
