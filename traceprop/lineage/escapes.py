@@ -63,9 +63,7 @@ def strict(on: bool = True) -> Iterator[None]:
         _strict.reset(token)
 
 
-def escape(
-    tensor: Tracked, door: str, then: str = "what is made from them has no sources"
-) -> None:
+def escape(tensor: Tracked, door: str, then: str = "what is made from them has no sources") -> None:
     """Record that the values of `tensor` leave through `door`; `then` says what that means.
 
     Raises
