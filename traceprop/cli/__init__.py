@@ -41,6 +41,8 @@ for _command in (
     queries.influence,
     removal.unlearn,
     certificates.verify,
+    certificates.timestamp,
+    certificates.export,
     certificates.keygen,
     stores.store_commands,
 ):
