@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import traceprop as tp
 from tests.naive.edits import edited
+from tests.naive.row_hashes import xxh64
 from tests.naive.row_matches import fates
 from traceprop.errors import RowError
 from traceprop.lineage.verdict import Verification
@@ -238,3 +239,15 @@ def test_rows_read_in_batches(tmp_path: Path) -> None:
     (*_, last) = tp.load_parquet(tmp_path / "t.parquet", batch_rows=5)
     pq.write_table(table.slice(1), tmp_path / "t.parquet")
     assert states(last.trace().verify()) == [("same row", 9), ("same row", 10)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32-be", "latin-1"])
+def test_batches_hash_as_the_whole_does(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes('a,b\n1,"é\nè"\n\n2,ü\n'.encode(encoding))
+    whole = tp.read_csv(path, encoding=encoding).source
+    (part, _) = tp.read_csv(path, encoding=encoding, batch_rows=1)
+    (source,) = part.sources()
+    assert np.array_equal(source.row_hashes, whole.row_hashes)
+    text = '1,"é\nè"'.encode("utf-16-le" if encoding == "utf-16" else encoding)
+    assert whole.row_hashes[0] == xxh64(text)
