@@ -71,7 +71,7 @@ def load_csv(
     batch_rows : int, optional
         Don't load the files whole but give an iterator of tensors of so many rows, each row with
         its number in its file. Each file is read twice, first for its digest; a batch never holds
-        rows of two files. Memory doesn't grow with the files.
+        rows of two files. Of what was read only 8 bytes a row are kept, their hashes.
     filesystem : fsspec.AbstractFileSystem, optional
         Opens the files, instead of the one that fsspec makes for a URL; never saved.
     delimiter : str
