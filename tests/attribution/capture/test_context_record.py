@@ -142,6 +142,22 @@ def test_another_optimizer_beside_the_one_that_was_named(data: SampleDataset) ->
     assert store.record.penalty_origin == "2 optimizers seen stepping the model"
 
 
+def test_an_optimizer_without_a_number_for_its_decay_trains_on(data: SampleDataset) -> None:
+    class Own(torch.optim.Optimizer):
+        def step(self, closure: Any = None) -> None:
+            with torch.no_grad():
+                for parameter in self.param_groups[0]["params"]:
+                    parameter -= 0.1 * parameter.grad
+
+    model, store = mlp(), Memory()
+    optimizer = Own(model.parameters(), {"weight_decay": None})
+    with TrainingContext(model, store) as ctx:
+        ctx.backward(functional.cross_entropy(model(data[:8][0]), data[:8][1]))
+        optimizer.step()
+    assert store.record.penalty is None
+    assert "Own doesn't say its weight_decay" in store.record.penalty_origin
+
+
 def test_another_models_optimizer_is_none_of_ours(data: SampleDataset) -> None:
     model, store, other = mlp(), Memory(), nn.Linear(2, 2)
     ours = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.01)

@@ -17,7 +17,7 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 _WITHOUT_DECAY = (torch.optim.LBFGS, torch.optim.Rprop)
 _SCALARS = (bool, int, float, str)
 
-_State = tuple[int, tuple[tuple[float, bool, bool, int], ...]]
+_State = tuple[int, tuple[tuple[float | None, bool, bool, int], ...]]
 
 
 class OptimizerWatch:
@@ -87,9 +87,9 @@ class OptimizerWatch:
             return None, f"{name} maximises, so what it steps to is no minimum of the loss"
         if isinstance(optimizer, _WITHOUT_DECAY):
             return 0.0, f"{name} has no weight_decay"
-        if any("weight_decay" not in group for group in groups):
+        decays = {_decay(group) for group in groups}
+        if None in decays:
             return None, f"{name} doesn't say its weight_decay"
-        decays = {float(group["weight_decay"]) for group in groups}
         if not decays - {0.0}:
             return 0.0, f"{name}(weight_decay=0)"
         if len(decays) > 1 or not self._trainable <= _parameters(optimizer):
@@ -107,13 +107,19 @@ def _state(optimizer: Optimizer) -> _State:
     """Return what the penalty of a step depends on, cheaply: this runs after every step."""
     return id(optimizer), tuple(
         (
-            float(group.get("weight_decay", -1.0)),
+            _decay(group),
             bool(group.get("maximize")),
             bool(group.get("decoupled_weight_decay")),
             len(group["params"]),
         )
         for group in optimizer.param_groups
     )
+
+
+def _decay(group: dict[str, Any]) -> float | None:
+    """Return a group's weight decay; None where an optimizer of the user's has it otherwise."""
+    value = group.get("weight_decay")
+    return float(value) if isinstance(value, int | float | torch.Tensor) else None
 
 
 def settings_of(optimizer: Optimizer) -> dict[str, Any]:
