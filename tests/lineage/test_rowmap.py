@@ -210,6 +210,16 @@ def test_halves_of_the_rows_give_what_the_whole_gives(monkeypatch):
     assert halves.in_halves(lambda a, b: (a, b), 7) == [(0, 3), (3, 7)]
 
 
+def test_two_threads_begin_after_one_has_called_with_no_rows(monkeypatch):
+    """The first call of a kernel loads or compiles it, which two threads must not do at once."""
+    monkeypatch.setattr(halves, "LARGE_FROM", 1)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    calls: list[tuple[int, int]] = []
+    halves.in_halves(lambda a, b: calls.append((a, b)), 7)
+    assert calls[0] == (0, 0)
+    assert sorted(calls[1:]) == [(0, 3), (3, 7)]
+
+
 def test_what_a_half_raises_is_raised(monkeypatch):
     monkeypatch.setattr(halves, "LARGE_FROM", 1)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})

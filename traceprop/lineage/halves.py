@@ -25,6 +25,12 @@ os.register_at_fork(after_in_child=_second.clear)
 def in_halves(work: Callable[[int, int], Found], n: int) -> list[Found]:
     """Call `work(start, stop)` over all `n` rows, in two threads where there are many.
 
+    Parameters
+    ----------
+    work : callable
+        Takes no rows at all too: it is called so once before the two threads begin.
+    n : int
+
     Returns
     -------
     list
@@ -32,6 +38,7 @@ def in_halves(work: Callable[[int, int], Found], n: int) -> list[Found]:
     """
     if n < LARGE_FROM or len(os.sched_getaffinity(0)) < 2:
         return [work(0, n)]
+    work(0, 0)  # loads or compiles the kernel, which must not happen in two threads at once
     if not _second:
         _second.append(ThreadPoolExecutor(1, "traceprop-lineage"))
     later = _second[0].submit(work, n // 2, n)
