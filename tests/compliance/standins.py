@@ -90,6 +90,7 @@ def evidence(removal_class: str = "exact-convex", origin: str = "store") -> Evid
                 "note": "It is as it was.",
             }
         ],
+        "purge": {"proof": None, "note": "None was made."},
         "software": {
             "traceprop": "0.1.0",
             "python": "3.11.7",
@@ -119,8 +120,7 @@ def statement(
         load_regulation(regulation),
         serial=SERIAL,
         keyid=signer and signer.fingerprint,
-        requester="A. Person",
-        approver=None,
+        responsible={"requester": "A. Person", "approver": None, "legal_hold": None},
     )
 
 

@@ -34,7 +34,8 @@ def own_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_round_trip(removal: Removal, tmp_path: Path, own_key: Path):
-    report = export(removal, requester="A. Person", approver="B. Officer")
+    people = {"requester": "A. Person", "approver": "B. Officer", "legal_hold": "none found"}
+    report = export(removal, **people)
     path = report.save(tmp_path / "certificate.json")
     verdict = verify(path, model=removal.after)
     assert verdict, verdict.reason
@@ -50,7 +51,8 @@ def test_round_trip(removal: Removal, tmp_path: Path, own_key: Path):
     assert source["name"] == "loans.csv"
     assert (source["n_rows"], source["n_rows_removed"]) == (N_ROWS, 2)
     assert predicate["preprocessing"]["steps"] == [str(step) for step in removal.store.steps]
-    assert predicate["responsible"] == {"requester": "A. Person", "approver": "B. Officer"}
+    assert predicate["responsible"] == people
+    assert predicate["purge"]["proof"] is None
     assert predicate["lineage"]["sha256"] == removal.store.lineage_digest()
     assert predicate["software"]["packages"]["torch"] == torch.__version__
     assert not verify(path, model=removal.before)
@@ -212,9 +214,9 @@ def test_what_does_not_belong_together_is_refused(
         ({"forget_set": other_rows}, r"forget set \(1 samples\) is not what was removed"),
         ({"store": other_store}, "is from the store"),
         ({"regulation": "GDPR"}, "Known are: CCPA_1798_105"),
-        ({"requester": 3}, "requester=3 is not a name"),
-        ({"approver": "two\nlines"}, "approver='two.*' is not a name"),
-        ({"approver": "\udcff"}, "is not a name"),
+        ({"requester": 3}, "requester=3 can't stand"),
+        ({"approver": "two\nlines"}, "approver='two.*' can't stand"),
+        ({"approver": "\udcff"}, "can't stand"),
         ({"key": tmp_path / "no.key"}, r"no\.key can't be read"),
     ]
     for arguments, said in wrong:

@@ -94,6 +94,7 @@ def demo(out: Path, csv_path: Path | None) -> None:
 @click.option("--draft", is_flag=True, help="Write an unsigned draft, marked as such.")
 @click.option("--requester", help="Who asked for the removal.")
 @click.option("--approver", help="Who approved it.")
+@click.option("--legal-hold", help="What was found about duties to keep the rows.")
 @factory_option
 def unlearn(
     store: Path,
@@ -107,6 +108,7 @@ def unlearn(
     draft: bool,
     requester: str | None,
     approver: str | None,
+    legal_hold: str | None,
     factory: str | None,
 ) -> None:
     """Take source rows out of the recorded model; write the new weights and a certificate.
@@ -131,6 +133,7 @@ def unlearn(
         draft=draft,
         requester=requester,
         approver=approver,
+        legal_hold=legal_hold,
     )
     done = record(unlearned)
     save_weights(unlearned, out)

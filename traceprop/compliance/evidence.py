@@ -39,6 +39,11 @@ _RERUN_NEEDS = [
     "the software of the versions listed; other versions, processors or numbers of threads give "
     "the same result within rounding only",
 ]
+_NOT_PURGED = {
+    "proof": None,
+    "note": "No purge was made with this removal, so no proof of one is here: what the gradient "
+    "store and other copies still hold is listed under left.",
+}
 _PACKAGES = ("numpy", "scipy", "numba", "pyarrow", "torch", "cryptography", "rfc8785")
 
 
@@ -101,6 +106,7 @@ def gather(
         "training": _training(store),
         "removal": removal,
         "left": left,
+        "purge": _NOT_PURGED,
         "software": _software(),
         "rerun": {"needs": _RERUN_NEEDS, "seeds": _seeds(store)},
     }

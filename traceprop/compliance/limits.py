@@ -15,7 +15,10 @@ _ALWAYS = (
     "key's holder signed these bytes; who holds the key is for the reader to establish.",
     "It covers one model, the subject, and no copy of it, no model derived from it, no backup and "
     "no export.",
-    "The time is asserted by the signer's clock and not proven by a third party.",
+    "The time is asserted by the signer's clock. Only a timestamp (RFC 3161), which is not a part "
+    "of this certificate but lies beside it, can prove that it was there at a certain time.",
+    "Whether a legal hold, a retention duty or another reason stands against the removal was not "
+    "checked: what is stated of it is the user's own word.",
     "Rows are shown as sealed entries only. Which rows they are can be shown by whoever holds this "
     "certificate's key, and by nobody once it is destroyed.",
     "It doesn't say that these were all the rows about a person, nor that the request for their "

@@ -20,6 +20,7 @@ from traceprop.audit.folder import key_path, save_key
 from traceprop.compliance.draft import draft_bytes
 from traceprop.compliance.envelope import sign
 from traceprop.compliance.evidence import forget_messages, gather
+from traceprop.compliance.export import export_statement
 from traceprop.compliance.keys import SigningKey, public_path, signing_key
 from traceprop.compliance.regulations import load_regulation
 from traceprop.compliance.statement import build_statement, check_before_signing
@@ -91,6 +92,27 @@ class Report:
         """Return what the certificate says in plain words."""
         return describe(self._statement)
 
+    def to_prov(self) -> dict[str, Any]:
+        """Return the certificate as W3C PROV-JSON (extra `[report]`).
+
+        No export holds a row, a person or a sealed entry; each names this certificate by number
+        and SHA-256, and is not signed itself.
+
+        Raises
+        ------
+        CertificateError
+            This is a draft.
+        """
+        return export_statement("prov", self._statement, self.content)
+
+    def to_openlineage(self) -> dict[str, Any]:
+        """Return the certificate as an OpenLineage run event (extra `[report]`); see `to_prov`."""
+        return export_statement("openlineage", self._statement, self.content)
+
+    def to_cyclonedx(self) -> dict[str, Any]:
+        """Return the certificate as a CycloneDX 1.6 ML-BOM (extra `[report]`); see `to_prov`."""
+        return export_statement("cyclonedx", self._statement, self.content)
+
 
 def export_compliance(
     model_before: nn.Module,
@@ -102,6 +124,7 @@ def export_compliance(
     draft: bool = False,
     requester: str | None = None,
     approver: str | None = None,
+    legal_hold: str | None = None,
 ) -> Report:
     """Make a certificate of a removal.
 
@@ -125,6 +148,9 @@ def export_compliance(
         Make an unsigned draft to look at: no key is used or made, and it says so in every view.
     requester, approver : str, optional
         Who asked for the removal, and who approved it. They are written into the certificate.
+    legal_hold : str, optional
+        What was found about duties to keep the rows (retention, legal claims), in one line. It is
+        written into the certificate; left out, that says that nothing was stated.
 
     Returns
     -------
@@ -149,7 +175,11 @@ def export_compliance(
     >>> report.save("article26_cert.json")  # doctest: +SKIP
     """
     clauses = load_regulation(regulation)
-    people = {"requester": _name("requester", requester), "approver": _name("approver", approver)}
+    responsible = {
+        "requester": _line("requester", requester),
+        "approver": _line("approver", approver),
+        "legal_hold": _line("legal_hold", legal_hold),
+    }
     evidence = gather(model_before, model_after, forget_set, store)
     signer = None if draft else _signer(key)
     serial, secret = secrets.token_hex(16), secrets.token_bytes(merkle.KEY_BYTES)
@@ -160,7 +190,7 @@ def export_compliance(
             clauses,
             serial=serial,
             keyid=None if signer is None else signer.fingerprint,
-            **people,
+            responsible=responsible,
         )
     )
     # What the report shows is what the certificate's reader gets: the values of its bytes.
@@ -173,12 +203,12 @@ def export_compliance(
     return Report(sign(payload, signer).to_bytes(), key_file, statement)
 
 
-def _name(role: str, name: object) -> str | None:
-    """Return a person's name, if it can stand in a certificate."""
-    if name is None or (isinstance(name, str) and name.isprintable()):
-        return name
+def _line(role: str, text: object) -> str | None:
+    """Return what a user stated, if it can stand in a certificate."""
+    if text is None or (isinstance(text, str) and text.isprintable()):
+        return text
     raise CertificateError(
-        f"{role}={name!r} is not a name: give one line of text, or leave it out."
+        f"{role}={text!r} can't stand in a certificate: give one line of text, or leave it out."
     )
 
 

@@ -28,8 +28,7 @@ def build_statement(
     *,
     serial: str,
     keyid: str | None,
-    requester: str | None,
-    approver: str | None,
+    responsible: dict[str, str | None],
 ) -> dict[str, Any]:
     """Put a statement together.
 
@@ -45,8 +44,8 @@ def build_statement(
         The certificate's number, 32 hex digits.
     keyid : str or None
         The signer's fingerprint; None makes a draft.
-    requester, approver : str or None
-        Who asked for the removal, and who approved it.
+    responsible : dict of str to str or None
+        What the user stated: `requester`, `approver`, `legal_hold`.
 
     Returns
     -------
@@ -62,7 +61,7 @@ def build_statement(
         "signer": None if draft else {"keyid": keyid},
         **parts,
         "forget_set": {**parts["forget_set"], "tree": _tree(entries)},
-        "responsible": {"requester": requester, "approver": approver},
+        "responsible": responsible,
         "limits": limits(parts["removal"]["removal_class"], parts["left"], draft=draft),
     }
     predicate["regulation"] = assess(regulation, predicate)

@@ -23,6 +23,7 @@ def describe(statement: dict[str, Any]) -> str:
         "",
         "What is left",
         *(f"  {item['what']}: {item['state']}. {item['note']}" for item in predicate["left"]),
+        f"  purge: {predicate['purge']['note']}",
         "",
         *_clauses(predicate["regulation"]),
         "",
@@ -64,6 +65,7 @@ def _removed(predicate: dict[str, Any]) -> list[str]:
     responsible = predicate["responsible"]
     for role in ("requester", "approver"):
         lines.append(f"{role.capitalize():<13} {responsible[role] or 'not given'}")
+    lines.append(f"{'Legal hold':<13} {responsible['legal_hold'] or 'nothing stated'}")
     return lines
 
 

@@ -1,0 +1,186 @@
+"""Exports: valid by their formats' schemas, true to the certificate, silent about people."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import prov.tests
+import pytest
+from click.testing import CliRunner
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from openlineage.client import event_v2
+from prov.model import ProvDocument
+
+from tests.compliance import standins
+from traceprop.audit.canonical import canonical
+from traceprop.cli import main
+from traceprop.compliance.draft import draft_bytes
+from traceprop.compliance.envelope import sign
+from traceprop.compliance.export import FORMATS, export_statement
+from traceprop.compliance.schema_check import load_schema
+from traceprop.errors import CertificateError
+
+KEY = standins.key(0)
+SERIAL_AS_UUID = "01234567-89ab-cdef-0123-456789abcdef"
+
+
+def statement() -> dict[str, Any]:
+    """One whose every field that must not get out holds a word to look for."""
+    found = standins.statement(signer=KEY)
+    predicate = found["predicate"]
+    predicate["responsible"] = dict.fromkeys(predicate["responsible"], "PERSON")
+    predicate["sources"][0]["uri"] = "/home/PERSON/loans.csv"
+    predicate["sources"][0]["name"] = "/home/PERSON/loans.csv"
+    predicate["removal"]["reason"] = "PERSON"
+    predicate["removal"]["margin"] = {"sample 564738291": 0.7193}
+    predicate["removal"]["loss"]["forget"] = {"before": 0.7193, "after": 0.7193}
+    predicate["left"][0]["note"] = "PERSON"
+    predicate["training"] = {"input_columns": ["PERSON"]}
+    predicate["rerun"]["needs"] = ["PERSON"]
+    return found
+
+
+STATEMENT = statement()
+CERTIFICATE = sign(canonical(STATEMENT), KEY).to_bytes()
+EXPORTS = {name: export_statement(name, STATEMENT, CERTIFICATE) for name in FORMATS}
+TEXTS = {name: json.dumps(export) for name, export in EXPORTS.items()}
+
+
+def test_prov_keeps_to_the_schema_of_its_submission():
+    path = Path(prov.tests.__file__).parent / "schemas" / "prov-json.schema.json"
+    schema = json.loads(path.read_text())
+    jsonschema.validators.validator_for(schema)(schema).validate(EXPORTS["prov"])
+    document = ProvDocument.deserialize(content=TEXTS["prov"], format="json")
+    assert document == ProvDocument.deserialize(content=document.serialize(), format="json")
+    # Four entities, two agents, the removal, and seven relations between them.
+    assert len(document.get_records()) == 4 + 2 + 1 + 7
+
+
+def test_cyclonedx_keeps_to_its_schema():
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(TEXTS["cyclonedx"]) is None
+    broken = TEXTS["cyclonedx"].replace("technicalLimitations", "limits")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(broken) is not None
+
+
+def test_openlineage_is_what_its_own_classes_take():
+    event = EXPORTS["openlineage"]
+    run, job = event_v2.Run(**event["run"]), event_v2.Job(**event["job"])
+    rebuilt = event_v2.RunEvent(
+        eventTime=event["eventTime"],
+        eventType=event_v2.RunState(event["eventType"]),
+        run=run,
+        job=job,
+        inputs=[event_v2.InputDataset(**dataset) for dataset in event["inputs"]],
+        outputs=[event_v2.OutputDataset(**dataset) for dataset in event["outputs"]],
+        producer=event["producer"],
+    )
+    assert rebuilt.schemaURL == event["schemaURL"]
+    holders = [run, job, *rebuilt.inputs, *rebuilt.outputs]
+    facets = [facet for holder in holders for facet in holder.facets.values()]
+    assert len(facets) == 7
+    for facet in facets:
+        assert facet["_producer"].startswith("https://")
+        assert facet["_schemaURL"].startswith("https://")
+    removal = event["run"]["facets"]["traceprop_removal"]
+    schema = load_schema("openlineage-removal-facet.schema.json")
+    jsonschema.Draft202012Validator(schema).validate(removal)
+    assert removal["_schemaURL"] == schema["$id"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_export_names_a_row_a_person_or_a_sealed_entry(name: str):
+    text = TEXTS[name]
+    tree = STATEMENT["predicate"]["forget_set"]["tree"]
+    for row in (*standins.ROWS, *standins.SAMPLES):
+        assert str(row) not in text
+    for secret in ("PERSON", "/home", "0.7193", tree["root"], *tree["leaves"]):
+        assert secret not in text
+    assert "loans.csv" in text
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_export_says_what_was_done_and_where_the_proof_is(name: str):
+    predicate = STATEMENT["predicate"]
+    for said in (
+        hashlib.sha256(CERTIFICATE).hexdigest(),
+        predicate["models"]["before"]["sha256"],
+        predicate["models"]["after"]["sha256"],
+        predicate["sources"][0]["sha256"],
+        predicate["lineage"]["sha256"],
+        predicate["issued"]["time"],
+        KEY.fingerprint,
+        "exact-convex",
+        "1.5e-09",
+        "GDPR_ART17",
+        "0.1.0",
+    ):
+        assert said in TEXTS[name].replace("+00:00", "Z"), said
+    assert any(number in TEXTS[name] for number in (standins.SERIAL, SERIAL_AS_UUID))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_may_be_missing_is_left_out(name: str):
+    found = standins.statement(signer=KEY, removal_class="approximate-unguaranteed")
+    found["predicate"]["removal"]["bound"] = None
+    found["predicate"]["lineage"] = None
+    found["predicate"]["sources"] = []
+    text = json.dumps(export_statement(name, found, CERTIFICATE))
+    assert "bound" not in text.replace("bound on", "")
+    assert "lineageSha256" not in text
+    if name == "cyclonedx":
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_two_copies_of_one_file_stay_two(name: str):
+    found = statement()
+    found["predicate"]["sources"] *= 2
+    text = json.dumps(export_statement(name, found, CERTIFICATE))
+    assert text.count("loans.csv") == 2
+    if name == "cyclonedx":
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_draft_is_not_exported(name: str):
+    with pytest.raises(CertificateError, match="draft is not exported"):
+        export_statement(name, standins.statement(signer=None), b"")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    path = tmp_path / "certificate.json"
+    path.write_bytes(CERTIFICATE)
+    (tmp_path / "key.pub").write_bytes(KEY.public.pem())
+    return path
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_command_verifies_first(certificate: Path, name: str):
+    out = certificate.with_name("export.json")
+    how = ["export", str(certificate), "--format", name, "--key"]
+    key = str(certificate.with_name("key.pub"))
+    printed = CliRunner().invoke(main, [*how, key])
+    assert printed.exit_code == 0, printed.output
+    done = CliRunner().invoke(main, [*how, key, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(out.read_bytes()) == json.loads(printed.stdout) == EXPORTS[name]
+    again = CliRunner().invoke(main, [*how, key, "--out", str(out)])
+    assert again.exit_code == 1
+    assert "can't be written" in again.output
+
+    other = certificate.with_name("other.pub")
+    other.write_bytes(standins.key(1).public.pem())
+    refused = CliRunner().invoke(main, [*how, str(other)])
+    assert refused.exit_code == 1
+    assert "NOT VALID" in refused.output
+    certificate.write_bytes(draft_bytes(standins.statement(signer=None)))
+    refused = CliRunner().invoke(main, [*how, key])
+    assert refused.exit_code == 1
+    assert "this is a draft" in refused.output
+    assert CliRunner().invoke(main, [*how, str(out)]).exit_code == 2
