@@ -60,7 +60,10 @@ def restore_model(
 
     record = store.record
     if record is None:
-        raise StoreError(f"{store.path} holds no run yet: train inside a TrainingContext first.")
+        raise StoreError(
+            f"{store.path} holds no run: give the folder of a store that holds one, or train "
+            "inside `with TrainingContext(model, store)` first."
+        )
     if factory is not None:
         model = factory()
         if not isinstance(model, torch.nn.Module):

@@ -14,6 +14,8 @@ import pytest
 import torch
 
 from tests.attribution.store.runs import PROJECTOR, WIDTH, commit, make_record, mark_of
+from traceprop.attribution.estimators.problem import problem_of
+from traceprop.attribution.model_files import restore_model
 from traceprop.attribution.projection import Block, Projector
 from traceprop.attribution.store.gradient_store import GradientStore
 from traceprop.attribution.store.lock import LOCK_NAME
@@ -169,6 +171,16 @@ def test_a_question_never_makes_a_folder(path: Path):
         with pytest.raises(StoreError, match="There is no store at"):
             question()
     assert not path.exists()
+
+
+def test_a_folder_without_a_run_has_no_model_and_no_problem(path: Path):
+    store = GradientStore(path=path)
+    for question in (
+        lambda: restore_model(store),
+        lambda: problem_of(torch.nn.Linear(1, 1), store),
+    ):
+        with pytest.raises(StoreError, match=r"grad holds no run: give the folder of a store"):
+            question()
 
 
 def test_a_prepared_store_holds_nothing_yet(path: Path):

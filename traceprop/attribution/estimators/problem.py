@@ -49,7 +49,10 @@ def problem_of(
     """
     record = store.record
     if record is None:
-        raise StoreError(f"{store.path} holds no run yet: train inside a TrainingContext first")
+        raise StoreError(
+            f"{store.path} holds no run: give the folder of a store that holds one, or train "
+            f"inside `with TrainingContext(model, store)` first"
+        )
     store.check_model(model)
     if record.loss is None:
         raise StoreError(
