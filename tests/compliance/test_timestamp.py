@@ -16,11 +16,11 @@ from tests.compliance.authority import Authority, serving
 from traceprop.audit.canonical import canonical
 from traceprop.cli import main
 from traceprop.compliance.envelope import sign
+from traceprop.compliance.times import timestamp_path
 from traceprop.compliance.timestamp import (
     Timestamp,
     load_roots,
     request_timestamp,
-    timestamp_path,
 )
 from traceprop.compliance.verify import Verdict, verify, verify_bytes
 from traceprop.errors import CertificateError

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 from traceprop.errors import CertificateError
@@ -36,6 +37,12 @@ class SigningTime:
     def __str__(self) -> str:
         said = "asserted" if self.proof == "asserted" else "proven by a timestamp"
         return f"{self.moment.strftime(FORMAT)} ({said})"
+
+
+def timestamp_path(certificate: str | Path) -> Path:
+    """Return where a certificate's timestamp lies: beside it, `.tsr` added to the name."""
+    path = Path(certificate)
+    return path.with_name(path.name + ".tsr")
 
 
 def parse_time(text: str) -> datetime:

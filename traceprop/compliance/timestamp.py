@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from traceprop.compliance.envelope import open_envelope
+from traceprop.compliance.times import timestamp_path
 from traceprop.errors import CertificateError
 from traceprop.files import write_file
 from traceprop.lazy import needing_extras
@@ -59,12 +60,6 @@ class Timestamp:
         except (VerificationError, ValueError) as refused:
             raise CertificateError(f"its timestamp doesn't verify: {refused}") from refused
         return response.tst_info.gen_time.astimezone(UTC)
-
-
-def timestamp_path(certificate: str | Path) -> Path:
-    """Return where a certificate's timestamp lies: beside it, `.tsr` added to the name."""
-    path = Path(certificate)
-    return path.with_name(path.name + ".tsr")
 
 
 def request_timestamp(

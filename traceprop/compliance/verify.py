@@ -24,12 +24,13 @@ from traceprop.compliance.keys import (
 )
 from traceprop.compliance.policy import KeyRing, TrustedKey, load_policy
 from traceprop.compliance.schema_check import first_error, load_schema
-from traceprop.compliance.times import SigningTime, signing_time
-from traceprop.compliance.timestamp import Timestamp, timestamp_beside, timestamp_path
+from traceprop.compliance.times import SigningTime, signing_time, timestamp_path
 from traceprop.errors import CertificateError
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from traceprop.compliance.timestamp import Timestamp
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def verify(
             "Report.save wrote."
         ) from failed
     keys = _key_ring(key, policy, holder)
-    timestamp = None if tsa_cert is None else timestamp_beside(path, tsa_cert)
+    timestamp = None if tsa_cert is None else _timestamp(path, tsa_cert)
     verdict = verify_bytes(data, keys, holder=holder, timestamp=timestamp)
     if verdict and timestamp is None and timestamp_path(path).exists():
         verdict = replace(verdict, reason=f"{verdict.reason}; its timestamp was not checked")
@@ -236,6 +237,12 @@ def _key_ring(key: str | Path | None, policy: str | Path | None, holder: str | N
     if key is not None:
         raise CertificateError("Give a key or a policy to check with, not both.")
     return load_policy(policy)
+
+
+def _timestamp(path: str | Path, roots: str | Path) -> Timestamp:
+    from traceprop.compliance.timestamp import timestamp_beside
+
+    return timestamp_beside(path, roots)
 
 
 def _own_public_key() -> PublicKey:
