@@ -58,7 +58,7 @@ def both(values: np.ndarray) -> tuple[Any, np.ndarray]:
 
 def measure() -> Figures:
     """Measure under the Python that runs this."""
-    from traceprop.lineage import reuse
+    from traceprop.lineage.recording import dying_operands as reuse
 
     tracked, plain = both(np.arange(float(ROWS)))
     chained = paired(lambda: chain(tracked), lambda: chain(plain), pairs=301)

@@ -26,7 +26,7 @@ from tests.naive import tables as naive
 from tests.sources.tables import assert_same, columns, read, rows_of, table
 from traceprop.errors import DataError, EscapeError, LineageEscapeWarning
 from traceprop.lineage import values
-from traceprop.lineage.escapes import forget_warned
+from traceprop.lineage.recording.escapes import forget_warned
 from traceprop.testing import assert_sound
 
 DAY = datetime.date(2020, 1, 1)

@@ -8,7 +8,7 @@ import pytest
 from tests.lineage.examples import EXAMPLES
 from tests.lineage.test_completeness import FUNCTIONS, SOUND, TABLE, UFUNCS, public
 from traceprop.lineage.cells.table import rule_for, wideness
-from traceprop.lineage.node import Op, ufunc_method
+from traceprop.lineage.graph.node import Op, ufunc_method
 from traceprop.lineage.registry import REFUSED, handler_of, rule_of
 from traceprop.testing.cells import assert_cells_sound, cell_precision
 from traceprop.testing.program import name_of

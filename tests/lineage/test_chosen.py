@@ -7,7 +7,7 @@ import pytest
 
 import traceprop as tp
 from traceprop.lineage import RowSet
-from traceprop.lineage.compose import compose_path, compose_takes
+from traceprop.lineage.answers.compose import compose_path, compose_takes
 from traceprop.lineage.rowmap import Filter, Identity, Slice, Take
 
 LARGE = 300_000  # rows: past every size from which on something else is done

@@ -21,7 +21,7 @@ from tests.lineage.examples import EXAMPLES
 from traceprop.errors import EscapeError, LineageError
 from traceprop.lineage import strict, values
 from traceprop.lineage.registry import EXACT, REFUSED, classification, rule_of
-from traceprop.lineage.stored import Decoder, operation_name
+from traceprop.lineage.saved.encoding import Decoder, operation_name
 from traceprop.testing import assert_sound, precision
 from traceprop.testing.oracle import rows_differ, track
 from traceprop.testing.program import name_of, run_quietly

@@ -9,7 +9,7 @@ import pytest
 
 from traceprop import lineage
 from traceprop.errors import EscapeError, LineageEscapeWarning
-from traceprop.lineage.escapes import forget_warned
+from traceprop.lineage.recording.escapes import forget_warned
 
 
 @pytest.fixture(autouse=True)

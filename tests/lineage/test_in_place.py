@@ -10,7 +10,7 @@ import pytest
 from traceprop import lineage
 from traceprop.errors import LineageError, LineageEscapeWarning
 from traceprop.lineage import granularity
-from traceprop.lineage.escapes import forget_warned
+from traceprop.lineage.recording.escapes import forget_warned
 
 
 def tensor(n: int, name: str, width: int | None = None):
@@ -158,16 +158,16 @@ def test_an_accumulator_becomes_a_tensor():
 
 
 def test_buffers_are_forgotten_with_their_arrays():
-    from traceprop.lineage import adopted
+    from traceprop.lineage.recording import plain_targets
 
     forget_warned()
-    before = len(adopted._adoptions)
+    before = len(plain_targets._adoptions)
     sums = np.zeros(3)
     with pytest.warns(LineageEscapeWarning):
         np.add(tensor(3, "X"), 1, out=sums)
-    assert len(adopted._adoptions) == before + 1
+    assert len(plain_targets._adoptions) == before + 1
     del sums
-    assert len(adopted._adoptions) == before
+    assert len(plain_targets._adoptions) == before
 
 
 @pytest.mark.filterwarnings("ignore:.*not guaranteed to behave correctly")

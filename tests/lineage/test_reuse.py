@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from traceprop import lineage
-from traceprop.lineage import reuse
-from traceprop.lineage.core import LARGE
+from traceprop.lineage.recording import dying_operands as reuse
+from traceprop.lineage.recording.tracked import LARGE
 
 pytestmark = pytest.mark.skipif(not reuse._WORKS, reason="reference counts prove nothing here")
 
@@ -46,7 +46,7 @@ def reused(monkeypatch) -> list[bool]:
         seen.append(space is not None)
         return space
 
-    monkeypatch.setattr("traceprop.lineage.arithmetic.dying", spy)
+    monkeypatch.setattr("traceprop.lineage.recording.arithmetic.dying", spy)
     return seen
 
 

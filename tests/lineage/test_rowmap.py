@@ -11,8 +11,16 @@ from numba_kernels import rowmaps as kernels
 from tests.naive import rowmaps as naive
 from traceprop import lineage
 from traceprop.errors import LineageError
-from traceprop.lineage import RowSet, halves
-from traceprop.lineage.compose import Chain, Merged, compose, compose_takes, image_along, merge
+from traceprop.lineage import RowSet
+from traceprop.lineage.answers import halves
+from traceprop.lineage.answers.compose import (
+    Chain,
+    Merged,
+    compose,
+    compose_takes,
+    image_along,
+    merge,
+)
 from traceprop.lineage.rowmap import (
     All,
     Blocks,

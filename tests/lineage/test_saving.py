@@ -14,8 +14,9 @@ import pytest
 
 from traceprop import lineage
 from traceprop.errors import LineageError
-from traceprop.lineage import load_lineage, save_lineage, saving
+from traceprop.lineage import load_lineage, save_lineage
 from traceprop.lineage.rowset import RowSet
+from traceprop.lineage.saved import saving
 
 
 def pipeline(values):

@@ -15,7 +15,8 @@ import traceprop
 from traceprop import lineage
 from traceprop.errors import DataError, LineageError, LineageEscapeWarning, RowError
 from traceprop.lineage import ProvenanceTensor, Source, from_source
-from traceprop.lineage.node import Node
+from traceprop.lineage.graph.node import Node
+from traceprop.lineage.recording import escapes
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_strict_is_for_one_thread(X):
         with pytest.warns(LineageEscapeWarning):
             outcome.append(float(X[0, 0]))
 
-    lineage.escapes.forget_warned()
+    escapes.forget_warned()
     with lineage.strict():
         thread = threading.Thread(target=work)
         thread.start()

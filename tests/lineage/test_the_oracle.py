@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from traceprop.lineage import registry
-from traceprop.lineage.edges import Edge, row_by_row
+from traceprop.lineage.graph.edges import Edge, row_by_row
 from traceprop.lineage.registry import RowRule
 from traceprop.lineage.rowmap import Nothing, Slice, Window
 from traceprop.testing import assert_sound
@@ -28,7 +28,9 @@ def test_a_wrong_rule_is_caught(function, monkeypatch):
     assert_sound(function, X)
     rule = RowRule(WRONG_RULES[function], False, "wrong")
     monkeypatch.setitem(registry._RULES, function, rule)
-    monkeypatch.setattr("traceprop.lineage.edges.np.ufunc", type(None))  # no short way round it
+    monkeypatch.setattr(
+        "traceprop.lineage.graph.edges.np.ufunc", type(None)
+    )  # no short way round it
     with pytest.raises(AssertionError):
         assert_sound(function, X)
 

@@ -1,6 +1,6 @@
 """Random Python source: whatever keeps a value alive, no operator may write into it.
 
-Large results are written into operands that die (`traceprop.lineage.reuse`). Here random functions
+Large results are written into operands that die (`recording.dying_operands`). Here random functions
 of nested expressions, with names, closures, containers, views, comprehensions and calls from C,
 run on plain and on tracked arrays large enough for that. Every value that they kept must be equal.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from traceprop.lineage import strict
-from traceprop.lineage.core import LARGE
+from traceprop.lineage.recording.tracked import LARGE
 from traceprop.testing import assert_same_values
 from traceprop.testing.oracle import track
 

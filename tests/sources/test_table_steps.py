@@ -268,8 +268,8 @@ def test_lineage_of_steps_is_saved_and_answers_in_another_process(
 
 def test_every_recorded_operation_runs_again(loans: tp.Table, people: tp.Table) -> None:
     """What a replay needs: from plain inputs and the node's own arguments, the same values."""
-    from traceprop.lineage.node import SOURCE, inputs_first
-    from traceprop.lineage.template import fill
+    from traceprop.lineage.graph.node import SOURCE, inputs_first
+    from traceprop.lineage.graph.template import fill
 
     joined = loans.join(people, "t", "left").sort(["i", "t"], [True, False])
     groups = tp.Table.concat([joined, joined.fill("x", 0.0)]).group_by(

@@ -18,7 +18,7 @@ from tests.naive.edits import edited
 from tests.naive.row_hashes import xxh64
 from tests.naive.row_matches import fates
 from traceprop.errors import RowError
-from traceprop.lineage.verdict import Verification
+from traceprop.lineage.answers.verdict import Verification
 
 ROWS = [b"%d,%d" % (i, i * i) for i in range(12)]
 

@@ -16,7 +16,7 @@ from traceprop.errors import DataError
 from traceprop.interop.arrow import as_columns
 from traceprop.interop.returned import note_sent, own_source, returned
 from traceprop.lazy import needing_extras
-from traceprop.lineage.origins import source_maps
+from traceprop.lineage.answers.origins import source_maps
 from traceprop.lineage.tensor import values
 
 if TYPE_CHECKING:

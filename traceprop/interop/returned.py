@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import DataError
-from traceprop.lineage.core import wrap
-from traceprop.lineage.edges import CONTROL, Edge, Edges, extent_of, opaque_in_extent
-from traceprop.lineage.escapes import escape
-from traceprop.lineage.node import Node, Op, make_node, slot
+from traceprop.lineage.graph.edges import CONTROL, Edge, Edges, extent_of, opaque_in_extent
+from traceprop.lineage.graph.node import Node, Op, make_node, slot
+from traceprop.lineage.recording.escapes import escape
+from traceprop.lineage.recording.tracked import wrap
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import All
 from traceprop.lineage.rowset import row_dtype

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from traceprop.lineage.answers.origins import Origin
+from traceprop.lineage.answers.query import Dependencies, SourceMap
+from traceprop.lineage.answers.trace import Trace
 from traceprop.lineage.cells import CellMapping, Cells, CellSet, SourceCells
-from traceprop.lineage.escapes import Escape, strict
-from traceprop.lineage.granularity import granularity
-from traceprop.lineage.graph import LineageGraph
-from traceprop.lineage.node import Node
-from traceprop.lineage.origins import Origin
-from traceprop.lineage.query import Dependencies, SourceMap
+from traceprop.lineage.graph.lineage_graph import LineageGraph
+from traceprop.lineage.graph.node import Node
+from traceprop.lineage.recording.escapes import Escape, strict
+from traceprop.lineage.recording.granularity import granularity
 from traceprop.lineage.registry import load_rules
 from traceprop.lineage.rowset import RowSet
-from traceprop.lineage.saving import load_lineage, save_lineage
+from traceprop.lineage.saved.saving import load_lineage, save_lineage
 from traceprop.lineage.source import MemorySource, Source, SourceRows
 from traceprop.lineage.tensor import ProvenanceTensor, array, from_source, origins, values
-from traceprop.lineage.trace import Trace
 
 load_rules()
 

@@ -20,8 +20,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from traceprop.lineage.edges import Edge, Rule, opaque_in_extent
-from traceprop.lineage.node import Node, UfuncMethod
+from traceprop.lineage.graph.edges import Edge, Rule, opaque_in_extent
+from traceprop.lineage.graph.node import Node, UfuncMethod
 
 EXACT: Final = "exact"
 CONSERVATIVE: Final = "conservative"

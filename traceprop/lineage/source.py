@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.errors import RowError, SourceError
+from traceprop.lineage.answers.verdict import RowVerdict
 from traceprop.lineage.rowset import RowSet
-from traceprop.lineage.verdict import RowVerdict
 
 if TYPE_CHECKING:
     from traceprop.lineage.cells.selected import Column, SourceCells
-    from traceprop.lineage.core import Tracked
-    from traceprop.lineage.graph import LineageGraph
+    from traceprop.lineage.graph.lineage_graph import LineageGraph
+    from traceprop.lineage.recording.tracked import Tracked
 
 
 class Source:
@@ -294,7 +294,7 @@ class SourceRows:
 
     def descendants(self, tensor: Tracked | LineageGraph) -> RowSet:
         """Rows of `tensor` that depend on these rows in any way: direct, statistic or control."""
-        from traceprop.lineage.query import descendants, node_of
+        from traceprop.lineage.answers.query import descendants, node_of
 
         return descendants(node_of(tensor), self.source, self.rows)
 

@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.errors import DataError
-from traceprop.lineage.arithmetic import Arithmetic
-from traceprop.lineage.columns import columns
-from traceprop.lineage.core import KIND, Tracked, leaf
-from traceprop.lineage.escapes import Escape
-from traceprop.lineage.graph import LineageGraph, trace_rows
-from traceprop.lineage.idioms import Step, steps
-from traceprop.lineage.methods import Methods
-from traceprop.lineage.node import ancestors
-from traceprop.lineage.origins import Origin, origins_of
-from traceprop.lineage.protocols import Protocols
-from traceprop.lineage.query import Dependencies, SourceMap, dependencies, sources
+from traceprop.lineage.answers.columns import columns
+from traceprop.lineage.answers.idioms import Step, steps
+from traceprop.lineage.answers.origins import Origin, origins_of
+from traceprop.lineage.answers.query import Dependencies, SourceMap, dependencies, sources
+from traceprop.lineage.graph.lineage_graph import LineageGraph, trace_rows
+from traceprop.lineage.graph.node import ancestors
+from traceprop.lineage.recording.arithmetic import Arithmetic
+from traceprop.lineage.recording.escapes import Escape
+from traceprop.lineage.recording.methods import Methods
+from traceprop.lineage.recording.protocols import Protocols
+from traceprop.lineage.recording.subscript import Subscript
+from traceprop.lineage.recording.tracked import KIND, Tracked, leaf
 from traceprop.lineage.rowset import RowSet, row_dtype
 from traceprop.lineage.source import MemorySource, Source
-from traceprop.lineage.subscript import Subscript
 
 if TYPE_CHECKING:
     import torch
@@ -157,7 +157,7 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         return tensor(self, dtype=dtype)
 
     def __repr__(self) -> str:
-        from traceprop.lineage.printing import text
+        from traceprop.lineage.answers.printing import text
 
         return text(self)
 
@@ -165,7 +165,7 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         return str(self._array)
 
     def _repr_html_(self) -> str:
-        from traceprop.lineage.printing import html
+        from traceprop.lineage.answers.printing import html
 
         return html(self)
 
@@ -208,7 +208,7 @@ def from_source(
         )
     tensor: ProvenanceTensor = leaf(ProvenanceTensor, array, source, numbers)
     if columns is not None:
-        from traceprop.lineage.memo import memo
+        from traceprop.lineage.graph.memo import memo
 
         memo(tensor.node).columns = tuple(columns)
     return tensor

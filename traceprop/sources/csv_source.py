@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import SourceError
+from traceprop.lineage.answers.verdict import RowVerdict
 from traceprop.lineage.source import Source
-from traceprop.lineage.verdict import RowVerdict
 from traceprop.sources import columns as arrow_columns
 from traceprop.sources.csv_format import CsvFormat
 from traceprop.sources.csv_index import IndexedFile, SparseIndex, index_file

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import SourceError
+from traceprop.lineage.answers.verdict import RowVerdict
 from traceprop.lineage.source import Source
-from traceprop.lineage.verdict import RowVerdict
 from traceprop.sources import files
 from traceprop.sources import parquet_read as reading
 from traceprop.sources.inputs import Input, stored_input

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import SourceError
+from traceprop.lineage.answers.verdict import RowVerdict
 from traceprop.lineage.source import Source
-from traceprop.lineage.verdict import RowVerdict
 from traceprop.sources import sql_values
 from traceprop.sources.sql_columns import matrix_of, table_column
 from traceprop.sources.sql_connection import Database, describe, is_postgres, opened

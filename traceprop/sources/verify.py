@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import MissingFileError, SourceError
+from traceprop.lineage.answers.verdict import RowVerdict
 from traceprop.lineage.source import Source
-from traceprop.lineage.verdict import RowVerdict
 
 Rows = npt.NDArray[np.int64]
 

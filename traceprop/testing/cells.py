@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from traceprop.lineage import ProvenanceTensor, strict
-from traceprop.lineage.node import SOURCE
+from traceprop.lineage.graph.node import SOURCE
 from traceprop.testing.oracle import (
     Array,
     Pairs,

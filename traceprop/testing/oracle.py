@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.lineage import ProvenanceTensor, array, strict, values
-from traceprop.lineage.node import SOURCE
-from traceprop.lineage.query import dependencies
+from traceprop.lineage.answers.query import dependencies
+from traceprop.lineage.graph.node import SOURCE
 from traceprop.lineage.rowset import RowSet
 from traceprop.testing.nudges import nudged
 from traceprop.testing.program import FAILURES, run_quietly

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.errors import UnlearnError
-from traceprop.lineage.query import SourceMap
+from traceprop.lineage.answers.query import SourceMap
 
 if TYPE_CHECKING:
     from traceprop.attribution.store.gradient_store import GradientStore

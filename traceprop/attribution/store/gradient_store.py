@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from traceprop.attribution.projection import Projector
     from traceprop.attribution.store.record import TrainingRecord
     from traceprop.lineage import LineageGraph, ProvenanceTensor
+    from traceprop.lineage.answers.trace import Trace
     from traceprop.lineage.source import Source
-    from traceprop.lineage.trace import Trace
 
 
 class GradientStore:

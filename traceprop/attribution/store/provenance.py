@@ -27,10 +27,10 @@ from traceprop.attribution.store.shards import open_sample_ids
 from traceprop.attribution.store.stored_source import StoredSource
 from traceprop.attribution.store.writer import LINEAGE
 from traceprop.errors import RowError, SourceError, StoreError, StoreWarning
-from traceprop.lineage.query import SourceMap
+from traceprop.lineage.answers.query import SourceMap
+from traceprop.lineage.answers.trace import Trace
 from traceprop.lineage.rowset import Rows, RowSet
 from traceprop.lineage.source import Source
-from traceprop.lineage.trace import Trace
 
 if TYPE_CHECKING:
     from traceprop.lineage import LineageGraph

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from traceprop.attribution.store.sample_rows import SampleRows
 from traceprop.errors import SourceError
+from traceprop.lineage.answers.verdict import RowVerdict
 from traceprop.lineage.source import Source
-from traceprop.lineage.verdict import RowVerdict
 from traceprop.sources.files import FileStamp, file_digest, stamp_file
 
 if TYPE_CHECKING:

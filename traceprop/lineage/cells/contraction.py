@@ -19,8 +19,8 @@ from traceprop.lineage.cells.maps import (
 )
 from traceprop.lineage.cells.movement import CellNumbers
 from traceprop.lineage.cells.table import by_rows, refines, wide
-from traceprop.lineage.node import Node
-from traceprop.lineage.template import named, slots
+from traceprop.lineage.graph.node import Node
+from traceprop.lineage.graph.template import named, slots
 
 Labels = Sequence[Hashable]
 

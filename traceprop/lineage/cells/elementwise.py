@@ -9,8 +9,8 @@ import numpy.polynomial.polynomial as polynomial
 
 from traceprop.lineage.cells.maps import Labelled, Refined, broadcasting
 from traceprop.lineage.cells.table import CellRule, refines, wide
-from traceprop.lineage.node import Held, Node, Slot
-from traceprop.lineage.template import argument, named, slots
+from traceprop.lineage.graph.node import Held, Node, Slot
+from traceprop.lineage.graph.template import argument, named, slots
 
 
 def broadcast(node: Node, inputs: Iterable[int]) -> Refined:

@@ -23,8 +23,8 @@ from traceprop.lineage.cells.maps import (
     over_axes,
 )
 from traceprop.lineage.cells.table import refines, wide
-from traceprop.lineage.node import Node
-from traceprop.lineage.template import argument, named, slots
+from traceprop.lineage.graph.node import Node
+from traceprop.lineage.graph.template import argument, named, slots
 
 
 def reduced(node: Node, axis: Any, lead: int = 0) -> Refined:

@@ -9,8 +9,8 @@ import numpy as np
 from traceprop.lineage.cells.contraction import operands
 from traceprop.lineage.cells.maps import CellMap, Either, Everywhere, Labelled, NoCells, Refined
 from traceprop.lineage.cells.table import by_rows, refines, wide
-from traceprop.lineage.node import Node
-from traceprop.lineage.template import named
+from traceprop.lineage.graph.node import Node
+from traceprop.lineage.graph.template import named
 
 
 @refines(

@@ -28,11 +28,11 @@ from traceprop.lineage.cells.maps import (
     broadcasting,
 )
 from traceprop.lineage.cells.table import by_rows, refines, wide
-from traceprop.lineage.node import Held, Node, Slot
+from traceprop.lineage.graph.node import Held, Node, Slot
+from traceprop.lineage.graph.template import named, parameter_names, slots
 from traceprop.lineage.rules.indexing import GETITEM, names_fields
 from traceprop.lineage.rules.movement import FLATTEN, VIEW
 from traceprop.lineage.rules.rowids import flatten, parameters
-from traceprop.lineage.template import named, parameter_names, slots
 
 _EVERY: Final = tuple(range(32))
 _DATA: Final[dict[Callable[..., Any], tuple[int, ...]]] = {

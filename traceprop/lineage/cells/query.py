@@ -1,6 +1,6 @@
 """Asking for cells: a mask over a tensor's cells is carried back to its sources, or from there on.
 
-The walk is that of `traceprop.lineage.query`, with a cell map for each input that a cell rule knows
+The walk is that of `answers.query`, with a cell map for each input that a cell rule knows
 and the row map for the others. Kinds are those of the row edges. Masks take a byte a cell while
 the walk passes, and nothing is kept.
 """
@@ -14,18 +14,18 @@ from typing import Any, Final
 import numpy as np
 
 from traceprop.errors import LineageError
+from traceprop.lineage.answers.columns import columns
+from traceprop.lineage.answers.idioms import Step, steps
+from traceprop.lineage.answers.trace import Trace
 from traceprop.lineage.cells.cellset import CellSet, Trail
 from traceprop.lineage.cells.maps import CellMap, Mask, Rowwise
 from traceprop.lineage.cells.selected import SourceCells
 from traceprop.lineage.cells.table import refined
-from traceprop.lineage.columns import columns
-from traceprop.lineage.core import Tracked
-from traceprop.lineage.edges import CONTROL, DIRECT, EXTENT, STATISTIC, Edge, edges
-from traceprop.lineage.idioms import Step, steps
-from traceprop.lineage.node import SOURCE, Node, inputs_first
+from traceprop.lineage.graph.edges import CONTROL, DIRECT, EXTENT, STATISTIC, Edge, edges
+from traceprop.lineage.graph.node import SOURCE, Node, inputs_first
+from traceprop.lineage.recording.tracked import Tracked
 from traceprop.lineage.rowset import RowSet
 from traceprop.lineage.source import Source
-from traceprop.lineage.trace import Trace
 
 _KINDS: Final = (DIRECT, STATISTIC, CONTROL)
 

@@ -7,7 +7,7 @@ from numpy.lib import recfunctions
 from traceprop.lineage.cells.elementwise import broadcast
 from traceprop.lineage.cells.maps import Labelled, Refined
 from traceprop.lineage.cells.table import by_rows, refines, wide
-from traceprop.lineage.node import Node
+from traceprop.lineage.graph.node import Node
 
 
 @refines(

@@ -18,9 +18,9 @@ from traceprop.lineage.cells.maps import (
     over_axes,
 )
 from traceprop.lineage.cells.table import by_rows, refines, wide
-from traceprop.lineage.node import Held, Node
+from traceprop.lineage.graph.node import Held, Node
+from traceprop.lineage.graph.template import argument, named, slots
 from traceprop.lineage.rules.rowids import parameters
-from traceprop.lineage.template import argument, named, slots
 
 
 def running(node: Node, axis: Any) -> Refined:

@@ -9,14 +9,14 @@ import numpy as np
 
 from traceprop.errors import LineageError
 from traceprop.lineage.cells.maps import Mask
-from traceprop.lineage.node import Node
+from traceprop.lineage.graph.node import Node
 from traceprop.lineage.rowset import RowSet
 from traceprop.lineage.source import Source
 
 if TYPE_CHECKING:
     from traceprop.lineage.cells.cellset import CellSet
-    from traceprop.lineage.core import Tracked
-    from traceprop.lineage.graph import LineageGraph
+    from traceprop.lineage.graph.lineage_graph import LineageGraph
+    from traceprop.lineage.recording.tracked import Tracked
 
 Column = str | int | tuple[int, ...]
 
@@ -62,8 +62,8 @@ class SourceCells:
         CellSet
             Positions in `tensor`; prints as `rows 3-5, column income`. A scalar counts as one row.
         """
+        from traceprop.lineage.answers.query import node_of
         from traceprop.lineage.cells.query import cell_descendants
-        from traceprop.lineage.query import node_of
 
         return cell_descendants(node_of(tensor), self)
 

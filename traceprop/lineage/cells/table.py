@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from traceprop.lineage.cells.maps import Refined
-from traceprop.lineage.node import Node, UfuncMethod
+from traceprop.lineage.graph.node import Node, UfuncMethod
 from traceprop.lineage.registry import rule_of
 
 CellRule = Callable[[Node], Refined]

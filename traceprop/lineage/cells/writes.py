@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from traceprop.lineage.adopted import PART
 from traceprop.lineage.cells.linemaps import Added, Running
 from traceprop.lineage.cells.maps import (
     SAME,
@@ -24,13 +23,14 @@ from traceprop.lineage.cells.maps import (
 )
 from traceprop.lineage.cells.movement import CellNumbers, on_same_bytes
 from traceprop.lineage.cells.table import refines, wide
-from traceprop.lineage.core import MEANWHILE, OVERWRITE, UNFINISHED
-from traceprop.lineage.node import Held, Node, Recipe
+from traceprop.lineage.graph.node import Held, Node, Recipe
+from traceprop.lineage.graph.template import named, slots
+from traceprop.lineage.recording.plain_targets import PART
+from traceprop.lineage.recording.tracked import MEANWHILE, OVERWRITE, UNFINISHED
 from traceprop.lineage.rules.indexing import names_fields
 from traceprop.lineage.rules.movement import VIEW
 from traceprop.lineage.rules.mutators import SETITEM, SETITEM_LATE, SHARED, seen_cells
 from traceprop.lineage.rules.rowids import parameters
-from traceprop.lineage.template import named, slots
 
 _VALUE: Final[dict[Callable[..., Any], int]] = {
     SETITEM: 2,

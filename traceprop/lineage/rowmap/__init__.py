@@ -5,7 +5,7 @@ third (`Slice`), whole blocks (`Blocks`), neighbours (`Window`), everything so f
 same rows for every output row (`All`). What needs a number per row is a `Take`, int32 up to 2**31
 rows and −1 for "from nowhere", and what needs several is a `Groups`. Every map can say which input
 rows a set of output rows came from (`image`), which output rows a set of input rows went to
-(`preimage`), and write itself out (`groups`). `traceprop.lineage.compose` joins maps.
+(`preimage`), and write itself out (`groups`). `traceprop.lineage.answers.compose` joins maps.
 """
 
 from traceprop.lineage.rowmap.base import Groups_, RowMap, check_entries

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.edges import (
+from traceprop.lineage.graph.edges import (
     CONTROL,
     Edge,
     Edges,
@@ -16,12 +16,12 @@ from traceprop.lineage.edges import (
     opaque_in_extent,
     row_by_row,
 )
-from traceprop.lineage.node import Node
+from traceprop.lineage.graph.node import Node
+from traceprop.lineage.graph.template import named, slots
 from traceprop.lineage.registry import CONSERVATIVE, implements
 from traceprop.lineage.rowmap import All, Identity, Spans
 from traceprop.lineage.rowset import RowSet
 from traceprop.lineage.rules.reduction import reduces_rows
-from traceprop.lineage.template import named, slots
 
 implements(
     np.corrcoef, np.cov, np.linalg.tensorinv, np.linalg.tensorsolve,

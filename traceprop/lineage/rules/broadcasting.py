@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from traceprop.lineage.adopted import adopted
-from traceprop.lineage.core import KIND, Tracked, attach_view, wrap
-from traceprop.lineage.edges import Edge
-from traceprop.lineage.node import FIRST, Node, Op, make_node
-from traceprop.lineage.record import call
+from traceprop.lineage.graph.edges import Edge
+from traceprop.lineage.graph.node import FIRST, Node, Op, make_node
+from traceprop.lineage.recording.calls import call
+from traceprop.lineage.recording.plain_targets import adopted
+from traceprop.lineage.recording.tracked import KIND, Tracked, attach_view, wrap
 from traceprop.lineage.registry import handles, implements
 from traceprop.lineage.rules.movement import movement
 from traceprop.lineage.rules.rowids import moved

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.edges import CONTROL, DIRECT, Edge, opaque_in_extent
-from traceprop.lineage.node import Held, Node, Slot
+from traceprop.lineage.graph.edges import CONTROL, DIRECT, Edge, opaque_in_extent
+from traceprop.lineage.graph.node import Held, Node, Slot
+from traceprop.lineage.graph.template import slots
 from traceprop.lineage.registry import CONSERVATIVE, implements
 from traceprop.lineage.rowmap import All
 from traceprop.lineage.rules.elementwise import aligned
-from traceprop.lineage.template import slots
 
 
 def _chosen(node: Node, deciding: set[int]) -> list[Edge]:

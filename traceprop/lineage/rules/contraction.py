@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.edges import Edge, Edges, opaque
-from traceprop.lineage.node import Node
+from traceprop.lineage.graph.edges import Edge, Edges, opaque
+from traceprop.lineage.graph.node import Node
+from traceprop.lineage.graph.template import named, slots
 from traceprop.lineage.registry import CONSERVATIVE, implements
 from traceprop.lineage.rowmap import All, Blocks, Identity, RowMap, Take
 from traceprop.lineage.rowset import first_rows
-from traceprop.lineage.template import named, slots
 
 
 def _spread(node: Node, i: int) -> Edge:

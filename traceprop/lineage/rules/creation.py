@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.core import leaf
-from traceprop.lineage.edges import Edge, opaque
-from traceprop.lineage.node import Node
-from traceprop.lineage.record import call, capture
+from traceprop.lineage.graph.edges import Edge, opaque
+from traceprop.lineage.graph.node import Node
+from traceprop.lineage.graph.template import argument, slots
+from traceprop.lineage.recording.calls import call, capture
+from traceprop.lineage.recording.tracked import leaf
 from traceprop.lineage.registry import CONSERVATIVE, EXACT, handles, implements
 from traceprop.lineage.rules.elementwise import aligned
 from traceprop.lineage.source import MemorySource
-from traceprop.lineage.template import argument, slots
 
 
 @implements(np.zeros_like, np.ones_like, np.empty_like, family="creation")

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.lib import recfunctions
 
 from traceprop.errors import LineageError
-from traceprop.lineage.escapes import escape
-from traceprop.lineage.record import capture, door_name
+from traceprop.lineage.recording.calls import capture, door_name
+from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.registry import EXACT, REFUSED, handles
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.edges import (
+from traceprop.lineage.graph.edges import (
     CONTROL,
     DIRECT,
     Edge,
@@ -14,10 +14,10 @@ from traceprop.lineage.edges import (
     opaque,
     row_by_row,
 )
-from traceprop.lineage.node import Node
+from traceprop.lineage.graph.node import Node
+from traceprop.lineage.graph.template import argument, named, slots
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import All, Identity, RowMap
-from traceprop.lineage.template import argument, named, slots
 
 
 def aligned(shape: tuple[int, ...], out: tuple[int, ...]) -> RowMap:

@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from traceprop.lineage.edges import CONTROL, EXTENT, Edge, Edges, opaque, row_by_row
-from traceprop.lineage.node import Held, Node, Op, Slot
+from traceprop.lineage.graph.edges import CONTROL, EXTENT, Edge, Edges, opaque, row_by_row
+from traceprop.lineage.graph.node import Held, Node, Op, Slot
+from traceprop.lineage.graph.template import places
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import All, Identity, RowMap, Slice
-from traceprop.lineage.rules.chosen import chosen_map
+from traceprop.lineage.rules.index_rows import chosen_map
 from traceprop.lineage.rules.rowids import moved
-from traceprop.lineage.template import places
 
 GETITEM: Final = Op("getitem", operator.getitem)
 

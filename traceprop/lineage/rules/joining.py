@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.core import KIND, wrap
-from traceprop.lineage.node import SLOTS, Node, make_node
-from traceprop.lineage.record import call
+from traceprop.lineage.graph.node import SLOTS, Node, make_node
+from traceprop.lineage.recording.calls import call
+from traceprop.lineage.recording.tracked import KIND, wrap
 from traceprop.lineage.registry import handles
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.core import Tracked
+from traceprop.lineage.recording.tracked import Tracked
 from traceprop.lineage.registry import EXACT, handles
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from traceprop.errors import LineageError
-from traceprop.lineage.edges import (
+from traceprop.lineage.graph.edges import (
     CONTROL,
     EXTENT,
     Edge,
@@ -24,13 +24,13 @@ from traceprop.lineage.edges import (
     opaque_in_extent,
     row_by_row,
 )
-from traceprop.lineage.node import Held, Node, Op, Slot
-from traceprop.lineage.record import call
+from traceprop.lineage.graph.node import Held, Node, Op, Slot
+from traceprop.lineage.graph.template import named, parameter_names, slots
+from traceprop.lineage.recording.calls import call
 from traceprop.lineage.registry import CONSERVATIVE, handles, implements
 from traceprop.lineage.rowmap import All, Blocks, Identity, RowMap, Spans
-from traceprop.lineage.rules.chosen import chosen_map
+from traceprop.lineage.rules.index_rows import chosen_map
 from traceprop.lineage.rules.rowids import RowNumbers, decode, moved
-from traceprop.lineage.template import named, parameter_names, slots
 
 FLATTEN: Final = Op("flatten", lambda a, order="C": a.flatten(order))
 VIEW: Final = Op("view", lambda a, dtype: a.view(dtype))

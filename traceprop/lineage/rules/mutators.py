@@ -13,8 +13,22 @@ from typing import Any, Final
 
 import numpy as np
 
-from traceprop.lineage.adopted import PART, adopt, adopted
-from traceprop.lineage.core import (
+from traceprop.lineage.graph.edges import (
+    CONTROL,
+    DIRECT,
+    MANY_ROWS,
+    SINGLE_ROWS,
+    STATISTIC,
+    Edge,
+    made_of,
+    opaque,
+)
+from traceprop.lineage.graph.node import CONSTANT, FIRST, Held, Node, Op, Recipe, make_node
+from traceprop.lineage.graph.template import named, slots
+from traceprop.lineage.recording.calls import Captured, call, capture, door_name, in_order, renumber
+from traceprop.lineage.recording.escapes import escape
+from traceprop.lineage.recording.plain_targets import PART, adopt, adopted
+from traceprop.lineage.recording.tracked import (
     KIND,
     MEANWHILE,
     OVERWRITE,
@@ -25,26 +39,12 @@ from traceprop.lineage.core import (
     wrap,
     write,
 )
-from traceprop.lineage.edges import (
-    CONTROL,
-    DIRECT,
-    MANY_ROWS,
-    SINGLE_ROWS,
-    STATISTIC,
-    Edge,
-    made_of,
-    opaque,
-)
-from traceprop.lineage.escapes import escape
-from traceprop.lineage.node import CONSTANT, FIRST, Held, Node, Op, Recipe, make_node
-from traceprop.lineage.record import Captured, call, capture, door_name, in_order, renumber
 from traceprop.lineage.registry import EXACT, handles, implements
 from traceprop.lineage.rowmap import All, Identity, Outside, Patch, RowMap, Spans
 from traceprop.lineage.rules.elementwise import aligned
 from traceprop.lineage.rules.indexing import names_fields
 from traceprop.lineage.rules.movement import FIELD, VIEW, same_bytes
 from traceprop.lineage.rules.rowids import RowNumbers, decode, flatten, parameters
-from traceprop.lineage.template import named, slots
 
 SETITEM: Final = Op("setitem", operator.setitem)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.polynomial.polynomial as polynomial
 
-from traceprop.lineage.edges import Edge, opaque, opaque_in_extent
-from traceprop.lineage.node import Node
+from traceprop.lineage.graph.edges import Edge, opaque, opaque_in_extent
+from traceprop.lineage.graph.node import Node
+from traceprop.lineage.graph.template import slots
 from traceprop.lineage.registry import CONSERVATIVE, implements
 from traceprop.lineage.rowmap import All, Identity, Patch, RowMap, Slice
 from traceprop.lineage.rules.elementwise import aligned, first_broadcast
-from traceprop.lineage.template import slots
 
 implements(polynomial.polyval2d, family="polynomials", mixes=True)(first_broadcast(2))
 

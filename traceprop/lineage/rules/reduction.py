@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.edges import CONTROL, Edge, opaque, opaque_in_extent
-from traceprop.lineage.node import Node
+from traceprop.lineage.graph.edges import CONTROL, Edge, opaque, opaque_in_extent
+from traceprop.lineage.graph.node import Node
+from traceprop.lineage.graph.template import named, slots
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import All, Identity
 from traceprop.lineage.rules.elementwise import aligned
-from traceprop.lineage.template import named, slots
 
 
 def reduces_rows(axis: Any, ndim: int) -> bool:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.lineage.held import check_unchanged
-from traceprop.lineage.node import Held, Node, Slot
+from traceprop.lineage.graph.node import Held, Node, Slot
+from traceprop.lineage.graph.template import transform
+from traceprop.lineage.recording.kept_arrays import check_unchanged
 from traceprop.lineage.rowmap import Groups, Identity, Nothing, RowMap, Slice, Take
 from traceprop.lineage.rowset import Rows, row_dtype
-from traceprop.lineage.template import transform
 
 Cells = NDArray[np.integer[Any]]
 

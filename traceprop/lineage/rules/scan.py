@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.compose import Chain
-from traceprop.lineage.edges import Edge, opaque
-from traceprop.lineage.node import Node
+from traceprop.lineage.answers.compose import Chain
+from traceprop.lineage.graph.edges import Edge, opaque
+from traceprop.lineage.graph.node import Node
+from traceprop.lineage.graph.template import named, slots
 from traceprop.lineage.registry import CONSERVATIVE, implements, implements_method
 from traceprop.lineage.rowmap import Identity, Patch, Prefix, RowMap, Slice, Spans, Window
 from traceprop.lineage.rowset import first_rows
 from traceprop.lineage.rules.elementwise import aligned
-from traceprop.lineage.template import named, slots
 
 
 def prefix_along(node: Node, axis: Any) -> list[Edge]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.edges import Edge, opaque_in_extent
-from traceprop.lineage.node import Node
+from traceprop.lineage.graph.edges import Edge, opaque_in_extent
+from traceprop.lineage.graph.node import Node
+from traceprop.lineage.graph.template import argument, slots
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import All, Identity
 from traceprop.lineage.rules.elementwise import aligned
-from traceprop.lineage.template import argument, slots
 
 
 @implements(np.searchsorted, family="searching", mixes=True)

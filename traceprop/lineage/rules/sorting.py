@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.edges import Edge
-from traceprop.lineage.node import Node
+from traceprop.lineage.graph.edges import Edge
+from traceprop.lineage.graph.node import Node
+from traceprop.lineage.graph.template import named, slots
 from traceprop.lineage.registry import CONSERVATIVE, implements
 from traceprop.lineage.rowmap import All, Identity
-from traceprop.lineage.template import named, slots
 
 WHY = "a sorted row is given all rows: which one it was is in values that aren't kept"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib import recfunctions
 
-from traceprop.lineage.edges import Edge, Edges, opaque, opaque_in_extent
-from traceprop.lineage.node import Node
+from traceprop.lineage.graph.edges import Edge, Edges, opaque, opaque_in_extent
+from traceprop.lineage.graph.node import Node
+from traceprop.lineage.graph.template import slots
 from traceprop.lineage.registry import CONSERVATIVE, implements
 from traceprop.lineage.rowmap import Identity, Patch
-from traceprop.lineage.template import slots
 
 implements(
     recfunctions.join_by, recfunctions.rec_join, recfunctions.find_duplicates,

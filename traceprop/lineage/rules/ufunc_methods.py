@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.edges import CONTROL, Edge, opaque
-from traceprop.lineage.held import check_unchanged
-from traceprop.lineage.node import Held, Node
+from traceprop.lineage.graph.edges import CONTROL, Edge, opaque
+from traceprop.lineage.graph.node import Held, Node
+from traceprop.lineage.graph.template import argument, slots
+from traceprop.lineage.recording.kept_arrays import check_unchanged
 from traceprop.lineage.registry import implements_method
 from traceprop.lineage.rowmap import All, Groups, Identity, RowMap, Spans
 from traceprop.lineage.rowset import row_dtype
 from traceprop.lineage.rules.reduction import reduce_rows
-from traceprop.lineage.template import argument, slots
 
 
 @implements_method("reduce", family="reduction", mixes=True)

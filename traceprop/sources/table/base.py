@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from traceprop.errors import DataError, SourceError
-from traceprop.lineage.node import SOURCE, inputs_first
-from traceprop.lineage.query import Dependencies, SourceMap
+from traceprop.lineage.answers.query import Dependencies, SourceMap
+from traceprop.lineage.graph.node import SOURCE, inputs_first
 from traceprop.lineage.rowset import EMPTY, RowSet
 from traceprop.sources.table import ops
 from traceprop.sources.table.stored import Columns, Stored

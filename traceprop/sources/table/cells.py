@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from traceprop.lineage.cells.maps import CellMap, Mask, Refined, Shape
-from traceprop.lineage.node import Node
+from traceprop.lineage.graph.node import Node
 
 
 class OneColumn(CellMap):

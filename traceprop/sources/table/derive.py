@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from traceprop.errors import DataError, SourceError
-from traceprop.lineage.node import Op
-from traceprop.lineage.origins import source_maps
-from traceprop.lineage.record import call
+from traceprop.lineage.answers.origins import source_maps
+from traceprop.lineage.graph.node import Op
+from traceprop.lineage.recording.calls import call
 from traceprop.lineage.registry import implements
 from traceprop.lineage.tensor import ProvenanceTensor, array, values
 from traceprop.sources.table import ops

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import DataError, SourceError
-from traceprop.lineage.edges import CONTROL, DIRECT, Edge, Edges, extent_of, opaque_in_extent
-from traceprop.lineage.node import Held, Node, Op
-from traceprop.lineage.record import call
+from traceprop.lineage.graph.edges import CONTROL, DIRECT, Edge, Edges, extent_of, opaque_in_extent
+from traceprop.lineage.graph.node import Held, Node, Op
+from traceprop.lineage.recording.calls import call
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import All, Groups
 from traceprop.lineage.rowset import row_dtype

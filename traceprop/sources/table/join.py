@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import SourceError
-from traceprop.lineage.edges import Edges, extent_of
-from traceprop.lineage.node import Node, Op
-from traceprop.lineage.record import call
+from traceprop.lineage.graph.edges import Edges, extent_of
+from traceprop.lineage.graph.node import Node, Op
+from traceprop.lineage.recording.calls import call
 from traceprop.lineage.registry import implements
 from traceprop.lineage.tensor import ProvenanceTensor
 from traceprop.sources.table import keys, ops

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from traceprop.errors import DataError
 from traceprop.lineage.cells.table import refines
-from traceprop.lineage.edges import Edge, Edges, opaque
-from traceprop.lineage.memo import memo
-from traceprop.lineage.node import Node, Op
-from traceprop.lineage.record import call
+from traceprop.lineage.graph.edges import Edge, Edges, opaque
+from traceprop.lineage.graph.memo import memo
+from traceprop.lineage.graph.node import Node, Op
+from traceprop.lineage.recording.calls import call
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import Identity, Patch, Take
 from traceprop.lineage.rowmap.functional import KERNEL_FROM

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from traceprop.lineage.graph import trace_rows
-from traceprop.lineage.node import Node
+from traceprop.lineage.graph.lineage_graph import trace_rows
+from traceprop.lineage.graph.node import Node
 from traceprop.lineage.rowset import EMPTY, RowSet
 from traceprop.sources.table.stored import pick_rows
 

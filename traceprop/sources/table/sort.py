@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from traceprop.lineage.edges import CONTROL, Edge, Edges
-from traceprop.lineage.node import Node, Op
-from traceprop.lineage.record import call
+from traceprop.lineage.graph.edges import CONTROL, Edge, Edges
+from traceprop.lineage.graph.node import Node, Op
+from traceprop.lineage.recording.calls import call
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import All
 from traceprop.lineage.rowset import row_dtype

@@ -1,0 +1,1 @@
+"""Answers: what is worked out from recorded operations when somebody asks."""

@@ -1,0 +1,296 @@
+"""Readable steps: what a data scientist would call the operations on the way from the source.
+
+`(X - X.mean(axis=0)) / X.std(axis=0)` is four operations and one step, `normalize`. An idiom is a
+function from a node to an `Idiom`: its name, and the node at which the walk goes on below it. What
+no idiom knows keeps its operation's own name; picking columns or single rows is no step at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from traceprop.lineage.graph.edges import edges
+from traceprop.lineage.graph.memo import memo
+from traceprop.lineage.graph.node import SOURCE, Held, Node, Op, Slot, UfuncMethod, plain_name
+from traceprop.lineage.graph.template import slots
+from traceprop.lineage.rowmap import Take
+from traceprop.lineage.rowset import distinct
+from traceprop.lineage.rules.indexing import GETITEM
+from traceprop.lineage.rules.mutators import SETITEM
+
+
+class Step(str):
+    """The name of a step, with the node that ends it. Prints without quotes."""
+
+    __slots__ = ("node",)
+
+    node: Node
+
+    def __new__(cls, name: str, node: Node) -> Step:
+        """Make the name of the step that ends in `node`."""
+        step = super().__new__(cls, name)
+        step.node = node
+        return step
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Idiom(NamedTuple):
+    """A recognised step: its name ("" where it is none), and where the walk goes on."""
+
+    name: str
+    below: tuple[Node, ...]
+
+
+Recogniser = Callable[[Node], Idiom | None]
+
+_MEANS: Final = frozenset({np.mean, np.nanmean, np.median, np.nanmedian, np.average})
+_SPREADS: Final = frozenset({np.std, np.nanstd, np.var, np.nanvar})
+_LOWEST: Final = frozenset({np.min, np.nanmin, np.amin})
+_RANGES: Final = frozenset({np.ptp, np.max, np.nanmax, np.amax})
+_JOINS: Final = frozenset(
+    {np.concatenate, np.stack, np.hstack, np.vstack, np.column_stack, np.append, np.dstack}
+)
+_LOGS: Final = frozenset({np.log, np.log1p, np.log2, np.log10})
+_QUIET: Final = frozenset(
+    {
+        np.reshape, np.ravel, np.transpose, np.squeeze, np.expand_dims, np.copy, np.broadcast_to,
+        np.moveaxis, np.swapaxes, np.atleast_1d, np.atleast_2d, np.asarray, np.real, np.split,
+        np.array_split,
+    }
+)  # fmt: skip
+_QUIET_NAMES: Final = frozenset(
+    {
+        "astype", "flatten", "view", "overwrite", "source", "constant",
+        "row_numbers", "column", "column_of_codes", "column_of_parts", "rows_of_rows", "recode",
+        "all_missing", "text_of_codes", "to_tensor", "group_key", "group_size", "group_count",
+        "group_sum", "group_mean", "group_min", "group_max", "group_std", "group_var",
+        "group_nunique", "group_first", "group_last",
+    }
+)  # fmt: skip
+_REDUCED: Final[dict[Any, Any]] = {np.minimum: np.min, np.maximum: np.max, np.add: np.sum}
+_DEPTH: Final = 6  # operations between a scaling step and the statistic it uses
+
+
+def steps(node: Node, raw: bool = False, reached: Container[Node] | None = None) -> list[Step]:
+    """Return the steps from the sources to `node`, in order.
+
+    Parameters
+    ----------
+    raw : bool
+        Name every operation, those on statistics and masks included.
+    reached : container of Node, optional
+        Walk through these nodes alone: those that some rows of interest passed.
+    """
+    if raw:
+        from traceprop.lineage.graph.node import inputs_first
+
+        return [Step(each.name, each) for each in inputs_first(node) if each.op is not SOURCE]
+    kept = memo(node)
+    if reached is None and kept.ops is not None:
+        before, last = kept.ops
+        return [*before, Step(last, node)] if last else list(before)
+    found = _walk(node, reached)
+    if reached is None:
+        # A node that held itself would wait for the garbage collector: its own step, which is the
+        # last, is kept as a name.
+        own = bool(found) and found[-1].node is node
+        kept.ops = (tuple(found[:-1]), str(found[-1])) if own else (tuple(found), "")
+    return found
+
+
+def _walk(root: Node, reached: Container[Node] | None) -> list[Step]:
+    """Depth first along direct edges; a step is told when all beneath it are."""
+    found: list[Step] = []
+    seen: set[Node] = set()
+    stack: list[Node | Step] = [root]  # nodes to go down from; steps to tell on the way back
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Step):
+            found.append(node)
+            continue
+        while node not in seen and (reached is None or node in reached):
+            seen.add(node)
+            name, below = recognise(node)
+            if name:
+                stack.append(Step(name, node))
+            if len(below) != 1:
+                stack.extend(reversed(below))
+                break
+            node = below[0]
+    return found
+
+
+def recognise(node: Node) -> Idiom:
+    """Return the idiom that ends in `node`."""
+    for recogniser in _BY_OP.get(node.op, ()):
+        idiom = recogniser(node)
+        if idiom is not None:
+            return idiom
+    return Idiom(_told(node.op), direct_inputs(node))
+
+
+@lru_cache(maxsize=1024)
+def _told(op: Callable[..., Any]) -> str:
+    """Return what an operation without an idiom is told as: its own name, "" for nothing."""
+    name = plain_name(op)
+    return "" if op in _QUIET or (isinstance(op, Op) and name in _QUIET_NAMES) else name
+
+
+def direct_inputs(node: Node) -> tuple[Node, ...]:
+    """Return the inputs whose own values flow into the node, in order, each once."""
+    found = edges(node)
+    if len(found) == 1:
+        return () if found[0].kind else (node.inputs[found[0].input],)
+    return tuple({node.inputs[edge.input]: None for edge in found if edge.kind == 0})
+
+
+def rests_on(node: Node, functions: frozenset[Any], depth: int = _DEPTH) -> bool:
+    """Whether one of `functions` is within `depth` operations of `node`."""
+    level = [node]
+    for _ in range(depth):
+        if any(_function(each) in functions for each in level):
+            return True
+        level = [parent for each in level for parent in each.inputs]
+    return False
+
+
+def _function(node: Node) -> Any:
+    op = node.op
+    if isinstance(op, UfuncMethod) and op.method == "reduce":
+        return _REDUCED.get(op.ufunc, op)
+    return op
+
+
+def _operand(node: Node, position: int) -> Node | None:
+    """Return the tracked operand at a position of the call, None where it is plain."""
+    if len(node.args) <= position:
+        return None
+    place = node.args[position]
+    return (
+        node.inputs[place.index] if isinstance(place, (Slot, Held)) and place.index >= 0 else None
+    )
+
+
+def _scale(node: Node) -> Idiom | None:
+    """(X - centre) / spread, (X - lowest) / range, and their halves."""
+    data, divisor = _operand(node, 0), _operand(node, 1)
+    if data is None or divisor is None:
+        return None
+    if data.op is np.subtract:
+        inner, taken = _operand(data, 0), _operand(data, 1)
+        if inner is not None and taken is not None:
+            if rests_on(taken, _MEANS) and rests_on(divisor, _SPREADS):
+                return Idiom("normalize", (inner,))
+            if rests_on(taken, _LOWEST) and rests_on(divisor, _RANGES):
+                return Idiom("min_max_scale", (inner,))
+    if rests_on(divisor, _SPREADS):
+        return Idiom("scale", (data,))
+    return None
+
+
+def _centre(node: Node) -> Idiom | None:
+    """X - mean."""
+    data, taken = _operand(node, 0), _operand(node, 1)
+    if data is not None and taken is not None and _function(taken) in _MEANS:
+        return Idiom("center", (data,))
+    return None
+
+
+def _pick(node: Node) -> Idiom | None:
+    """X[key]: rows by mask, by index, by slice; columns and single rows are no step."""
+    key = node.args[1]
+    first = key[0] if type(key) is tuple and key else key
+    data = (node.inputs[0],)
+    if isinstance(first, slice):
+        return Idiom("" if first == slice(None) else "row_slice", data)
+    if isinstance(first, Held):
+        parent = node.inputs[0]
+        row_map = edges(node)[0].map
+        same_number = isinstance(row_map, Take) and node.n_rows == parent.n_rows
+        if same_number and len(distinct(row_map.index(), parent.n_rows)) == parent.n_rows:
+            return Idiom("shuffle", data)
+        return Idiom("row_filter" if _is_mask(node, first) else "row_select", data)
+    return Idiom("", data)
+
+
+def _is_mask(node: Node, key: Held) -> bool:
+    """Tell a filter: a tracked mask, or rows chosen once each and in order."""
+    if key.index >= 0:
+        return node.inputs[key.index].dtype == bool
+    if key.array is None:
+        return True
+    rows = np.asarray(key.array)
+    return rows.dtype == bool or (
+        len(rows) < node.inputs[0].n_rows and bool(np.all(np.diff(rows) > 0))
+    )
+
+
+def _compress(node: Node) -> Idiom | None:
+    data = _operand(node, 1)
+    return None if data is None else Idiom("row_filter", (data,))
+
+
+def _impute(node: Node) -> Idiom | None:
+    """where(isnan(X), fill, X), and X[isnan(X)] = fill."""
+    deciding = node.inputs[slots(node.args[:1])[0]] if slots(node.args[:1]) else None
+    if node.op is SETITEM:
+        mask = _operand(node, 1)
+        if mask is not None and rests_on(mask, frozenset({np.isnan})):
+            return Idiom("impute", (node.inputs[0],))
+        return None
+    if deciding is not None and rests_on(deciding, frozenset({np.isnan})):
+        return Idiom("impute", direct_inputs(node))
+    return None
+
+
+def _one_hot(node: Node) -> Idiom | None:
+    """codes[:, None] == arange(k)."""
+    if len(node.inputs) != 1 or len(node.shape) != 2 or node.shape[0] != node.inputs[0].n_rows:
+        return None
+    codes = node.inputs[0]
+    if codes.shape != (node.shape[0], 1):
+        return None
+    other = node.args[1] if isinstance(node.args[0], Slot) else node.args[0]
+    if isinstance(other, np.ndarray) and other.ndim >= 1 and other.shape[-1] == node.shape[1]:
+        return Idiom("one_hot", (codes,))
+    return None
+
+
+def _named(name: str) -> Recogniser:
+    return lambda node: Idiom(name, direct_inputs(node))
+
+
+def _clip(node: Node) -> Idiom | None:
+    """minimum(maximum(X, low), high), either way round, with plain limits."""
+    opposite = np.maximum if node.op is np.minimum else np.minimum
+    if (
+        len(node.inputs) != 1
+        or len(node.inputs[0].inputs) != 1
+        or node.inputs[0].op is not opposite
+    ):
+        return None
+    return Idiom("clip", node.inputs[0].inputs)
+
+
+_BY_OP: Final[dict[Any, tuple[Recogniser, ...]]] = {
+    np.true_divide: (_scale,),
+    np.subtract: (_centre,),
+    GETITEM: (_pick,),
+    np.take: (_named("row_select"),),
+    np.compress: (_compress,),
+    np.where: (_impute,),
+    SETITEM: (_impute,),
+    np.nan_to_num: (_named("impute"),),
+    np.equal: (_one_hot,),
+    np.clip: (_named("clip"),),
+    np.minimum: (_clip,),
+    np.maximum: (_clip,),
+    **dict.fromkeys(_LOGS, (_named("log"),)),
+    **dict.fromkeys(_JOINS, (_named("concat"),)),
+}

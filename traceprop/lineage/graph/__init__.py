@@ -1,0 +1,1 @@
+"""The graph of recorded operations: nodes, the edges along which rows pass, and drawings."""

@@ -1,0 +1,42 @@
+"""What was worked out from a node, so that asking again is a look-up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from traceprop.lineage.graph.edges import Edge
+    from traceprop.lineage.graph.node import Node
+
+
+class Memo:
+    """Answers kept on a node; each is None until somebody asked."""
+
+    __slots__ = (
+        "columns",
+        "dependencies",
+        "edges",
+        "made_of",
+        "ops",
+        "origins",
+        "raw",
+        "sources",
+    )
+
+    def __init__(self) -> None:
+        self.raw: tuple[Edge, ...] | None = None
+        self.edges: tuple[Edge, ...] | None = None
+        self.made_of: int | None = None
+        self.sources: Any = None
+        self.dependencies: Any = None
+        self.origins: Any = None
+        self.ops: Any = None
+        self.columns: Any = None
+
+
+def memo(node: Node) -> Memo:
+    """Return the node's memo, made at the first question."""
+    kept = node.memo
+    if kept is None:
+        kept = node.memo = Memo()
+    return kept

@@ -1,0 +1,1 @@
+"""Recording: what a tensor does when NumPy code touches it."""

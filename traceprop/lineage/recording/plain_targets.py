@@ -1,0 +1,54 @@
+"""Plain arrays that tracked values were written into, recognised when they come back.
+
+`np.add.at(sums, labels, X)` with a plain `sums` takes values out of the lineage: an escape, and
+recorded as one. But such a buffer usually comes back soon, as `sums / counts`, and then it would
+be wrong to take it for a constant. So it is remembered, weakly, with the node of what is in it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceprop.lineage.graph.node import ONE, Op, make_node
+from traceprop.lineage.recording.tracked import Adoption, Tracked, attach_view, wrap
+
+PART: Final = Op("part of a plain array")
+
+_adoptions: Final[dict[int, Adoption]] = {}
+
+
+def adopt(array: NDArray[Any], tensor: Tracked) -> None:
+    """Remember that the plain `array` holds what `tensor`, made on it, says."""
+    key = id(array)
+    adoption = _adoptions.get(key)
+    if adoption is None:
+        forget = weakref.ref(array, lambda _: _adoptions.pop(key, None))
+        adoption = _adoptions[key] = Adoption(forget, tensor.node)
+    adoption.node = tensor.node
+    adoption.tensor = weakref.ref(tensor)
+    tensor._own_state().adoption = adoption
+
+
+def adopted(array: NDArray[Any], kind: type[Tracked]) -> Any:
+    """Return the tensor of a plain array that was written into, None for any other."""
+    if not _adoptions:
+        return None
+    adoption = _adoptions.get(id(array))
+    if adoption is not None:
+        tensor = adoption.tensor() if adoption.tensor is not None else None
+        if tensor is None:
+            tensor = wrap(kind, array, adoption.node)
+            adopt(array, tensor)
+        return tensor
+    base = array.base
+    if isinstance(base, np.ndarray) and id(base) in _adoptions:
+        whole = adopted(base, kind)
+        node = make_node(PART, (whole.node,), ONE, None, array.shape, array.dtype)
+        part = wrap(kind, array, node)
+        attach_view(part, whole)
+        return part
+    return None

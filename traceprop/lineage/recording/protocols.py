@@ -1,0 +1,134 @@
+"""NumPy's protocols, and the doors out: conversions to plain arrays, numbers, bytes, pickles."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from traceprop.lineage.graph.node import flat, unflat
+from traceprop.lineage.recording.calls import call
+from traceprop.lineage.recording.escapes import escape
+from traceprop.lineage.recording.tracked import Tracked, wrap
+from traceprop.lineage.recording.ufuncs import call_ufunc
+from traceprop.lineage.registry import handler_of, load_rules
+
+
+def _restore(cls: type[Tracked], array: Any, records: list[tuple[Any, ...]]) -> Any:
+    """Make a tensor from its pickle."""
+    load_rules()  # the operations of the records must exist
+    return wrap(cls, array, unflat(records))
+
+
+def _door(name: str) -> Callable[..., Any]:
+    """Return the method that hands a plain value out and says so."""
+
+    def method(self: Tracked, *args: Any, **kwargs: Any) -> Any:
+        escape(self, name)
+        return getattr(self._array, name)(*args, **kwargs)
+
+    method.__name__ = name
+    method.__doc__ = f"As `numpy.ndarray.{name}`; the values leave the lineage."
+    return method
+
+
+class Protocols(Tracked):
+    """`__array_ufunc__`, `__array_function__`, `__array__` and the other doors."""
+
+    __slots__ = ()
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return call_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        if len(types) != 1:
+            for kind in types:
+                if not issubclass(kind, (Tracked, np.ndarray)):
+                    return NotImplemented
+        handler = handler_of(function)
+        if handler is not None:
+            return handler(function, args, kwargs)
+        return call(function, args, kwargs)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        escape(self, "np.asarray")
+        return np.array(self._array, dtype=dtype, copy=copy)
+
+    def __float__(self) -> float:
+        escape(self, "float")
+        return float(self._array)
+
+    def __int__(self) -> int:
+        escape(self, "int")
+        return int(self._array)
+
+    def __complex__(self) -> complex:
+        escape(self, "complex")
+        return complex(self._array)
+
+    def __bool__(self) -> bool:
+        verdict = bool(self._array)
+        escape(self, "a branch on a value")
+        return verdict
+
+    def __index__(self) -> int:
+        escape(self, "index")
+        return operator.index(self._array)
+
+    def __hash__(self) -> int:
+        if isinstance(self._array, np.generic):
+            escape(self, "hash")
+            return hash(self._array)
+        raise TypeError(f"unhashable type: {type(self).__name__!r}")
+
+    def __getattr__(self, name: str) -> Any:
+        # Only for what a tensor hasn't got: methods of a scalar's own type, as `str.upper`.
+        if not name.startswith("_") and isinstance(self._array, (np.str_, np.bytes_, np.void)):
+            value = getattr(self._array, name)
+            escape(self, name)
+            return value
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    item = _door("item")
+    tolist = _door("tolist")
+    tobytes = _door("tobytes")
+    tofile = _door("tofile")
+    dump = _door("dump")
+    dumps = _door("dumps")
+    __dlpack__ = _door("__dlpack__")
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
+
+    @property
+    def data(self) -> memoryview:
+        """The memory itself; the values leave the lineage."""
+        escape(self, "data")
+        return memoryview(self._array)
+
+    @property
+    def ctypes(self) -> Any:
+        """The memory for C; the values leave the lineage."""
+        escape(self, "ctypes")
+        return self._array.ctypes
+
+    def __copy__(self) -> Any:
+        return wrap(type(self), copy.copy(self._array), self.node)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return wrap(type(self), copy.deepcopy(self._array, memo), self.node)
+
+    def __reduce__(self) -> Any:
+        return _restore, (type(self), self._array, flat(self.node))
+
+    def __format__(self, spec: str) -> str:
+        return format(self._array, spec) if spec else str(self)

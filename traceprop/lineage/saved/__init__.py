@@ -1,0 +1,1 @@
+"""A lineage in a file: written, and read again without executing anything."""

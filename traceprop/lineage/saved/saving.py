@@ -1,0 +1,232 @@
+"""Saving a lineage and loading it again: an Arrow IPC file with a JSON header.
+
+The header (schema metadata `traceprop.lineage`) lists sources and operations; each row of the table
+is one array that chose rows or was a constant: dtype, shape, bytes. No tracked data is saved, and
+nothing of the file is executed: an operation is found again only by the name of a NumPy function
+or of one of ours. Header and arrays carry a SHA-256 against damage (not against forgery).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from traceprop.errors import LineageError
+from traceprop.lineage.answers.query import node_of
+from traceprop.lineage.graph.lineage_graph import LineageGraph
+from traceprop.lineage.graph.node import SOURCE, Node, ancestors, inputs_first, make_node
+from traceprop.lineage.recording.tracked import Tracked
+from traceprop.lineage.saved.encoding import Decoder, Encoder, operation_name
+from traceprop.lineage.source import Source
+
+FORMAT: Final = "traceprop-lineage"
+VERSION: Final = 2
+_KEY: Final = b"traceprop.lineage"
+_DIGEST_KEY: Final = b"traceprop.lineage.sha256"
+_COLUMNS: Final = ("dtype", "shape", "data")
+
+Columns = dict[str, list[Any]]
+
+
+def save_lineage(path: str | os.PathLike[str], *tensors: Tracked | LineageGraph) -> None:
+    """Write the lineage of tensors to a file, replacing it whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    *tensors : ProvenanceTensor or LineageGraph
+        Their operations, masks and indices are written, their values are not.
+
+    Raises
+    ------
+    LineageError
+        When there are none, or one has no lineage.
+
+    Examples
+    --------
+    >>> tp.save_lineage("lineage.arrow", X_filt, y_filt)  # doctest: +SKIP
+    >>> tp.load_lineage("lineage.arrow").trace(17)  # doctest: +SKIP
+    """
+    roots: list[Node] = []
+    for each in tensors:
+        roots.extend(each.roots if isinstance(each, LineageGraph) else [node_of(each)])
+    if not roots:
+        raise LineageError("There is no lineage to save: give the tensors behind the path.")
+    nodes = inputs_first(*roots)
+    number = {node: i for i, node in enumerate(nodes)}
+    encoder = Encoder()
+    sources: dict[Source, int] = {}
+    records = []
+    for node in nodes:
+        args: Any = node.args
+        if node.op is SOURCE:
+            source, rows = node.args
+            args = (sources.setdefault(source, len(sources)), rows)
+        records.append(
+            {
+                "op": operation_name(node.op),
+                "inputs": [number[parent] for parent in node.inputs],
+                "args": [encoder.value(each) for each in args],
+                "kwargs": None if node.kwargs is None else encoder.value(node.kwargs)["dict"],
+                "shape": list(node.shape),
+                "dtype": encoder.dtype(node.dtype),
+                "item": node.item,
+                "columns": _columns(node),
+            }
+        )
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "numpy": np.__version__,
+        "sources": [_described(source, encoder) for source in sources],
+        "nodes": records,
+        "roots": [number[root] for root in roots],
+    }
+    _write(Path(path), header, encoder.arrays)
+
+
+def _described(source: Source, encoder: Encoder) -> dict[str, Any]:
+    """Return what is saved of a source; its rows' hashes are one of the file's arrays."""
+    return {**source.to_json(), "row_hashes": encoder.value(source.row_hashes)}
+
+
+def _source(record: dict[str, Any], decoder: Decoder) -> Source:
+    """Make a source again from what `_described` gave."""
+    source = Source.from_json(record)
+    hashes = decoder.value(record["row_hashes"])
+    if hashes is not None:
+        if hashes.dtype != np.uint64 or hashes.shape != (source.n_rows,):
+            raise ValueError("row hashes that don't fit the source")
+        source.row_hashes = hashes
+    return source
+
+
+def _columns(node: Node) -> list[str] | None:
+    names = None if node.memo is None else node.memo.columns
+    return list(names) if names is not None and node.op is SOURCE else None
+
+
+def _write(path: Path, header: dict[str, Any], arrays: list[np.ndarray[Any, Any]]) -> None:
+    import pyarrow as pa
+
+    columns: Columns = {
+        "dtype": [Encoder.dtype(array.dtype) for array in arrays],
+        "shape": [list(array.shape) for array in arrays],
+        "data": [np.ascontiguousarray(array).tobytes() for array in arrays],
+    }
+    text = json.dumps(header, ensure_ascii=False).encode()
+    schema = pa.schema(
+        [("dtype", pa.string()), ("shape", pa.list_(pa.int64())), ("data", pa.large_binary())],
+        metadata={_KEY: text, _DIGEST_KEY: _digest(text, columns)},
+    )
+    table = pa.table(columns, schema=schema)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            writer.write_table(table)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _digest(header: bytes, columns: Columns) -> bytes:
+    """SHA-256 of all that a file says, as hexadecimal."""
+    digest = hashlib.sha256(header)
+    for dtype, shape, data in zip(*(columns[name] for name in _COLUMNS), strict=True):
+        digest.update(json.dumps([dtype, shape, len(data)]).encode())
+        digest.update(data)
+    return digest.hexdigest().encode()
+
+
+def load_lineage(path: str | os.PathLike[str]) -> LineageGraph:
+    """Read what `save_lineage` wrote.
+
+    Returns
+    -------
+    LineageGraph
+        With a root per saved tensor, in order; it answers `sources`, `ops`, `trace` and `origins`.
+
+    Raises
+    ------
+    LineageError
+        When the file is missing, damaged, of another kind, or of a later version than this one.
+    """
+    header, arrays = _read(Path(path))
+    try:
+        roots = _nodes(header, Decoder(arrays))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as wrong:
+        raise LineageError(f"{path} is a damaged lineage: save it again.") from wrong
+    return LineageGraph(roots, ancestors(*roots))
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[np.ndarray[Any, Any]]]:
+    import pyarrow as pa
+
+    if not path.is_file():
+        raise LineageError(f"There is no saved lineage at {path}.")
+    try:
+        with pa.OSFile(str(path), "rb") as file, pa.ipc.open_file(file) as reader:
+            metadata = reader.schema.metadata or {}
+            text = metadata.get(_KEY, b"{}")
+            header = json.loads(text)
+            table = reader.read_all()
+        table.validate(full=True)  # before a damaged offset is followed
+        columns: Columns = table.to_pydict()
+    except (pa.ArrowException, OSError, ValueError) as wrong:
+        raise LineageError(f"{path} is not a saved lineage, or is damaged: {wrong}") from wrong
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise LineageError(f"{path} is not a saved lineage, or is damaged.")
+    if header.get("version") != VERSION:
+        raise LineageError(
+            f"{path} is a lineage of version {header.get('version')}; this Traceprop reads "
+            f"version {VERSION}. Save it again with this version, or read it with that one."
+        )
+    try:
+        if metadata.get(_DIGEST_KEY) != _digest(text, columns):
+            raise ValueError("other bytes than were saved")
+        arrays = [
+            np.frombuffer(data, dtype=Decoder.dtype(dtype)).reshape(shape)
+            for dtype, shape, data in zip(*(columns[name] for name in _COLUMNS), strict=True)
+        ]
+    except (KeyError, ValueError, TypeError) as wrong:
+        raise LineageError(f"{path} is a damaged lineage: save it again.") from wrong
+    return header, arrays
+
+
+def _nodes(header: dict[str, Any], decoder: Decoder) -> tuple[Node, ...]:
+    """Make the nodes of a header again and return the roots."""
+    sources = [_source(each, decoder) for each in header["sources"]]
+    nodes: list[Node] = []
+    for record in header["nodes"]:
+        op = decoder.operation(record["op"])
+        args = tuple(decoder.value(each) for each in record["args"])
+        if op is SOURCE:
+            args = (sources[args[0]], args[1])
+        kwargs = record["kwargs"]
+        inputs = tuple(nodes[_before(i, len(nodes))] for i in record["inputs"])
+        node = make_node(
+            op,
+            inputs,
+            args,
+            None if kwargs is None else {k: decoder.value(v) for k, v in kwargs.items()},
+            tuple(record["shape"]),
+            decoder.dtype(record["dtype"]),
+            record["item"],
+        )
+        if record["columns"] is not None:
+            from traceprop.lineage.graph.memo import memo
+
+            memo(node).columns = tuple(record["columns"])
+        nodes.append(node)
+    return tuple(nodes[_before(i, len(nodes))] for i in header["roots"])
+
+
+def _before(i: int, count: int) -> int:
+    if not 0 <= i < count:
+        raise IndexError(f"operation {i} of {count}")
+    return i
