@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from traceprop.compliance.der import sort_certificates
 from traceprop.compliance.envelope import open_envelope
 from traceprop.compliance.times import timestamp_path
 from traceprop.errors import CertificateError
@@ -53,11 +54,18 @@ class Timestamp:
         """
         with needing_extras():
             from rfc3161_client import VerificationError, VerifierBuilder
+        from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+        from cryptography.x509 import DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType
 
         response = _decode(self.answer)
         try:
             VerifierBuilder(roots=self.roots).build().verify_message(response, data)
-        except (VerificationError, ValueError) as refused:
+        except (
+            VerificationError,
+            # What a damaged certificate within the answer raises.
+            *(ValueError, InvalidVersion, DuplicateExtension, UnsupportedGeneralNameType),
+            *(UnsupportedAlgorithm, InternalError),
+        ) as refused:
             raise CertificateError(f"its timestamp doesn't verify: {refused}") from refused
         return response.tst_info.gen_time.astimezone(UTC)
 
@@ -162,7 +170,7 @@ def _decode(answer: bytes) -> TimeStampResponse:
     from rfc3161_client import PKIStatus, decode_timestamp_response
 
     try:
-        response = decode_timestamp_response(answer)
+        response = decode_timestamp_response(sort_certificates(answer))
         if response.status == PKIStatus.GRANTED:
             # The parts are decoded when they are asked for.
             _ = response.tst_info.gen_time, response.signed_data
