@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 from rfc3161_client import decode_timestamp_response
@@ -106,6 +107,7 @@ def test_what_does_not_hold_is_refused_with_its_reason(
     other = Authority(tmp_path / "other")
     wrong = [
         (answer, other, "its timestamp doesn't verify"),
+        # It sends its own root along, which must not make it trusted.
         (other.stamp(CERTIFICATE), authority, "its timestamp doesn't verify"),
         (authority.stamp(b"another file"), authority, "its timestamp doesn't verify: Mismatch"),
         (b"", authority, "it is no timestamp"),
@@ -153,7 +155,10 @@ def test_a_damaged_timestamp_is_refused_or_proves_the_same_time(
         flipped.append(bytes(damaged))
     edited = [rng.choice(BYTE_EDITS)(answer, CERTIFICATE, rng) for _ in range(500)]
     # The version of the root that comes along: its reader raises an error of its own kind.
-    odd = answer.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020122"))
+    root = roots[0].public_bytes(Encoding.DER)
+    third, none = bytes.fromhex("a003020102"), bytes.fromhex("a003020122")
+    odd = answer.replace(root, root.replace(third, none))
+    assert odd != answer
     refused = 0
     for damaged_answer in (*flipped, *edited, odd):
         try:
