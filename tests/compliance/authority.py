@@ -28,19 +28,35 @@ extendedKeyUsage = critical, timeStamping
 
 
 class Authority:
-    """Root and signer in a folder of their own; answers requests with `openssl ts`."""
+    """Root and signer in a folder of their own; answers requests with `openssl ts`.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    folder : Path
+        Where; made here.
+    between : str or None
+        What kind of certificate stands between root and signer: `root` for one that may issue
+        others, `leaf` for one that may not; None for none.
+    """
+
+    def __init__(self, folder: Path, between: str | None = None) -> None:
         self.folder = folder
         folder.mkdir()
         (folder / "serial").write_text("01\n")
         self.settings = folder / "settings"
         self.settings.write_text(_SETTINGS.format(folder=folder))
         self.root = folder / "root.pem"
-        self._certify("root", "root", [])
-        self._certify("signer", "leaf", ["-CA", str(self.root), "-CAkey", str(folder / "root.key")])
+        self._certify("root", "root", None)
+        if between is not None:
+            self._certify("between", between, "root")
+        self._certify("signer", "leaf", "between" if between else "root")
+        self.chain = folder / "chain.pem"
+        parents = [*folder.glob("between.pem"), self.root]
+        self.chain.write_bytes(b"".join(path.read_bytes() for path in parents))
 
-    def _certify(self, name: str, section: str, by: list[str]) -> None:
+    def _certify(self, name: str, section: str, issuer: str | None) -> None:
+        of = self.folder / f"{issuer}"
+        by = ["-CA", f"{of}.pem", "-CAkey", f"{of}.key"] if issuer else []
         made = ["-newkey", "rsa:2048", "-noenc", "-keyout", str(self.folder / f"{name}.key")]
         self._openssl(
             *("req", "-x509", "-config", "/dev/null", "-days", "3650"),
@@ -69,7 +85,7 @@ class Authority:
             *("-queryfile", str(query), "-out", str(reply)),
             *("-signer", str(self.folder / "signer.pem")),
             # With its chain, as many authorities do, in an order that DER doesn't allow.
-            *("-inkey", str(self.folder / "signer.key"), "-chain", str(self.root)),
+            *("-inkey", str(self.folder / "signer.key"), "-chain", str(self.chain)),
         )
         return reply.read_bytes()
 

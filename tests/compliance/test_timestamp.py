@@ -122,6 +122,17 @@ def test_what_does_not_hold_is_refused_with_its_reason(
         assert said in verdict.reason, verdict.reason
 
 
+@pytest.mark.parametrize(("between", "holds"), [("root", True), ("leaf", False)])
+def test_only_an_issuer_may_stand_between_root_and_signer(
+    certificate: Path, tmp_path: Path, between: str, holds: bool
+):
+    """Else anyone with a certificate under that root could be an authority."""
+    authority = Authority(tmp_path / "authority", between)
+    timestamp_path(certificate).write_bytes(authority.stamp(CERTIFICATE))
+    verdict = check(certificate, authority)
+    assert verdict.ok == holds, verdict.reason
+
+
 def test_certificates_in_any_order_are_read_and_nothing_else_moves(answer: bytes):
     ordered = sort_certificates(answer)
     assert sorted(ordered) == sorted(answer)
