@@ -11,27 +11,38 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-_BLOCK = 8192  # rows of `outer` brought near at a time, so that only `inner` is waited for
+# Rows brought near, looked up and written back at a time: what streams by then doesn't wait behind
+# the look-ups, which miss the cache. A fifth faster than one by one.
+_BLOCK = 1 << 15
 
 
 @njit(cache=True, nogil=True)
 def compose_takes(outer, inner, result):  # type: ignore[no-untyped-def]
     """Write `inner[outer]` into `result`, −1 where either says −1."""
     n = outer.shape[0]
-    block = np.empty(_BLOCK, outer.dtype)
+    near = np.empty(_BLOCK, outer.dtype)
+    found = np.empty(_BLOCK, result.dtype)
     for start in range(0, n, _BLOCK):
         size = min(_BLOCK, n - start)
-        block[:size] = outer[start : start + size]
+        near[:size] = outer[start : start + size]
         for i in range(size):
-            middle = block[i]
-            result[start + i] = inner[middle] if middle >= 0 else -1
+            middle = near[i]
+            found[i] = inner[middle] if middle >= 0 else -1
+        result[start : start + size] = found[:size]
 
 
 @njit(cache=True, nogil=True)
 def take_rows(outer, inner, result):  # type: ignore[no-untyped-def]
     """Write `inner[outer]` into `result`, where no row of `outer` is −1."""
-    for i in range(outer.shape[0]):
-        result[i] = inner[np.uint64(outer[i])]  # unsigned: it can't count from the end
+    n = outer.shape[0]
+    near = np.empty(_BLOCK, outer.dtype)
+    found = np.empty(_BLOCK, result.dtype)
+    for start in range(0, n, _BLOCK):
+        size = min(_BLOCK, n - start)
+        near[:size] = outer[start : start + size]
+        for i in range(size):
+            found[i] = inner[np.uint64(near[i])]  # unsigned: it can't count from the end
+        result[start : start + size] = found[:size]
 
 
 @njit(cache=True, nogil=True)

@@ -132,10 +132,9 @@ def _compose_functional(outer: RowMap, inner: RowMap) -> RowMap:
         return Take(places, inner.n_in, outer.full)
     if type(outer) is Filter:
         rows = picked(inner.index(), outer.mask(), outer.n_out)
-        return Take(rows, inner.n_in, type(inner) is Take and inner.full)
-    full = type(outer) is Take and outer.full
-    rows = compose_takes(outer.index(), inner.index(), full)
-    return Take(rows, inner.n_in, full and type(inner) is Take and inner.full)
+        return Take(rows, inner.n_in, inner.full)
+    rows = compose_takes(outer.index(), inner.index(), outer.full)
+    return Take(rows, inner.n_in, outer.full and inner.full)
 
 
 def compose_takes(outer: Rows, inner: Rows, full: bool = False) -> Rows:

@@ -23,11 +23,14 @@ class RowMap:
     ----------
     functional : bool
         No output row has more than one input row, so that `index` answers.
+    full : bool
+        It is known that every output row has an input row.
     """
 
     __slots__ = ("n_in", "n_out")
 
     functional: ClassVar[bool] = False
+    full: bool = False
 
     def __init__(self, n_out: int, n_in: int) -> None:
         self.n_out = n_out

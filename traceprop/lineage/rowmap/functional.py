@@ -24,7 +24,7 @@ class Functional(RowMap):
 
     def groups(self) -> Groups_:
         index = self.index()
-        if not len(index) or int(index.min()) >= 0:
+        if self.full or not len(index) or int(index.min()) >= 0:
             return np.arange(self.n_out + 1, dtype=np.int64), index
         present = index >= 0
         indptr = np.zeros(self.n_out + 1, dtype=np.int64)
@@ -54,6 +54,8 @@ class Identity(Functional):
     """Output row i came from input row i."""
 
     __slots__ = ()
+
+    full = True
 
     def __init__(self, n: int) -> None:
         super().__init__(n, n)
@@ -87,6 +89,8 @@ class Slice(Functional):
     """Output row i came from input row `start + i * step`; step 0 repeats one row."""
 
     __slots__ = ("start", "step")
+
+    full = True
 
     def __init__(self, start: int, step: int, n_out: int, n_in: int) -> None:
         super().__init__(n_out, n_in)

@@ -51,6 +51,8 @@ class Filter(Functional):
 
     __slots__ = ("_before", "_bits")
 
+    full = True
+
     def __init__(self, mask: NDArray[np.bool_]) -> None:
         super().__init__(int(np.count_nonzero(mask)), len(mask))
         self._bits = np.packbits(mask)
