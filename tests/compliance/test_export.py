@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,9 @@ import jsonschema
 import prov.tests
 import pytest
 from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from openlineage.client.serde import Serde
@@ -18,6 +24,7 @@ from prov.model import ProvDocument
 
 from tests.compliance import standins
 from tests.compliance.openlineage_event import rebuilt
+from tests.e2e.test_extras import BLOCKED, COMMAND
 from traceprop.audit.canonical import canonical
 from traceprop.cli import main
 from traceprop.compliance.draft import draft_bytes
@@ -176,3 +183,44 @@ def test_the_command_verifies_first(certificate: Path, name: str):
     assert refused.exit_code == 1
     assert "this is a draft" in refused.output
     assert CliRunner().invoke(main, [*how, str(out)]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("library", "arguments", "status"),
+    [
+        ("prov", ["export", "c.json", "--format", "prov", "--key", "key.pub"], 1),
+        ("openlineage", ["export", "c.json", "--format", "openlineage", "--key", "key.pub"], 1),
+        ("cyclonedx", ["export", "c.json", "--format", "cyclonedx", "--key", "key.pub"], 1),
+        ("rfc3161_client", ["timestamp", "c.json", "--tsa", "http://127.0.0.1:1"], 1),
+        ("rfc3161_client", ["verify", "c.json", "--key", "key.pub", "--tsa-cert", "root.pem"], 2),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else str(value),
+)
+def test_without_a_library_the_extra_is_named(
+    tmp_path: Path, library: str, arguments: list[str], status: int
+):
+    (tmp_path / "c.json").write_bytes(CERTIFICATE)
+    (tmp_path / "c.json.tsr").write_bytes(b"")
+    (tmp_path / "key.pub").write_bytes(KEY.public.pem())
+    (tmp_path / "root.pem").write_bytes(self_signed())
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED + COMMAND, library, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    (line,) = done.stderr.splitlines()
+    extra = "timestamp" if library == "rfc3161_client" else "report"
+    assert f"needs {library}" in line
+    assert f"extra [{extra}]" in line
+
+
+def self_signed() -> bytes:
+    """Any certificate at all: it is read before the library is needed."""
+    key = Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, start, start)
+    return builder.sign(key, None).public_bytes(Encoding.PEM)
