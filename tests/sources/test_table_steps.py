@@ -279,8 +279,9 @@ def test_every_recorded_operation_runs_again(loans: tp.Table, people: tp.Table) 
     made: dict[Any, Any] = {}
     for node in inputs_first(end.node):
         if node.op is SOURCE:
-            name = node.memo.columns[0]
-            made[node] = node.args[0].read(name)
+            source, rows, column = node.args
+            assert rows is None
+            made[node] = source.read(column)
             continue
         inputs = [made[parent] for parent in node.inputs]
         made[node] = node.op(*fill(node.args, inputs), **(fill(node.kwargs, inputs) or {}))

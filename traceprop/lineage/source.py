@@ -103,8 +103,13 @@ class Source:
             f"{self.name} is no query, so it takes no connection; put its file where it was"
         )
 
-    def read(self) -> NDArray[Any]:
+    def read(self, column: str | None = None) -> NDArray[Any]:
         """Read all rows again, for replay.
+
+        Parameters
+        ----------
+        column : str, optional
+            The one column wanted of a source that was loaded as a table.
 
         Raises
         ------
@@ -249,32 +254,26 @@ _memory_numbers = itertools.count(1)
 class MemorySource(Source):
     """An array that was in memory: its rows have no file to be found in."""
 
-    __slots__ = ("_array",)
+    __slots__ = ()
 
     kind: ClassVar[str] = "memory"
 
-    def __init__(self, uri: str, *, array: NDArray[Any] | None = None, **fields: Any) -> None:
-        super().__init__(uri, **fields)
-        self._array = array
-
     @classmethod
     def of(cls, array: NDArray[Any], name: str | None, columns: Iterable[str]) -> MemorySource:
-        """Describe an array; its digest is computed when somebody asks for it."""
+        """Describe an array as it is now: the source keeps its digest, not the array."""
         uri = name or f"array-{next(_memory_numbers)}"
         n_rows = array.shape[0] if array.ndim else 1
-        return cls(uri, array=array, n_rows=n_rows, sha256="", columns=columns)
+        return cls(uri, n_rows=n_rows, sha256=_digest_of(array), columns=columns)
 
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of dtype, shape and values."""
-        if not self._sha256 and self._array is not None:
-            digest = hashlib.sha256(f"{self._array.dtype.str}{self._array.shape}".encode())
-            if self._array.dtype.hasobject:
-                digest.update(repr(self._array.tolist()).encode())
-            else:
-                digest.update(np.ascontiguousarray(self._array).tobytes())
-            self._sha256 = digest.hexdigest()
-        return self._sha256
+
+def _digest_of(array: NDArray[Any]) -> str:
+    """SHA-256 of dtype, shape and values, as hexadecimal."""
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    if array.dtype.hasobject or array.dtype.kind == "T":
+        digest.update(repr(array.tolist()).encode())
+    elif array.nbytes:
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 class SourceRows:

@@ -195,6 +195,8 @@ def from_source(
     ------
     RowError
         When a row is not one of the source's.
+    DataError
+        When there aren't as many rows, or names, as the array has rows and columns.
     """
     array = np.asarray(values)
     numbers = None
@@ -206,12 +208,24 @@ def from_source(
         raise DataError(
             f"{source} has {source.n_rows} rows and the array {len(array)}: say which with rows=."
         )
-    tensor: ProvenanceTensor = leaf(ProvenanceTensor, array, source, numbers)
-    if columns is not None:
-        from traceprop.lineage.graph.memo import memo
-
-        memo(tensor.node).columns = tuple(columns)
+    names = None if columns is None else _column_names(array, columns)
+    column = names[0] if names is not None and len(names) == 1 and array.ndim == 1 else names
+    if column == source.columns:
+        column = None
+    tensor: ProvenanceTensor = leaf(ProvenanceTensor, array, source, numbers, column)
     return tensor
+
+
+def _column_names(array: NDArray[Any], columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of an array's columns; those of a 1-D one name it, or each of its cells."""
+    names = tuple(columns)
+    fitting = {0: (0,), 1: (1, array.size)}.get(array.ndim, array.shape[-1:])
+    if len(names) not in fitting:
+        raise DataError(
+            f"columns= gives {len(names)} names, and the array has "
+            f"{array.shape[-1] if array.ndim else 0} columns: give a name for each."
+        )
+    return names
 
 
 def array(
@@ -238,7 +252,7 @@ def array(
     Raises
     ------
     DataError
-        Where the data hasn't as many rows as the source.
+        Where the data hasn't as many rows as the source, or as many columns as names.
 
     Notes
     -----
@@ -254,7 +268,8 @@ def array(
     values = np.array(data, dtype=dtype)
     if isinstance(source, Source):
         return from_source(values, source, columns or None)
-    return from_source(values, MemorySource.of(values, source or name, columns))
+    names = _column_names(values, columns) if (columns := tuple(columns)) else ()
+    return from_source(values, MemorySource.of(values, source or name, names))
 
 
 def values(tensor: Any) -> NDArray[Any]:

@@ -73,9 +73,9 @@ class StoredSource(Source):
         """Say over which connection a query's rows are read again."""
         self._original.connect(connection)
 
-    def read(self) -> NDArray[Any]:
-        """Read the file again; `SourceError` where it is gone or changed."""
-        return self._original.read()
+    def read(self, column: str | None = None) -> NDArray[Any]:
+        """Read the file, or a column of it, again; `SourceError` where it is gone or changed."""
+        return self._original.read(column)
 
     def verify(self, rows: Iterable[int]) -> list[RowVerdict]:
         """Open the source again and say what became of rows."""

@@ -24,7 +24,10 @@ def columns(node: Node) -> Names:
             names = kept.columns
             break
         if current.op is SOURCE:
-            names = current.args[0].columns or None
+            names = current.leaf_columns or None
+            break
+        if current.kwargs is not None and "column_names" in current.kwargs:
+            names = current.kwargs["column_names"]  # of a table made into one array
             break
         parent = _named_by(current)
         if parent is None:

@@ -60,7 +60,7 @@ def only_path(node: Node) -> tuple[Source, list[RowMap]] | None:
             return None
         path.append(direct[0].map)
         node = node.inputs[direct[0].input]
-    source, rows = node.args
+    source, rows, _ = node.args
     if rows is not None:
         path.append(Take(rows, source.n_rows))
     return source, path
@@ -80,7 +80,7 @@ def _compose_paths(root: Node) -> dict[Source, RowMap]:
         node = ready.pop()
         path = arriving.pop(node)
         if node.op is SOURCE:
-            source, rows = node.args
+            source, rows, _ = node.args
             if rows is not None:
                 path.append(Take(rows, source.n_rows))
             to_source = compose_path(path, root.n_rows)

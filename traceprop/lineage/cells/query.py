@@ -214,7 +214,7 @@ def _cells_of_leaf(leaf: Node, mask: Mask) -> CellSet:
     """Name a leaf's cells as the source's own: by its row numbers and, if named, its columns."""
     source: Source = leaf.args[0]
     rows = np.arange(leaf.n_rows) if leaf.args[1] is None else leaf.args[1]
-    own = source.columns if leaf.memo is None else leaf.memo.columns or source.columns
+    own = leaf.leaf_columns
     trail: Trail = leaf.shape[1:]
     width = mask.size // max(leaf.n_rows, 1)
     row, place = np.divmod(np.flatnonzero(mask), max(width, 1))

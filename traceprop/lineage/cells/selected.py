@@ -76,8 +76,7 @@ class SourceCells:
         if self.columns is None:
             places[...] = True
         else:
-            names = None if leaf.memo is None else leaf.memo.columns
-            names = names or self.source.columns
+            names = leaf.leaf_columns
             for column in self.columns:
                 _mark(places, self._place(column, names, leaf), self.source)
         shaped = rows.reshape(leaf.shape[:1] + (1,) * (len(leaf.shape) - 1))

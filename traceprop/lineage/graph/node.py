@@ -184,7 +184,9 @@ class Node:
     inputs : tuple of Node
         The tracked inputs, in the order of their slots.
     args, kwargs : tuple, dict or None
-        The call's template.
+        The call's template. A leaf's (`SOURCE`) is its source, the source row of each row (None for
+        0, 1, 2, …), and what `Source.read` takes to give it again: the name of its one column, the
+        names of its columns where they aren't the source's, or None.
     shape, dtype
         Of the result.
     item : int or None
@@ -218,6 +220,15 @@ class Node:
     def source(self) -> Source | None:
         """The source whose rows this leaf holds; None for anything but such a leaf."""
         return self.args[0] if self.op is SOURCE else None
+
+    @property
+    def leaf_columns(self) -> tuple[str, ...]:
+        """Names of the columns that this leaf holds; () where they have none."""
+        source, _, column = self.args
+        if column is None:
+            names: tuple[str, ...] = source.columns
+            return names
+        return (column,) if isinstance(column, str) else column
 
     def __repr__(self) -> str:
         return f"<{self.name} {self.dtype}{list(self.shape)}>"

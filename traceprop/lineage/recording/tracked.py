@@ -179,10 +179,18 @@ def wrap(cls: type[Tracked], array: Any, node: Node) -> Any:
 
 
 def leaf(
-    cls: type[Tracked], array: NDArray[Any], source: Source, rows: NDArray[np.integer[Any]] | None
+    cls: type[Tracked],
+    array: NDArray[Any],
+    source: Source,
+    rows: NDArray[np.integer[Any]] | None,
+    column: str | tuple[str, ...] | None = None,
 ) -> Any:
-    """Make a tensor whose row i is data row i of `source`, or row `rows[i]`."""
-    node = make_node(SOURCE, (), (source, rows), None, array.shape, array.dtype)
+    """Make a tensor whose row i is data row i of `source`, or row `rows[i]`.
+
+    `column` is the one column that a 1-D array holds, or the names of the array's columns where
+    they aren't the source's.
+    """
+    node = make_node(SOURCE, (), (source, rows, column), None, array.shape, array.dtype)
     return wrap(cls, array, node)
 
 

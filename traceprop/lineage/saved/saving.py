@@ -65,8 +65,7 @@ def save_lineage(path: str | os.PathLike[str], *tensors: Tracked | LineageGraph)
     for node in nodes:
         args: Any = node.args
         if node.op is SOURCE:
-            source, rows = node.args
-            args = (sources.setdefault(source, len(sources)), rows)
+            args = (sources.setdefault(node.args[0], len(sources)), *node.args[1:])
         records.append(
             {
                 "op": operation_name(node.op),
@@ -76,7 +75,6 @@ def save_lineage(path: str | os.PathLike[str], *tensors: Tracked | LineageGraph)
                 "shape": list(node.shape),
                 "dtype": encoder.dtype(node.dtype),
                 "item": node.item,
-                "columns": _columns(node),
             }
         )
     header = {
@@ -104,11 +102,6 @@ def _source(record: dict[str, Any], decoder: Decoder) -> Source:
             raise ValueError("row hashes that don't fit the source")
         source.row_hashes = hashes
     return source
-
-
-def _columns(node: Node) -> list[str] | None:
-    names = None if node.memo is None else node.memo.columns
-    return list(names) if names is not None and node.op is SOURCE else None
 
 
 def _write(path: Path, header: dict[str, Any], arrays: list[np.ndarray[Any, Any]]) -> None:
@@ -206,7 +199,8 @@ def _nodes(header: dict[str, Any], decoder: Decoder) -> tuple[Node, ...]:
         op = decoder.operation(record["op"])
         args = tuple(decoder.value(each) for each in record["args"])
         if op is SOURCE:
-            args = (sources[args[0]], args[1])
+            number, rows, column = args
+            args = (sources[number], rows, column)
         kwargs = record["kwargs"]
         inputs = tuple(nodes[_before(i, len(nodes))] for i in record["inputs"])
         node = make_node(
@@ -218,10 +212,6 @@ def _nodes(header: dict[str, Any], decoder: Decoder) -> tuple[Node, ...]:
             decoder.dtype(record["dtype"]),
             record["item"],
         )
-        if record["columns"] is not None:
-            from traceprop.lineage.graph.memo import memo
-
-            memo(node).columns = tuple(record["columns"])
         nodes.append(node)
     return tuple(nodes[_before(i, len(nodes))] for i in header["roots"])
 

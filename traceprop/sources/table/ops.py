@@ -17,7 +17,6 @@ import numpy.typing as npt
 from traceprop.errors import DataError
 from traceprop.lineage.cells.table import refines
 from traceprop.lineage.graph.edges import Edge, Edges, opaque
-from traceprop.lineage.graph.memo import memo
 from traceprop.lineage.graph.node import Node, Op
 from traceprop.lineage.recording.calls import call
 from traceprop.lineage.registry import implements
@@ -118,11 +117,13 @@ def _all_missing(column: Array, dtype: str) -> Array:
     return _fixed(np.full(len(column), -1 if kind.kind == "i" else np.array("NaT", kind), kind))
 
 
-def _encode(*columns: Array, widths: Sequence[int]) -> npt.NDArray[np.float64]:
+def _encode(
+    *columns: Array, widths: Sequence[int], column_names: Sequence[str]
+) -> npt.NDArray[np.float64]:
     """Put columns side by side; one of width w > 0 becomes w columns, of which its code's is 1.
 
     The code -1 counts from the end, as an index does: where values are missing the last column
-    says so.
+    says so. The names are there for who asks the lineage for them.
     """
     n_rows = len(columns[0])
     out = np.zeros((n_rows, sum(width or 1 for width in widths)))
@@ -268,6 +269,6 @@ def side_by_side(
         Names of the resulting columns.
     """
     op = _ONE_HOT if any(widths) else _TO_TENSOR
-    tensor: ProvenanceTensor = call(op, tuple(columns), {"widths": tuple(widths)})
-    memo(tensor.node).columns = tuple(names)
+    options = {"widths": tuple(widths), "column_names": tuple(names)}
+    tensor: ProvenanceTensor = call(op, tuple(columns), options)
     return tensor
