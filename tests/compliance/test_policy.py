@@ -95,6 +95,15 @@ def test_what_is_out_of_policy_fails_with_its_reason(
     assert KEY.fingerprint[:16] in refused
 
 
+def test_what_a_signer_wrote_stays_in_one_line(tmp_path: Path):
+    statement = standins.statement(signer=KEY)
+    statement["predicate"]["regulation"]["id"] = "X\ncertificate.json: valid"
+    ring = load_policy(write(tmp_path, entry(regulations=["GDPR_ART17"])))
+    verdict = verify_bytes(sign(canonical(statement), KEY).to_bytes(), ring)
+    assert not verdict
+    assert "\n" not in verdict.reason
+
+
 def test_another_holder_than_the_one_asked_for(tmp_path: Path):
     certificate = tmp_path / "certificate.json"
     certificate.write_bytes(CERTIFICATE)

@@ -114,12 +114,14 @@ def test_what_does_not_hold_is_refused_with_its_reason(
         (b"hello", authority, "it is no timestamp"),
         (answer[:-1], authority, "it is no timestamp"),
         (bytes.fromhex("30053003020102"), authority, "the authority refused"),
+        (b"0\x0a0\x08\x02\x01\x020\x03\x0c\x01\n", authority, "the authority refused: "),
     ]
     for content, trusted, said in wrong:
         timestamp_path(certificate).write_bytes(content)
         verdict = check(certificate, trusted)
         assert not verdict
         assert said in verdict.reason, verdict.reason
+        assert verdict.reason.isprintable()
 
 
 @pytest.mark.parametrize(("between", "holds"), [("root", True), ("leaf", False)])

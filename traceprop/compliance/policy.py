@@ -85,7 +85,7 @@ class TrustedKey:
             )
         if self.regulations is not None and regulation not in self.regulations:
             raise CertificateError(
-                f"{whose} may certify under {', '.join(self.regulations)} only, not {regulation}"
+                f"{whose} may certify under {', '.join(self.regulations)} only, not {regulation!r}"
             )
 
     @staticmethod

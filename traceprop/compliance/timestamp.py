@@ -66,7 +66,9 @@ class Timestamp:
             *(ValueError, InvalidVersion, DuplicateExtension, UnsupportedGeneralNameType),
             *(UnsupportedAlgorithm, InternalError),
         ) as refused:
-            raise CertificateError(f"its timestamp doesn't verify: {refused}") from refused
+            raise CertificateError(
+                f"its timestamp doesn't verify: {_line(str(refused))}"
+            ) from refused
         return response.tst_info.gen_time.astimezone(UTC)
 
 
@@ -175,9 +177,13 @@ def _decode(answer: bytes) -> TimeStampResponse:
             # The parts are decoded when they are asked for.
             _ = response.tst_info.gen_time, response.signed_data
             return response
-        said = f"the authority refused: {' '.join(response.status_string) or 'no reason given'}"
+        said = (
+            f"the authority refused: {_line(' '.join(response.status_string)) or 'no reason given'}"
+        )
     except ValueError as damaged:
-        raise CertificateError(f"it is no timestamp of RFC 3161: {damaged}") from damaged
+        raise CertificateError(
+            f"it is no timestamp of RFC 3161: {_line(str(damaged))}"
+        ) from damaged
     raise CertificateError(said)
 
 
@@ -189,6 +195,11 @@ def _answers(response: TimeStampResponse, request: TimeStampRequest) -> datetime
     if info.nonce != request.nonce:
         raise CertificateError("it answers another request (its nonce differs)")
     return info.gen_time.astimezone(UTC)
+
+
+def _line(text: str) -> str:
+    """Make what others wrote fit for one line of a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _post(url: str, body: bytes) -> bytes:
