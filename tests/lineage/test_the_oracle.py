@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from traceprop.lineage import registry
-from traceprop.lineage.graph.edges import Edge, row_by_row
+from traceprop.lineage.graph.edge import Edge, row_by_row
 from traceprop.lineage.registry import RowRule
 from traceprop.lineage.rowmap import Nothing, Slice, Window
 from traceprop.testing import assert_sound

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import DataError
-from traceprop.lineage.graph.edges import CONTROL, Edge, Edges, extent_of, opaque_in_extent
+from traceprop.lineage.graph.edge import CONTROL, Edge, Edges, extent_of, opaque_in_extent
 from traceprop.lineage.graph.node import Node, Op, make_node, slot
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.tracked import wrap

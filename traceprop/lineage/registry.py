@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from traceprop.lineage.graph.edges import Edge, Rule, opaque_in_extent
+from traceprop.lineage.graph.edge import Edge, Rule, opaque_in_extent
 from traceprop.lineage.graph.node import Node, UfuncMethod
 
 EXACT: Final = "exact"
@@ -61,8 +61,7 @@ _RULES: Final[dict[Function, RowRule]] = {}
 _HANDLERS: Final[dict[Function, Handler]] = {}
 _CLASSIFIED: Final[dict[Function, Classified]] = {}
 _VALUES: Final[dict[Function, tuple[int | str, ...]]] = {}
-_METHOD_RULES: Final[dict[str, RowRule]] = {}
-_loaded: Final[list[bool]] = []
+_UFUNC_RULES: Final[dict[str, RowRule]] = {}
 _UNKNOWN: Final = RowRule(opaque_in_extent, True, "unknown")
 _FAMILIES: Final = (
     "elementwise",
@@ -89,10 +88,9 @@ _FAMILIES: Final = (
 
 
 def load_rules() -> None:
-    """Import every family, so that the tables are full."""
+    """Import every family, so that the tables are full: done where the package is imported."""
     for family in _FAMILIES:
         importlib.import_module(f"traceprop.lineage.rules.{family}")
-    _loaded.append(True)
 
 
 def implements(
@@ -120,11 +118,15 @@ def implements(
     return register
 
 
-def implements_method(method: str, *, family: str, mixes: bool = False) -> Callable[[Rule], Rule]:
-    """Register a row rule for one method of every ufunc, as `reduce`."""
+def implements_ufuncs(how: str, *, family: str, mixes: bool = False) -> Callable[[Rule], Rule]:
+    """Register a row rule for every ufunc without one of its own.
+
+    `how` is how it is called: by one of its methods, as "reduce", or "call"; "gufunc" is the call
+    of one with a signature.
+    """
 
     def register(rule: Rule) -> Rule:
-        _METHOD_RULES[method] = RowRule(rule, mixes, family)
+        _UFUNC_RULES[how] = RowRule(rule, mixes, family)
         return rule
 
     return register
@@ -152,46 +154,30 @@ def classify(*functions: Function, family: str, status: str, reason: str = "") -
 
 def rule_of(op: Function) -> RowRule:
     """Return the rule that answers for an operation; the opaque one for the unknown."""
-    if not _loaded:
-        load_rules()
     rule = _RULES.get(op)
     if rule is None:
         if isinstance(op, np.ufunc):
-            rule = ufunc_rule(op)
+            rule = _UFUNC_RULES["call" if op.signature is None else "gufunc"]
         elif isinstance(op, UfuncMethod):
-            rule = _METHOD_RULES.get(op.method, _UNKNOWN)
+            rule = _UFUNC_RULES.get(op.method, _UNKNOWN)
         else:
             return _UNKNOWN
         _RULES[op] = rule
     return rule
 
 
-def ufunc_rule(ufunc: np.ufunc) -> RowRule:
-    """Return the rule for a ufunc without one of its own: its signature says how it works."""
-    from traceprop.lineage.rules import contraction, elementwise
-
-    if ufunc.signature is None:
-        return RowRule(elementwise.elementwise_rows, True, "elementwise")
-    return RowRule(contraction.gufunc_rows, True, "contraction")
-
-
 def values_of(function: Function) -> tuple[int | str, ...]:
     """Return the positions and names of a function's arguments whose values choose rows."""
-    if not _loaded:
-        load_rules()
     return _VALUES.get(function, ())
 
 
 def handler_of(function: Function) -> Handler | None:
     """Return how calls of `function` are executed, None for the ordinary way."""
-    if not _loaded:
-        load_rules()
     return _HANDLERS.get(function)
 
 
 def classification() -> dict[Function, Classified]:
     """Return the table of what is promised about each function."""
-    load_rules()
     return dict(_CLASSIFIED)
 
 
@@ -208,7 +194,7 @@ __all__ = [
     "handler_of",
     "handles",
     "implements",
-    "implements_method",
+    "implements_ufuncs",
     "load_rules",
     "rule_of",
     "values_of",

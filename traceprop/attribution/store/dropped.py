@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from traceprop.lineage import LineageGraph
-from traceprop.lineage.graph.edges import DIRECT, edges
+from traceprop.lineage.graph.edge import DIRECT
+from traceprop.lineage.graph.edges import edges
 from traceprop.lineage.graph.node import SOURCE, Node, ancestors, inputs_first
 from traceprop.lineage.rowmap import Take
 from traceprop.lineage.rowset import EMPTY, RowSet, union

@@ -14,7 +14,8 @@ from traceprop.errors import LineageError
 from traceprop.lineage.answers.compose import image_along
 from traceprop.lineage.answers.origins import only_path
 from traceprop.lineage.answers.survey import survey
-from traceprop.lineage.graph.edges import CONTROL, DIRECT, EXTENT, STATISTIC, edges
+from traceprop.lineage.graph.edge import CONTROL, DIRECT, EXTENT, STATISTIC
+from traceprop.lineage.graph.edges import edges
 from traceprop.lineage.graph.memo import memo
 from traceprop.lineage.graph.node import SOURCE, Node, inputs_first
 from traceprop.lineage.rowmap import Identity, RowMap, Take

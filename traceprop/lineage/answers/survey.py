@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from traceprop.lineage.graph.edges import CONTROL, DIRECT, Edge, edges
+from traceprop.lineage.graph.edge import CONTROL, DIRECT, Edge
+from traceprop.lineage.graph.edges import edges
 from traceprop.lineage.graph.node import Node
 from traceprop.lineage.rowmap import Nothing
 

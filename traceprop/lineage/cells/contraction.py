@@ -272,7 +272,10 @@ def vecdot_cells(node: Node) -> Refined:
     return maps
 
 
-@refines(family="gufunc")
+_SUMS: Final = frozenset(getattr(np, name) for name in ("matvec", "vecmat") if hasattr(np, name))
+
+
+@refines(*_SUMS, family="gufunc")
 def gufunc_cells(node: Node) -> Refined:
     """Any gufunc: leading axes are a stack that broadcasts; core axes mix whole.
 
@@ -298,9 +301,6 @@ def gufunc_cells(node: Node) -> Refined:
                 return {}
             maps[i] = Labelled(out, [*_stack(depth, lead), *axes], shape)
     return maps
-
-
-_SUMS: Final = frozenset(getattr(np, name) for name in ("matvec", "vecmat") if hasattr(np, name))
 
 
 def _core_axes(term: str) -> list[Hashable]:

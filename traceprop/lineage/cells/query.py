@@ -21,7 +21,8 @@ from traceprop.lineage.cells.cellset import CellSet, Trail
 from traceprop.lineage.cells.maps import CellMap, Mask, Rowwise
 from traceprop.lineage.cells.selected import SourceCells
 from traceprop.lineage.cells.table import refined
-from traceprop.lineage.graph.edges import CONTROL, DIRECT, EXTENT, STATISTIC, Edge, edges
+from traceprop.lineage.graph.edge import CONTROL, DIRECT, EXTENT, STATISTIC, Edge
+from traceprop.lineage.graph.edges import edges
 from traceprop.lineage.graph.node import SOURCE, Node, inputs_first
 from traceprop.lineage.recording.tracked import Tracked
 from traceprop.lineage.rowset import RowSet

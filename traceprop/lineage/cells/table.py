@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
-
-import numpy as np
 
 from traceprop.lineage.cells.maps import Refined
 from traceprop.lineage.graph.node import Node, UfuncMethod
@@ -35,7 +34,6 @@ _MODULES: Final = (
     "records",
     "wholly",
 )
-_loaded: Final[list[bool]] = []
 
 
 def refines(
@@ -77,28 +75,23 @@ def refined(node: Node) -> Refined:
 
 def rule_for(op: Callable[..., Any]) -> CellRule | None:
     """Return the cell rule that answers for an operation, None where its rows do."""
-    if not _loaded:
-        load_rules()
+    load_rules()
     rule = _RULES.get(op)
     if rule is None and isinstance(op, UfuncMethod):
         return _METHOD_RULES.get(op.method)
     if rule is None:
-        family = rule_of(op).family
-        if isinstance(op, np.ufunc):
-            family = "elementwise" if op.signature is None else "gufunc"
-        rule = _FAMILY_RULES.get(family)
+        rule = _FAMILY_RULES.get(rule_of(op).family)
     return rule
 
 
 def wideness(op: Callable[..., Any]) -> str | None:
     """Return why an operation's cells are given more cells than they rest on; None if not."""
-    if not _loaded:
-        load_rules()
+    load_rules()
     return _WIDE.get(op)
 
 
+@cache
 def load_rules() -> None:
-    """Import every module of cell rules, so that the tables are full."""
+    """Import every module of cell rules, so that the tables are full: when cells are asked for."""
     for module in _MODULES:
         importlib.import_module(f"traceprop.lineage.cells.{module}")
-    _loaded.append(True)

@@ -14,85 +14,22 @@ A mean by itself is not a statistic but a value: the rows that were averaged flo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
+from traceprop.lineage.graph.edge import DIRECT, STATISTIC, Edge, row_by_row
 from traceprop.lineage.graph.memo import memo
 from traceprop.lineage.graph.node import SOURCE, Node
 from traceprop.lineage.graph.template import slots
-from traceprop.lineage.rowmap import All, Identity, RowMap, Slice
-
-DIRECT: Final = 0
-STATISTIC: Final = 1
-CONTROL: Final = 2
-EXTENT: Final = 3
-"""The input's values decide how many rows there are, as a mask's do. Everything made of the result
-can hang on that, even where no row is left to say so; it counts as a control."""
-
-
-class Edge(NamedTuple):
-    """How one input's rows reach the output's.
-
-    Attributes
-    ----------
-    input : int
-        Position among the node's inputs; a position may occur twice.
-    map : RowMap
-    kind : int
-        DIRECT, STATISTIC, CONTROL or EXTENT. A path is as far from direct as its farthest edge.
-    aggregates : bool
-        An output row mixes many input rows into one value, as a sum does.
-    """
-
-    input: int
-    map: RowMap
-    kind: int = DIRECT
-    aggregates: bool = False
-
-
-Edges = Sequence[Edge]
-Rule = Callable[[Node], Edges]
-
-
-def opaque(node: Node) -> list[Edge]:
-    """Let every output row depend on every input row: the sound answer where shapes are given."""
-    return [
-        Edge(i, All(node.n_rows, parent.n_rows), DIRECT, True)
-        for i, parent in enumerate(node.inputs)
-    ]
-
-
-def opaque_in_extent(node: Node) -> list[Edge]:
-    """Let the number of rows depend on the values too: the sound answer about the unknown."""
-    return [*opaque(node), *extent_of(node, range(len(node.inputs)))]
-
-
-def extent_of(node: Node, inputs: Iterable[int]) -> list[Edge]:
-    """Return edges that say that these inputs decide how many rows there are."""
-    return [Edge(i, All(node.n_rows, node.inputs[i].n_rows), EXTENT) for i in inputs]
-
-
-_identity_edges: dict[int, tuple[Edge, ...]] = {}
-
-
-def row_by_row(n: int) -> tuple[Edge, ...]:
-    """Return the edges of an operation on one input that leaves its `n` rows in place."""
-    edges = _identity_edges.get(n)
-    if edges is None:
-        if len(_identity_edges) > 256:
-            _identity_edges.clear()
-        edges = _identity_edges[n] = (Edge(0, Identity(n)),)
-    return edges
+from traceprop.lineage.registry import rule_of
+from traceprop.lineage.rowmap import All, RowMap, Slice
 
 
 def raw_edges(node: Node) -> tuple[Edge, ...]:
-    """Return what the row rule says, before statistics are told from values."""
+    """Return what the row rule says, before statistics are distinguished from values."""
     kept = memo(node)
     if kept.raw is None:
-        from traceprop.lineage.registry import rule_of
-
         found = rule_of(node.op).rows(node) if node.inputs else ()
         options = node.kwargs
         if options is not None and "out" in options and "where" not in options:
@@ -115,11 +52,8 @@ def edges(node: Node) -> tuple[Edge, ...]:
     kept = memo(node)
     if kept.edges is None:
         raw = raw_edges(node)
-        if len(raw) > 1:
-            from traceprop.lineage.registry import rule_of
-
-            if rule_of(node.op).mixes:
-                raw = _settle(node, raw)
+        if len(raw) > 1 and rule_of(node.op).mixes:
+            raw = _settle(node, raw)
         kept.edges = raw
     return kept.edges
 
@@ -156,7 +90,7 @@ NO_ROWS: Final = 2
 
 
 def made_of(node: Node) -> int:
-    """Tell what the node's rows are made of.
+    """Return what the node's rows are made of.
 
     Each of many rows: a sum, or anything made only of sums. Of none: what no values flow into, as
     `np.zeros_like(X)` before it is summed into. Else of single rows.

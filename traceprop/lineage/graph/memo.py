@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from traceprop.lineage.graph.edges import Edge
+    from traceprop.lineage.graph.edge import Edge
     from traceprop.lineage.graph.node import Node
 
 

@@ -113,10 +113,6 @@ class Op:
     def called(name: str) -> Op:
         """Return the operation of that name, of a part of Traceprop that nobody used yet too."""
         if name not in Op.by_name:
-            from traceprop.lineage.registry import load_rules
-
-            load_rules()
-        if name not in Op.by_name:
             for module in ("traceprop.sources", "traceprop.interop.returned"):  # tables' own
                 importlib.import_module(module)
         return Op.by_name[name]

@@ -14,12 +14,11 @@ from traceprop.lineage.recording.calls import call
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.tracked import Tracked, wrap
 from traceprop.lineage.recording.ufuncs import call_ufunc
-from traceprop.lineage.registry import handler_of, load_rules
+from traceprop.lineage.registry import handler_of
 
 
 def _restore(cls: type[Tracked], array: Any, records: list[tuple[Any, ...]]) -> Any:
     """Make a tensor from its pickle."""
-    load_rules()  # the operations of the records must exist
     return wrap(cls, array, unflat(records))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.graph.edges import (
+from traceprop.lineage.graph.edge import (
     CONTROL,
     Edge,
     Edges,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from traceprop.lineage.graph.edges import Edge
+from traceprop.lineage.graph.edge import Edge
 from traceprop.lineage.graph.node import FIRST, Node, Op, make_node
 from traceprop.lineage.recording.calls import call
 from traceprop.lineage.recording.plain_targets import adopted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.graph.edges import CONTROL, DIRECT, Edge, opaque_in_extent
+from traceprop.lineage.graph.edge import CONTROL, DIRECT, Edge, opaque_in_extent
 from traceprop.lineage.graph.node import Held, Node, Slot
 from traceprop.lineage.graph.template import slots
 from traceprop.lineage.registry import CONSERVATIVE, implements

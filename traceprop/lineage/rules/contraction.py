@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.graph.edges import Edge, Edges, opaque
+from traceprop.lineage.graph.edge import Edge, Edges, opaque
 from traceprop.lineage.graph.node import Node
 from traceprop.lineage.graph.template import named, slots
-from traceprop.lineage.registry import CONSERVATIVE, implements
+from traceprop.lineage.registry import CONSERVATIVE, implements, implements_ufuncs
 from traceprop.lineage.rowmap import All, Blocks, Identity, RowMap, Take
 from traceprop.lineage.rowset import first_rows
 
@@ -183,6 +183,7 @@ def cross_rows(node: Node) -> list[Edge]:
     return _edges(node, kept)
 
 
+@implements_ufuncs("gufunc", family="gufunc", mixes=True)
 def gufunc_rows(node: Node) -> Edges:
     """Any gufunc: leading axes are a stack that broadcasts; core axes mix whole."""
     signature = getattr(node.op, "signature", None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.graph.edges import Edge, opaque
+from traceprop.lineage.graph.edge import Edge, opaque
 from traceprop.lineage.graph.node import Node
 from traceprop.lineage.graph.template import argument, slots
 from traceprop.lineage.recording.calls import call, capture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.graph.edges import (
+from traceprop.lineage.graph.edge import (
     CONTROL,
     DIRECT,
     Edge,
@@ -16,7 +16,7 @@ from traceprop.lineage.graph.edges import (
 )
 from traceprop.lineage.graph.node import Node
 from traceprop.lineage.graph.template import argument, named, slots
-from traceprop.lineage.registry import implements
+from traceprop.lineage.registry import implements, implements_ufuncs
 from traceprop.lineage.rowmap import All, Identity, RowMap
 
 
@@ -29,6 +29,7 @@ def aligned(shape: tuple[int, ...], out: tuple[int, ...]) -> RowMap:
     return All(n_out, n_in)
 
 
+@implements_ufuncs("call", family="elementwise", mixes=True)
 def elementwise_rows(node: Node) -> Edges:
     """All inputs broadcast together; `where=` decides which cells are written."""
     shape = node.shape

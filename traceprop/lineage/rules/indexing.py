@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from traceprop.lineage.graph.edges import CONTROL, EXTENT, Edge, Edges, opaque, row_by_row
+from traceprop.lineage.graph.edge import CONTROL, EXTENT, Edge, Edges, opaque, row_by_row
 from traceprop.lineage.graph.node import Held, Node, Op, Slot
 from traceprop.lineage.graph.template import places
 from traceprop.lineage.registry import implements

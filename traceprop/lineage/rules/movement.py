@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from traceprop.errors import LineageError
-from traceprop.lineage.graph.edges import (
+from traceprop.lineage.graph.edge import (
     CONTROL,
     EXTENT,
     Edge,

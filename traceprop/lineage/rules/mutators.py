@@ -13,16 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from traceprop.lineage.graph.edges import (
-    CONTROL,
-    DIRECT,
-    MANY_ROWS,
-    SINGLE_ROWS,
-    STATISTIC,
-    Edge,
-    made_of,
-    opaque,
-)
+from traceprop.lineage.graph.edge import CONTROL, DIRECT, STATISTIC, Edge, opaque
+from traceprop.lineage.graph.edges import MANY_ROWS, SINGLE_ROWS, made_of
 from traceprop.lineage.graph.node import CONSTANT, FIRST, Held, Node, Op, Recipe, make_node
 from traceprop.lineage.graph.template import named, slots
 from traceprop.lineage.recording.calls import Captured, call, capture, door_name, in_order, renumber

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.polynomial.polynomial as polynomial
 
-from traceprop.lineage.graph.edges import Edge, opaque, opaque_in_extent
+from traceprop.lineage.graph.edge import Edge, opaque, opaque_in_extent
 from traceprop.lineage.graph.node import Node
 from traceprop.lineage.graph.template import slots
 from traceprop.lineage.registry import CONSERVATIVE, implements

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.graph.edges import CONTROL, Edge, opaque, opaque_in_extent
+from traceprop.lineage.graph.edge import CONTROL, Edge, opaque, opaque_in_extent
 from traceprop.lineage.graph.node import Node
 from traceprop.lineage.graph.template import named, slots
 from traceprop.lineage.registry import implements

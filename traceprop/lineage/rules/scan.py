@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from traceprop.lineage.answers.compose import Chain
-from traceprop.lineage.graph.edges import Edge, opaque
+from traceprop.lineage.graph.edge import Edge, opaque
 from traceprop.lineage.graph.node import Node
 from traceprop.lineage.graph.template import named, slots
-from traceprop.lineage.registry import CONSERVATIVE, implements, implements_method
+from traceprop.lineage.registry import CONSERVATIVE, implements, implements_ufuncs
 from traceprop.lineage.rowmap import Identity, Patch, Prefix, RowMap, Slice, Spans, Window
 from traceprop.lineage.rowset import first_rows
 from traceprop.lineage.rules.elementwise import aligned
@@ -44,7 +44,7 @@ def cumulative_rows(node: Node) -> list[Edge]:
     return prefix_along(node, named(node, "axis"))
 
 
-@implements_method("accumulate", family="scan")
+@implements_ufuncs("accumulate", family="scan")
 def accumulate_rows(node: Node) -> list[Edge]:
     """`ufunc.accumulate(a, axis=0)`."""
     axis = node.args[1] if len(node.args) > 1 else (node.kwargs or {}).get("axis", 0)

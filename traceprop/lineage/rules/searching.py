@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.graph.edges import Edge, opaque_in_extent
+from traceprop.lineage.graph.edge import Edge, opaque_in_extent
 from traceprop.lineage.graph.node import Node
 from traceprop.lineage.graph.template import argument, slots
 from traceprop.lineage.registry import implements

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.graph.edges import Edge
+from traceprop.lineage.graph.edge import Edge
 from traceprop.lineage.graph.node import Node
 from traceprop.lineage.graph.template import named, slots
 from traceprop.lineage.registry import CONSERVATIVE, implements

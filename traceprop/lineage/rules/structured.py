@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib import recfunctions
 
-from traceprop.lineage.graph.edges import Edge, Edges, opaque, opaque_in_extent
+from traceprop.lineage.graph.edge import Edge, Edges, opaque, opaque_in_extent
 from traceprop.lineage.graph.node import Node
 from traceprop.lineage.graph.template import slots
 from traceprop.lineage.registry import CONSERVATIVE, implements

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceprop.lineage.graph.edges import CONTROL, Edge, opaque
+from traceprop.lineage.graph.edge import CONTROL, Edge, opaque
 from traceprop.lineage.graph.node import Held, Node
 from traceprop.lineage.graph.template import argument, slots
 from traceprop.lineage.recording.kept_arrays import check_unchanged
-from traceprop.lineage.registry import implements_method
+from traceprop.lineage.registry import implements_ufuncs
 from traceprop.lineage.rowmap import All, Groups, Identity, RowMap, Spans
 from traceprop.lineage.rowset import row_dtype
 from traceprop.lineage.rules.reduction import reduce_rows
 
 
-@implements_method("reduce", family="reduction", mixes=True)
+@implements_ufuncs("reduce", family="reduction", mixes=True)
 def ufunc_reduce_rows(node: Node) -> list[Edge]:
     """`ufunc.reduce(a, axis=0)`."""
     return reduce_rows(node, argument(node, 1, "axis", 0))
 
 
-@implements_method("outer", family="contraction", mixes=True)
+@implements_ufuncs("outer", family="contraction", mixes=True)
 def ufunc_outer_rows(node: Node) -> list[Edge]:
     """Axes of the first operand come first: its rows are the output's."""
     edges = []
@@ -42,7 +42,7 @@ def _ndim(node: Node, position: int) -> int:
     return len(node.inputs[place[0]].shape) if place else int(np.ndim(value))
 
 
-@implements_method("reduceat", family="reduction", mixes=True)
+@implements_ufuncs("reduceat", family="reduction", mixes=True)
 def reduceat_rows(node: Node) -> list[Edge]:
     """Row i is made of the rows from index i up to the next index."""
     axis = argument(node, 2, "axis", 0)
@@ -72,7 +72,7 @@ def _is_unknown(chooser: object) -> bool:
     return isinstance(chooser, Held) and chooser.array is None
 
 
-@implements_method("at", family="mutators", mixes=True)
+@implements_ufuncs("at", family="mutators", mixes=True)
 def at_rows(node: Node) -> list[Edge]:
     """`ufunc.at(a, indices, b)`: rows named by the indices take in rows of b."""
     edges = [Edge(0, Identity(node.n_rows))]

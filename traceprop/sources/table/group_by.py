@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import DataError, SourceError
-from traceprop.lineage.graph.edges import CONTROL, DIRECT, Edge, Edges, extent_of, opaque_in_extent
+from traceprop.lineage.graph.edge import CONTROL, DIRECT, Edge, Edges, extent_of, opaque_in_extent
 from traceprop.lineage.graph.node import Held, Node, Op
 from traceprop.lineage.recording.calls import call
 from traceprop.lineage.registry import implements

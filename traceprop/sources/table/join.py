@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import SourceError
-from traceprop.lineage.graph.edges import Edges, extent_of
+from traceprop.lineage.graph.edge import Edges, extent_of
 from traceprop.lineage.graph.node import Node, Op
 from traceprop.lineage.recording.calls import call
 from traceprop.lineage.registry import implements

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from traceprop.errors import DataError
 from traceprop.lineage.cells.table import refines
-from traceprop.lineage.graph.edges import Edge, Edges, opaque
+from traceprop.lineage.graph.edge import Edge, Edges, opaque
 from traceprop.lineage.graph.node import Node, Op
 from traceprop.lineage.recording.calls import call
 from traceprop.lineage.registry import implements

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from traceprop.lineage.graph.edges import CONTROL, Edge, Edges
+from traceprop.lineage.graph.edge import CONTROL, Edge, Edges
 from traceprop.lineage.graph.node import Node, Op
 from traceprop.lineage.recording.calls import call
 from traceprop.lineage.registry import implements
