@@ -28,6 +28,10 @@ class LineageError(TracepropError):
     """A lineage can't answer: an operation was refused, or a saved lineage is damaged."""
 
 
+class ChangedArrayError(LineageError, LookupError):
+    """A plain array of a recorded call wasn't kept, or was written into since."""
+
+
 class EscapeError(LineageError):
     """A value left the lineage as a plain array while `traceprop.strict` was on."""
 
@@ -56,6 +60,10 @@ class CertificateError(TracepropError):
     """A certificate can't be made or doesn't verify."""
 
 
+class AuditError(TracepropError):
+    """The audit log of a store can't be written or read, or is not what was written."""
+
+
 class MissingExtraError(TracepropError, ImportError):
     """A part was used whose library is one of our extras, and isn't installed."""
 
@@ -64,8 +72,16 @@ class LineageEscapeWarning(UserWarning):
     """A tracked value left the lineage as a plain array; warned once per call site."""
 
 
+class LineageWarning(UserWarning):
+    """A lineage answers, but with more rows than usual: an index was changed after its use."""
+
+
 class StoreWarning(UserWarning):
     """A store answers, but with less than usual: an older commit, or a source changed or gone."""
+
+
+class AuditWarning(UserWarning):
+    """The audit log goes on, but a crash had left a part of an entry, which was cut off."""
 
 
 class SourceWarning(UserWarning):

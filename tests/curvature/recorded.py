@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from traceprop.curvature.digest import model_digest
 from traceprop.curvature.losses import LossSpec, sample_losses
 from traceprop.errors import StoreError
 
+# Questions to a store are written into the audit log beside it.
+_BESIDE = tempfile.TemporaryDirectory()
+
 
 @dataclass(eq=False)
 class MemoryStore:
@@ -24,7 +28,7 @@ class MemoryStore:
     projector: Projector
     sample_ids: np.ndarray
     steps: tuple[str, ...] = ("normalize", "row_filter")
-    path: Path = Path("memory")
+    path: Path = Path(_BESIDE.name) / "memory"
 
     def check_model(self, model: nn.Module) -> None:
         if model_digest(model) != self.record.model_digest:

@@ -2,7 +2,8 @@
 
 Promises: a score is f(trained with the sample) − f(trained without), f the margin of the decided
 class; equal questions get equal answers in any process; reading a tracked test input records no
-escape; an estimator is fitted once per model and store and then reused.
+escape; an estimator is fitted once per model and store and then reused; an answer that was given is
+in the store's audit log.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from traceprop.attribution.estimators import ESTIMATORS, Queries, Scorer, problem_of
 from traceprop.attribution.estimators.problem import plain_values
 from traceprop.attribution.influence_scores import InfluenceMatrix, InfluenceScores
+from traceprop.audit.canonical import jsonable
+from traceprop.audit.recording import record
 from traceprop.curvature import losses
 from traceprop.curvature.digest import model_digest
 from traceprop.curvature.ggn import Network
@@ -80,6 +83,8 @@ def compute_influence_scores(
         The test input has the wrong shape, or holds a NaN, an infinity or no numbers.
     StoreError
         The store holds no run, another model's run, or one whose loss is unknown.
+    AuditError
+        The query can't be written into the store's audit log.
 
     Notes
     -----
@@ -102,11 +107,13 @@ def compute_influence_scores(
         )
     _check_kinds(model, store)
     single = _single(test_input, store)
-    result = influence_matrix(model, store, single, target=target, method=method)
+    result = _answer(model, store, single, target, method)
     row = result.scores[0]
     key = {"largest": -row, "abs": -np.abs(row), "against": row}[order]
     chosen = np.argsort(key, kind="stable")[:top_k]
     pairs = list(zip(result.samples[chosen].tolist(), row[chosen].tolist(), strict=True))
+    told = {"samples": result.samples[chosen], "scores": row[chosen]}
+    _write_down(store, single, method, result, top_k=top_k, order=order, told=told)
     return InfluenceScores(
         pairs,
         target=int(result.targets[0]),
@@ -141,9 +148,22 @@ def influence_matrix(
 
     Raises
     ------
-    AttributionError, DataError, StoreError
+    AttributionError, DataError, StoreError, AuditError
         As in `compute_influence_scores`.
     """
+    result = _answer(model, store, test_inputs, target, method)
+    _write_down(store, test_inputs, method, result)
+    return result
+
+
+def _answer(
+    model: nn.Module,
+    store: GradientStore,
+    test_inputs: ArrayLike | torch.Tensor | ProvenanceTensor,
+    target: int | None,
+    method: str,
+) -> InfluenceMatrix:
+    """Score every training sample; nothing is written down."""
     if method not in ESTIMATORS:
         raise AttributionError(
             f"no estimator is called {method!r}; use one of {', '.join(sorted(ESTIMATORS))}"
@@ -159,6 +179,31 @@ def influence_matrix(
     scores = fitted.scorer.scores(Queries(inputs, classes.numpy()))
     quality = fitted.scorer.quality
     return InfluenceMatrix(scores, problem.samples, classes.numpy(), margins, quality)
+
+
+def _write_down(
+    store: GradientStore,
+    test_inputs: ArrayLike | torch.Tensor | ProvenanceTensor,
+    method: str,
+    result: InfluenceMatrix,
+    *,
+    top_k: int | None = None,
+    order: str | None = None,
+    told: dict[str, NDArray[Any]] | None = None,
+) -> None:
+    """Write a query into the store's audit log: what was asked by which digest, not of whom."""
+    trained = store.record
+    facts = {
+        "inputs_sha256": model_digest({"inputs": plain_values(test_inputs)}),
+        "n_inputs": len(result.targets),
+        "method": method,
+        "targets": jsonable(result.targets[:1]),
+        "top_k": top_k,
+        "order": order,
+        "model_sha256": trained and trained.model_digest,
+        "answer_sha256": told and model_digest(told),
+    }
+    record(store.path, "query", facts)
 
 
 def _check_kinds(model: object, store: object) -> None:

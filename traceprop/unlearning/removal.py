@@ -1,7 +1,8 @@
 """`approximate_unlearn`: check the case, choose a method, run it, write down what was done.
 
 Promises: the given model and the store are never changed, whether it succeeds or not; the method
-that runs and why it was chosen are in the record.
+that runs and why it was chosen are in the record; a model that was returned is in the store's audit
+log.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 import traceprop
+from traceprop.audit.recording import record as write_down
 from traceprop.curvature.digest import model_digest
 from traceprop.errors import UnlearnError
 from traceprop.unlearning import ascent, convex, gauss_newton
@@ -24,7 +26,7 @@ from traceprop.unlearning.classes import METHODS
 from traceprop.unlearning.left import left_by_removal
 from traceprop.unlearning.measures import Measured, measure
 from traceprop.unlearning.outcome import Outcome
-from traceprop.unlearning.removal_record import RemovalRecord, attach
+from traceprop.unlearning.removal_record import RemovalRecord, attach, record
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,6 +84,8 @@ def approximate_unlearn(
         The store is of another model, or doesn't know the loss (`criterion=` of TrainingContext).
     DataError
         `data` isn't what was recorded.
+    AuditError
+        The removal can't be written into the store's audit log.
 
     Examples
     --------
@@ -89,6 +93,34 @@ def approximate_unlearn(
     >>> theta_prime = approximate_unlearn(model, forget_set)  # doctest: +SKIP
     >>> record(theta_prime).bound  # doctest: +SKIP
     3.1e-08
+    """
+    new = remove_samples(model, forget_set, method=method, data=data, eta=eta, steps=steps, tol=tol)
+    done = record(new)
+    facts = {
+        "method": done.method,
+        "removal_class": done.removal_class,
+        "model_before_sha256": done.digest_before,
+        "model_after_sha256": done.digest_after,
+        "n_samples": done.n_forget,
+        "samples_sha256": model_digest({"samples": np.array(done.samples, np.int64)}),
+    }
+    write_down(forget_set.store.path, "removal", facts)
+    return new
+
+
+def remove_samples(
+    model: nn.Module,
+    forget_set: ForgetSet,
+    *,
+    method: str,
+    data: tuple[ArrayLike, ArrayLike] | None = None,
+    eta: float | None = None,
+    steps: int | None = None,
+    tol: float = 1e-10,
+) -> nn.Module:
+    """Do what `approximate_unlearn` does, without an entry in the audit log.
+
+    For running a removal again to check it: nothing is removed by that.
     """
     if method not in METHODS:
         raise UnlearnError(f"no method is called {method!r}; use one of {', '.join(METHODS)}")

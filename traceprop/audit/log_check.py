@@ -1,0 +1,216 @@
+"""Reading and checking an audit log: whether each entry is the one that was written, and in place.
+
+Promise: nothing is written. A changed, dropped, reordered or inserted entry is named by its number;
+so is one whose facts, where they are still there, aren't those that were sealed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from traceprop.audit.canonical import parse
+from traceprop.audit.entry import FIRST, Entry, read_line, seal_facts
+from traceprop.audit.log import Head, read_head
+from traceprop.audit.log_files import LogFiles
+from traceprop.errors import AuditError
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """An entry's key and facts, as long as nobody destroyed them."""
+
+    key: bytes
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LogCheck:
+    """Whether a log holds. It is true or false as `ok` is.
+
+    Parameters
+    ----------
+    ok : bool
+        Whether every entry is in place and unchanged.
+    reason : str
+        One line that says why, or why not.
+    at : int or None
+        The entry where it fails.
+    entries : tuple of Entry
+        The entries up to there, oldest first.
+    openings : dict of int to Opening
+        Keys and facts by entry.
+    """
+
+    ok: bool
+    reason: str
+    at: int | None
+    entries: tuple[Entry, ...]
+    openings: Mapping[int, Opening]
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+
+class _BrokenAt(Exception):
+    def __init__(self, serial: int, why: str) -> None:
+        super().__init__(why)
+        self.serial, self.why = serial, why
+
+
+def check_log(store: str | os.PathLike[str]) -> LogCheck:
+    """Read a store's log and check it.
+
+    Parameters
+    ----------
+    store : path-like
+        The store's folder.
+
+    Raises
+    ------
+    AuditError
+        The store has no log, or it can't be read.
+
+    Examples
+    --------
+    >>> check_log("./grad/").reason  # doctest: +SKIP
+    '12 entries, the last of 2026-03-01T12:00:00.000Z'
+    """
+    files = LogFiles(Path(store))
+    try:
+        lines = _lines(files)
+        head = read_head(files.head)
+        openings = _openings(files.openings)
+    except OSError as refused:
+        raise AuditError(
+            f"The audit log {files.log} can't be read ({refused.strerror}): give the store whose "
+            f"log it is, with <store>.audit beside it."
+        ) from refused
+    entries: list[Entry] = []
+    try:
+        torn = _chain(lines, head, entries)
+        if not entries:
+            raise AuditError(f"The audit log {files.log} holds no entry: a crash ended its first.")
+        _hold_against_head(entries, head)
+        for entry in entries:
+            _check_opening(entry, openings.get(entry.serial))
+    except _BrokenAt as broken:
+        kept = tuple(entry for entry in entries if entry.serial < broken.serial)
+        reason = f"NOT VALID at entry {broken.serial}: {broken.why}"
+        return LogCheck(False, reason, broken.serial, kept, openings)
+    count = "1 entry" if len(entries) == 1 else f"{len(entries)} entries"
+    reason = f"valid: {count}, the last ({entries[-1].serial}) of {entries[-1].time}" + (
+        f"; behind it {torn} bytes of an entry that a crash cut short" if torn else ""
+    )
+    return LogCheck(True, reason, None, tuple(entries), openings)
+
+
+def _lines(files: LogFiles) -> list[bytes]:
+    data = files.log.read_bytes()
+    if not data:
+        raise AuditError(f"The audit log {files.log} is empty: put it back from a backup.")
+    return data.splitlines(keepends=True)
+
+
+def _chain(lines: list[bytes], head: Head | None, entries: list[Entry]) -> int:
+    """Follow the chain; return how many bytes at the end are no whole entry."""
+    numbers, rest = [_number(line) for line in lines], b""
+    for i, line in enumerate(lines):
+        expected = entries[-1].serial + 1 if entries else (numbers[i] or 0)
+        try:
+            entry = read_line(line)
+            if not line.endswith(b"\n"):
+                raise ValueError("its line has no end")
+        except ValueError as damaged:
+            rest = b"".join(lines[i:])
+            known = head is not None and head.serial >= expected
+            if not known and _is_torn(rest):
+                break
+            raise _BrokenAt(expected, f"it was changed ({damaged})") from damaged
+        _check_place(entry, expected, entries, numbers[i + 1 :])
+        entries.append(entry)
+        rest = b""
+    if entries:
+        _check_start(entries)
+    return len(rest)
+
+
+def _check_place(entry: Entry, expected: int, before: list[Entry], later: list[int | None]) -> None:
+    if entry.serial != expected:
+        if expected in later:
+            raise _BrokenAt(expected, f"it is out of order: entry {entry.serial} is in its place")
+        if entry.serial > expected:
+            raise _BrokenAt(expected, f"it is missing: entry {entry.serial} is in its place")
+        raise _BrokenAt(entry.serial, f"it is there again after entry {before[-1].serial}")
+    if not before:
+        return
+    last = before[-1]
+    if entry.previous != last.sha256 or entry.log != last.log:
+        raise _BrokenAt(last.serial, f"it was replaced: entry {entry.serial} follows another one")
+
+
+def _check_start(entries: list[Entry]) -> None:
+    """Make sure that the log begins with entry 0, or that a checkpoint let those before go."""
+    first = entries[0]
+    if first.serial == 0:
+        if first.previous != FIRST or first.kind != "begin":
+            raise _BrokenAt(0, "it is no beginning of a log")
+        return
+    for entry in entries:
+        let_go = (entry.plain.get("through"), entry.plain.get("through_sha256"))
+        if entry.kind == "checkpoint" and let_go == (first.serial - 1, first.previous):
+            return
+    raise _BrokenAt(
+        first.serial - 1, "it and those before it are missing, and no checkpoint let them go"
+    )
+
+
+def _hold_against_head(entries: list[Entry], head: Head | None) -> None:
+    """Entries that were on the disk for good must be there, and be the same."""
+    if head is None:
+        return
+    last = entries[-1].serial
+    if head.serial > last:
+        raise _BrokenAt(last + 1, f"it is missing: the log went on to entry {head.serial}")
+    same = [e for e in entries if e.serial == head.serial]
+    if not same or same[0].sha256 != head.sha256:
+        raise _BrokenAt(head.serial, "it was replaced: another one was on the disk")
+
+
+def _check_opening(entry: Entry, opening: Opening | None) -> None:
+    if opening is None:
+        return
+    if seal_facts(opening.key, opening.facts) != dict(entry.commitments):
+        raise _BrokenAt(entry.serial, "its facts beside the log are not those that were sealed")
+
+
+def _openings(path: Path) -> dict[int, Opening]:
+    """Read the openings that are left; a line that a crash cut short is none."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    found = {}
+    for line in data.splitlines():
+        try:
+            fields = parse(line)
+            opening = Opening(bytes.fromhex(fields["key"]), dict(fields["facts"]))
+            found[int(fields["entry"])] = opening
+        except (ValueError, KeyError, TypeError):
+            continue  # a crash cut it short; the entry says nothing then
+    return found
+
+
+def _number(line: bytes) -> int | None:
+    try:
+        return read_line(line).serial
+    except ValueError:
+        return None
+
+
+def _is_torn(rest: bytes) -> bool:
+    """Tell whether bytes are what a crash leaves: a line without its end, or zeros."""
+    return b"\n" not in rest or not rest.strip(b"\0")
