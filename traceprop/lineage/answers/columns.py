@@ -7,6 +7,7 @@ import numpy as np
 from traceprop.lineage.graph.memo import memo
 from traceprop.lineage.graph.node import SOURCE, Held, Node, UfuncMethod
 from traceprop.lineage.graph.template import argument, named
+from traceprop.lineage.recording.kept_arrays import is_unchanged
 from traceprop.lineage.registry import rule_of
 from traceprop.lineage.rules.indexing import GETITEM
 
@@ -86,5 +87,7 @@ def _picked(node: Node, names: tuple[str, ...]) -> Names:
     if isinstance(chosen, slice):
         return names[chosen]
     if isinstance(chosen, Held) and chosen.index < 0 and isinstance(key[0], slice):
+        if not is_unchanged(chosen):
+            return None
         return tuple(np.asarray(names, dtype=object)[chosen.array])
     return None

@@ -15,8 +15,18 @@ import numpy as np
 
 from traceprop.lineage.graph.edges import edges
 from traceprop.lineage.graph.memo import memo
-from traceprop.lineage.graph.node import SOURCE, Held, Node, Op, Slot, UfuncMethod, plain_name
+from traceprop.lineage.graph.node import (
+    SOURCE,
+    Constant,
+    Held,
+    Node,
+    Op,
+    Slot,
+    UfuncMethod,
+    plain_name,
+)
 from traceprop.lineage.graph.template import slots
+from traceprop.lineage.recording.kept_arrays import is_unchanged
 from traceprop.lineage.rowmap import Take
 from traceprop.lineage.rowset import distinct
 from traceprop.lineage.rules.indexing import GETITEM
@@ -223,12 +233,12 @@ def _is_mask(node: Node, key: Held) -> bool:
     """Tell a filter: a tracked mask, or rows chosen once each and in order."""
     if key.index >= 0:
         return node.inputs[key.index].dtype == bool
-    if key.array is None:
+    if key.array is None or key.array.dtype == bool:
         return True
-    rows = np.asarray(key.array)
-    return rows.dtype == bool or (
-        len(rows) < node.inputs[0].n_rows and bool(np.all(np.diff(rows) > 0))
-    )
+    if not is_unchanged(key):
+        return False
+    rows = key.array
+    return len(rows) < node.inputs[0].n_rows and bool(np.all(np.diff(rows) > 0))
 
 
 def _compress(node: Node) -> Idiom | None:
@@ -257,7 +267,8 @@ def _one_hot(node: Node) -> Idiom | None:
     if codes.shape != (node.shape[0], 1):
         return None
     other = node.args[1] if isinstance(node.args[0], Slot) else node.args[0]
-    if isinstance(other, np.ndarray) and other.ndim >= 1 and other.shape[-1] == node.shape[1]:
+    plain = isinstance(other, (np.ndarray, Constant))
+    if plain and other.ndim >= 1 and other.shape[-1] == node.shape[1]:
         return Idiom("one_hot", (codes,))
     return None
 

@@ -7,7 +7,8 @@ tensors that end in it; freeing is iterative (CPython's trashcan), however deep 
 
 Arguments are kept as a *template*: a tuple in which every tracked array was replaced by a `Slot`
 that says which input stood there. Lineage keeps no tracked data alive, with one exception: an
-array that chose rows (a mask, an index) is kept by a `Held`, since the rows are in its values.
+array that chose rows (a mask, an index) is kept by a `Held`, since the rows are in its values. A
+plain operand is kept for replay: a small one as a copy, a large one by a `Constant`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
+
+from traceprop.lineage.graph.kept import Constant as Constant
+from traceprop.lineage.graph.kept import Held as Held
+from traceprop.lineage.graph.kept import make_held as make_held
 
 if TYPE_CHECKING:
     from traceprop.lineage.graph.memo import Memo
@@ -37,44 +42,6 @@ class Slot:
 
     def __repr__(self) -> str:
         return f"<input {self.index}>"
-
-
-class Held:
-    """An array that chose rows: a mask or an index, tracked (`index` ≥ 0) or plain (−1).
-
-    `array` is held by reference, not copied; None at granularity "op", which keeps no rows.
-    Whoever writes into a tracked array calls `protect` on its holders first; a plain array is
-    checked by a fingerprint (`traceprop.lineage.recording.kept_arrays`).
-    """
-
-    __slots__ = ("__weakref__", "array", "index", "mark", "shared")
-
-    def __init__(self, index: int, array: Any, mark: Any = None) -> None:
-        self.index = index
-        self.array = array
-        self.mark = mark
-        self.shared = False  # by several nodes, each of which reads it in its own way
-
-    def protect(self) -> None:
-        """Keep the values as they are now: the memory behind `array` is about to be written."""
-        if self.array is not None:
-            self.array = self.array.copy()
-
-    def __reduce__(self) -> Any:
-        return Held, (self.index, self.array, self.mark)
-
-    def __repr__(self) -> str:
-        return f"<rows chosen by input {self.index}>" if self.index >= 0 else "<rows chosen>"
-
-
-def make_held(index: int, array: Any) -> Held:
-    """Make a `Held` without a fingerprint."""
-    held = object.__new__(Held)
-    held.index = index
-    held.array = array
-    held.mark = None
-    held.shared = False
-    return held
 
 
 SLOTS: Final = tuple(Slot(i) for i in range(64))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
-from traceprop.lineage.graph.node import Held, Node, Slot
+from traceprop.lineage.graph.node import Constant, Held, Node, Slot
 
-Place = Slot | Held
+Place = Slot | Held | Constant
+_PLACES: Final = (Slot, Held, Constant)
 
 
 def transform(template: Any, place: Callable[[Place], Any]) -> Any:
-    """Return the template with `place(p)` for every slot and held array in it."""
-    if isinstance(template, (Slot, Held)):
+    """Return the template with `place(p)` for every slot and kept array in it."""
+    if isinstance(template, _PLACES):
         return place(template)
     kind = type(template)  # a Recipe, which is a tuple too, has slots of its own: left alone
     if kind is tuple or kind is list:
@@ -25,8 +26,8 @@ def transform(template: Any, place: Callable[[Place], Any]) -> Any:
 
 
 def places(template: Any) -> Iterator[Place]:
-    """Every slot and held array in a template."""
-    if isinstance(template, (Slot, Held)):
+    """Every slot and kept array in a template."""
+    if isinstance(template, _PLACES):
         yield template
     elif type(template) is tuple or type(template) is list:
         for each in template:
@@ -83,9 +84,15 @@ def argument(node: Node, position: int, name: str, default: Any = None) -> Any:
 
 
 def fill(template: Any, inputs: Any) -> Any:
-    """Return the template with `inputs[i]` for slot i, and held plain arrays as they are."""
+    """Return the template with `inputs[i]` for slot i, and plain arrays as the call got them.
+
+    Raises
+    ------
+    ChangedArrayError
+        When a plain array was written into since.
+    """
     return transform(
-        template, lambda p: p.array if isinstance(p, Held) and p.index < 0 else inputs[p.index]
+        template, lambda p: inputs[p.index] if isinstance(p, Slot) or p.index >= 0 else p.read()
     )
 
 

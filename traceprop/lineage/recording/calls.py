@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from traceprop.errors import LineageError
-from traceprop.lineage.graph.node import Held, Node, make_node, slot
+from traceprop.lineage.graph.node import Constant, Held, Node, make_node, slot
 from traceprop.lineage.graph.template import Place, count_needed, parameter_names, transform
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.kept_arrays import constant, hold_plain
@@ -134,7 +134,7 @@ def strip(value: Any, inputs: list[Tracked], chooses: Any = False) -> tuple[Any,
                 "np.matrix multiplies in its own way, which a tensor can't take over: pass "
                 "np.asarray(matrix)."
             )
-        return value, hold_plain(value, 0) if chooses else constant(value)
+        return value, hold_plain(value) if chooses else constant(value)
     return value, value
 
 
@@ -316,6 +316,8 @@ def renumber(template: Any, order: dict[int, int]) -> Any:
     """Return a template with its slots numbered anew."""
 
     def place(old: Place) -> Place:
+        if isinstance(old, Constant):
+            return old
         index = order.get(old.index, -1)
         return Held(index, old.array, old.mark) if isinstance(old, Held) else slot(index)
 

@@ -71,7 +71,7 @@ def escape(tensor: Tracked, door: str, then: str = "what is made from them has n
     EscapeError
         Under `strict`, before anything left.
     """
-    filename, line, depth = _caller()
+    filename, line, depth = caller()
     if _strict.get():
         raise EscapeError(
             f"{door} at {filename}:{line} would take values out of the lineage while strict is "
@@ -97,7 +97,7 @@ def forget_warned() -> None:
     _warned.clear()
 
 
-def _caller() -> tuple[str, int, int]:
+def caller() -> tuple[str, int, int]:
     """File and line of the innermost frame outside this package and NumPy, and its stack level."""
     depth = 2
     frame = sys._getframe(depth)

@@ -189,7 +189,7 @@ def _strip_key(key: Any, tensors: list[Tracked]) -> tuple[Any, Any]:
         return key._array, held
     if isinstance(key, np.ndarray):
         known = adopted(key, KIND[0])
-        return (key, hold_plain(key, 0)) if known is None else _strip_key(known, tensors)
+        return (key, hold_plain(key)) if known is None else _strip_key(known, tensors)
     if type(key) is tuple:
         pairs = [_strip_key(each, tensors) for each in key]
         return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
@@ -197,5 +197,5 @@ def _strip_key(key: Any, tensors: list[Tracked]) -> tuple[Any, Any]:
         if any(isinstance(each, Tracked) for each in key):
             return _strip_key(np.stack(key), tensors)
         array = np.asarray(key) if key else np.empty(0, dtype=np.intp)
-        return array, hold_plain(array, 0)
+        return array, hold_plain(array)
     return key, key

@@ -299,7 +299,6 @@ def hold(tensor: Tracked, index: int) -> Held:
     if holders:
         latest = holders[-1]()
         if latest is not None and latest.array is array and latest.index == index:
-            latest.shared = True
             return latest  # X[kept], then y[kept]
         if len(holders) > 32:
             holders[:] = [reference for reference in holders if reference() is not None]

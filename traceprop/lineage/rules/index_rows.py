@@ -40,8 +40,8 @@ def chosen_map(held: Held, n: int) -> RowMap | None:
     if lowest < -n or highest >= n:
         raise LookupError
     if lowest >= 0:  # else the number counts from the end, and means another row over other arrays
+        held.mark = None  # first: another thread would find the new array and the old mark
         held.array = rows
-        held.mark = None
     else:
         rows = np.where(rows < 0, rows + rows.dtype.type(n), rows)
     return Take(rows, n, full=True)

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from traceprop.lineage.graph.edge import CONTROL, EXTENT, Edge, Edges, opaque, row_by_row
-from traceprop.lineage.graph.node import Held, Node, Op, Slot
-from traceprop.lineage.graph.template import places
+from traceprop.lineage.graph.node import Held, Node, Op
+from traceprop.lineage.graph.template import Place, places
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import All, Identity, RowMap, Slice
 from traceprop.lineage.rules.index_rows import chosen_map
@@ -81,7 +81,7 @@ def _key_edges(node: Node, key: Any) -> list[Edge]:
     return edges
 
 
-def _key_map(node: Node, key: Any, place: Held | Slot, parent: Node) -> RowMap:
+def _key_map(node: Node, key: Any, place: Place, parent: Node) -> RowMap:
     alone = key is place or (
         type(key) is tuple and key[0] is place and all(map(_is_plain, key[1:]))
     )

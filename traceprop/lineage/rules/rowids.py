@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.lineage.graph.node import Held, Node, Slot
-from traceprop.lineage.graph.template import transform
+from traceprop.lineage.graph.template import Place, transform
 from traceprop.lineage.recording.kept_arrays import check_unchanged
 from traceprop.lineage.rowmap import Groups, Identity, Nothing, RowMap, Slice, Take
 from traceprop.lineage.rowset import Rows, row_dtype
@@ -78,7 +78,7 @@ def parameters(template: Any) -> Any:
         When a tracked value stands there whose array wasn't kept, or one that was changed since.
     """
 
-    def value(place: Slot | Held) -> Any:
+    def value(place: Place) -> Any:
         if isinstance(place, Slot) or place.array is None:
             raise LookupError
         check_unchanged(place)

@@ -10,7 +10,17 @@ from typing import Any, Final
 import numpy as np
 from numpy._core import umath  # all ufuncs: those behind np.strings have no public name
 
-from traceprop.lineage.graph.node import Held, Op, Recipe, Slot, UfuncMethod, slot, ufunc_method
+from traceprop.lineage.graph.node import (
+    Constant,
+    Held,
+    Op,
+    Recipe,
+    Slot,
+    UfuncMethod,
+    slot,
+    ufunc_method,
+)
+from traceprop.lineage.recording.kept_arrays import is_unchanged
 from traceprop.lineage.registry import classification
 
 _UFUNC_METHODS: Final = ("reduce", "accumulate", "reduceat", "outer", "at")
@@ -76,15 +86,24 @@ class Encoder:
         if isinstance(value, float) and not isinstance(value, np.generic):
             return value if math.isfinite(value) else {"float": repr(value)}
         if isinstance(value, Held):
-            return {"held": value.index, "array": self._array(np.asarray(value.array))}
+            kept = self._array(np.asarray(value.array)) if is_unchanged(value) else None
+            return {"held": value.index, "array": kept}
         if isinstance(value, Slot):
             return {"slot": value.index}
-        if isinstance(value, (np.ndarray, np.generic)):
-            if value.dtype.hasobject or value.dtype.kind == "T":
-                return {"unsaved": f"array of {value.dtype}"}
-            kind = "array" if isinstance(value, np.ndarray) else "scalar"
-            return {kind: self._array(np.asarray(value))}
+        if isinstance(value, (np.ndarray, np.generic, Constant)):
+            return self._plain(value)
         return self._structure(value)
+
+    def _plain(self, value: np.ndarray[Any, Any] | np.generic | Constant) -> Any:
+        """Return a plain operand; of one that can't be saved, or was changed, shape and dtype."""
+        if value.dtype.hasobject or value.dtype.kind == "T":
+            return {"lost": [list(value.shape), self.dtype(value.dtype)]}
+        if isinstance(value, Constant):
+            if not is_unchanged(value):
+                return {"lost": [list(value.shape), self.dtype(value.dtype)]}
+            value = value.read()
+        kind = "array" if isinstance(value, np.ndarray) else "scalar"
+        return {kind: self._array(np.asarray(value))}
 
     def _structure(self, value: Any) -> Any:
         if isinstance(value, Recipe):
@@ -159,7 +178,8 @@ class Decoder:
         if not isinstance(stored, dict):
             return stored
         if "held" in stored:
-            return Held(stored["held"], self._arrays[stored["array"]])
+            place = stored["array"]
+            return Held(stored["held"], None if place is None else self._arrays[place])
         (tag, content), *more = stored.items()
         if more:
             raise ValueError(f"a value with {len(stored)} tags")
@@ -174,6 +194,7 @@ _DECODERS: Final[dict[str, Callable[[Decoder, Any], Any]]] = {
     "slot": lambda d, v: slot(v),
     "array": lambda d, v: d._arrays[v],
     "scalar": lambda d, v: d._arrays[v][()],
+    "lost": lambda d, v: Constant(None, None, tuple(v[0]), d.dtype(v[1])),
     "float": lambda d, v: float(v),
     "complex": lambda d, v: complex(*v),
     "tuple": lambda d, v: tuple(d.value(each) for each in v),
