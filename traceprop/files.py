@@ -9,7 +9,6 @@ stops in between, the path holds what it held before.
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 PRIVATE_FILE = 0o600
@@ -36,7 +35,7 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o666, replace: bool = Tr
     OSError
         The folder is missing or can't be written, the disk is full, or `path` is a folder.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from traceprop.compliance.limits import DRAFT
+DRAFT = "This is a draft. It is not signed, proves nothing, and must not be given out as evidence."
 
 _START = b'{\n  "DRAFT": '
 

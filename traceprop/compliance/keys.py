@@ -13,10 +13,8 @@ import hashlib
 import os
 import re
 import stat
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -38,8 +36,7 @@ _PUBLIC_PEM = re.compile(
 _LARGEST_KEY_FILE = 65_536
 
 
-@dataclass(frozen=True)
-class PublicKey:
+class PublicKey(NamedTuple):
     """A public key that signatures are checked with.
 
     Parameters
@@ -50,7 +47,7 @@ class PublicKey:
 
     raw: bytes
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the key in DER form, 64 hex digits: what a certificate calls `keyid`."""
         return hashlib.sha256(_PUBLIC_DER + self.raw).hexdigest()
@@ -69,15 +66,14 @@ class PublicKey:
         return True
 
 
-@dataclass(frozen=True)
-class SigningKey:
+class SigningKey(NamedTuple):
     """A private key, where it lies, and whether it was made just now."""
 
     private: Ed25519PrivateKey
     path: Path
     made: bool = False
 
-    @cached_property
+    @property
     def public(self) -> PublicKey:
         """The public half."""
         return PublicKey(self.private.public_key().public_bytes_raw())

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from traceprop.compliance.draft import DRAFT
 from traceprop.unlearning.classes import CLASSES, ClassName
-
-DRAFT = "This is a draft. It is not signed, proves nothing, and must not be given out as evidence."
 
 _ALWAYS = (
     "Weights alone can't prove that rows were unlearned: no test on a model can. This certificate "

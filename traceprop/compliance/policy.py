@@ -10,10 +10,9 @@ stolen a key asserts any time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from traceprop.audit.canonical import parse
 from traceprop.compliance.keys import PublicKey, parse_public_key
@@ -24,16 +23,14 @@ from traceprop.errors import CertificateError
 _LARGEST_POLICY = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Revocation:
+class Revocation(NamedTuple):
     """Since when a key may be in other hands, and why."""
 
     moment: datetime
     reason: str
 
 
-@dataclass(frozen=True)
-class TrustedKey:
+class TrustedKey(NamedTuple):
     """A public key that a reader accepts signatures of, within limits.
 
     Parameters
@@ -93,8 +90,7 @@ class TrustedKey:
         return time.proof == "timestamp" and time.moment < revoked.moment
 
 
-@dataclass(frozen=True)
-class KeyRing:
+class KeyRing(NamedTuple):
     """The keys that certificates are checked with.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from traceprop.compliance.limits import DRAFT
+from traceprop.compliance.draft import DRAFT
 
 
 def describe(statement: dict[str, Any]) -> str:

@@ -6,10 +6,9 @@ certificate was there at the timestamp's time; that time then counts, whatever t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from traceprop.errors import CertificateError
 
@@ -19,8 +18,7 @@ FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _CLOCKS_DIFFER = timedelta(minutes=5)
 
 
-@dataclass(frozen=True)
-class SigningTime:
+class SigningTime(NamedTuple):
     """A moment, in UTC, and what it rests on.
 
     Parameters
