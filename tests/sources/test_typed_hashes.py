@@ -7,13 +7,14 @@ import decimal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.naive.row_hashes import hash_of_row
 from traceprop.errors import SourceError
-from traceprop.sources.typed_hashes import hash_table
+from traceprop.sources.typed_hashes import hash_numbers, hash_table
 
 MOMENT = datetime.datetime(2024, 2, 29, 13, 59, 1, 250_000)
 COLUMNS = {
@@ -114,3 +115,67 @@ def test_a_table_without_rows_or_of_one_batch() -> None:
 def test_nested_values_are_refused_by_name() -> None:
     with pytest.raises(SourceError, match=r"'tags' holds list<.*> values"):
         hash_table(pa.table({"id": [1], "tags": [[1, 2]]}))
+
+
+NUMBERS = {
+    "bools": pa.bool_(),
+    "bytes": pa.int8(),
+    "shorts": pa.uint16(),
+    "ints": pa.int32(),
+    "counts": pa.uint32(),
+    "longs": pa.int64(),
+    "unsigned": pa.uint64(),
+    "halves": pa.float16(),
+    "floats": pa.float32(),
+    "doubles": pa.float64(),
+    "decimals": pa.decimal128(12, 3),
+    "nothing": pa.null(),
+}
+
+
+@st.composite
+def batches_of_numbers(draw: st.DrawFn) -> pa.RecordBatch:
+    """A slice, not from the first row, of columns of all kinds, some as dictionaries."""
+    n, columns = draw(st.integers(0, 700)), {}
+    rng = np.random.default_rng(draw(st.integers(0, 9)))
+    for name in draw(st.lists(st.sampled_from(list(NUMBERS)), min_size=1, max_size=9, unique=True)):
+        whole = rng.integers(0, 2 if name == "bools" else 100, n)
+        whole = whole - 50 * (NUMBERS[name] in (pa.int8(), pa.int32(), pa.int64()))
+        array = pa.nulls(n)
+        if name == "decimals":
+            array = pa.array([decimal.Decimal(int(i)) / 8 for i in whole], NUMBERS[name])
+        elif name != "nothing":
+            array = pa.array(whole.astype(NUMBERS[name].to_pandas_dtype()))
+        if name in ("floats", "doubles"):
+            array = pa.array(np.where(whole % 7, whole / 3, np.nan), NUMBERS[name])
+        if draw(st.booleans()):
+            array = pc.if_else(pa.array(rng.random(n) < 0.8), array, None)
+        if name in ("ints", "longs", "decimals") and draw(st.booleans()):
+            array = array.dictionary_encode()
+        columns[name] = array
+    return pa.record_batch(columns).slice(draw(st.integers(0, 12)))
+
+
+@given(batches_of_numbers())
+def test_numbers_are_hashed_and_laid_out_in_one_pass(batch: pa.RecordBatch) -> None:
+    hashes, matrix = np.empty(len(batch), np.uint64), np.empty((len(batch), batch.num_columns))
+    assert hash_numbers(batch, hashes, matrix) is None
+    plain = [batch.column(j).to_pylist() for j in range(batch.num_columns)]
+    expected = [[np.nan if v is None else float(v) for v in column] for column in plain]
+    assert np.array_equal(matrix, np.array(expected).T.reshape(matrix.shape), equal_nan=True)
+    assert np.array_equal(hashes, hash_table(batch))
+    sample = range(0, len(batch), 37)
+    assert [hashes[i] for i in sample] == [hash_of_row([c[i] for c in plain]) for i in sample]
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64(), pa.dictionary(pa.int8(), pa.int64())])
+@pytest.mark.parametrize("holes", [False, True])
+def test_an_integer_that_no_float_is_exactly_names_its_column(
+    kind: pa.DataType, holes: bool
+) -> None:
+    hashes, matrix = np.empty(601, np.uint64), np.empty((601, 2))
+    for last, found in ((2**53, None), (2**53 + 1, "n")):
+        longs = pa.array([None if holes else 1] * 600 + [last], pa.int64())
+        longs = longs.dictionary_encode() if pa.types.is_dictionary(kind) else longs.cast(kind)
+        batch = pa.record_batch({"x": pa.array([1.0] * 601), "n": longs})
+        assert hash_numbers(batch, hashes, matrix) == found

@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from traceprop.errors import SourceError
 from traceprop.sources import columns as arrow_columns
-from traceprop.sources.typed_hashes import hash_table
+from traceprop.sources.typed_hashes import EXACT, hash_numbers, hash_table
 
-_BATCH_ROWS = 1 << 14  # decoded, hashed and copied while they are in the cache
+_BATCH_ROWS = 1 << 15  # decoded, hashed and copied while they are warm
 _TILE_ROWS = 1 << 12  # rows of the matrix that stay in the cache while their columns are written
+_SHARE = 1 << 17  # rows of a table that one thread hashes at a time
 _WORKERS = 2
-_EXACT = 2**53  # integers up to here are float64 exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,7 @@ def batches(opened: OpenParquet, size: int = _BATCH_ROWS) -> Iterator[Any]:
         for batch in opened.file.iter_batches(size, columns=list(opened.columns)):
             found += batch.num_rows
             yield batch.select(list(opened.columns))
-    if found != opened.n_rows:
-        raise SourceError(
-            f"{opened.name} has {found} rows where its footer says {opened.n_rows}; it is damaged: "
-            "fetch or write it again"
-        )
+    _check_count(opened, found)
 
 
 def pieces(opened: OpenParquet, size: int) -> Iterator[Any]:
@@ -141,8 +137,9 @@ def read_matrix(opened: OpenParquet) -> tuple[npt.NDArray[np.float64], npt.NDArr
 
     def fill(batch: Any, start: int) -> None:
         stop = start + batch.num_rows
-        hashes[start:stop] = hash_table(batch)
-        copy_floats(batch, matrix[start:stop], opened.name)
+        inexact = hash_numbers(batch, hashes[start:stop], matrix[start:stop])
+        if inexact is not None:
+            _as_numbers(batch.column(inexact), inexact, opened.name)
 
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="traceprop-parquet") as pool:
         start, filling = 0, []
@@ -157,12 +154,21 @@ def read_matrix(opened: OpenParquet) -> tuple[npt.NDArray[np.float64], npt.NDArr
 
 def read_table(opened: OpenParquet) -> tuple[Any, npt.NDArray[np.uint64]]:
     """Return all rows as a pyarrow.Table, and their hashes."""
-    import pyarrow as pa
-
-    found = list(batches(opened))
+    with refusals(opened.name):
+        table = opened.file.read(columns=list(opened.columns)).select(list(opened.columns))
+    _check_count(opened, table.num_rows)
+    parts = [table.slice(start, _SHARE) for start in range(0, table.num_rows, _SHARE)]
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="traceprop-parquet") as pool:
-        hashes = list(pool.map(hash_table, found))
-    return pa.Table.from_batches(found), np.concatenate(hashes)
+        hashes = list(pool.map(hash_table, parts))
+    return table, np.concatenate(hashes)
+
+
+def _check_count(opened: OpenParquet, found: int) -> None:
+    if found != opened.n_rows:
+        raise SourceError(
+            f"{opened.name} has {found} rows where its footer says {opened.n_rows}; it is damaged: "
+            "fetch or write it again"
+        )
 
 
 def copy_floats(table: Any, matrix: npt.NDArray[np.float64], name: str) -> None:
@@ -213,7 +219,7 @@ def _as_numbers(array: Any, column: str, name: str) -> npt.NDArray[Any]:
     if kinds.is_integer(array.type) and array.type.bit_width == 64:
         ends = pc.min_max(array).as_py()
         largest = max((end for end in ends.values() if end is not None), key=abs, default=0)
-        if abs(largest) > _EXACT:
+        if abs(largest) > EXACT:
             raise SourceError(
                 f"{name}, column {column!r} holds {largest}, which a float64 can't hold exactly; "
                 "leave it out with columns=, or write it as text"

@@ -20,12 +20,13 @@ import numpy.typing as npt
 
 from traceprop.errors import SourceError
 
-NULL = np.uint64(0x3EC9E10063179F3A)
-_ROWS = 1 << 14  # rows whose words stay in the cache between being written and hashed
+_ROWS = 1 << 16  # rows whose words are made at a time, where they must be made
 _NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _DAY_MS = 86_400_000
+EXACT = 2**53  # integers up to here are float64 exactly
 
 Words = npt.NDArray[np.uint64]
+Dictionaries = dict[int, tuple[Any, Words]]
 
 
 def hash_table(table: Any) -> Words:
@@ -46,31 +47,124 @@ def hash_table(table: Any) -> Words:
     """
     import pyarrow as pa
 
-    from numba_kernels.row_hashes import hash_words
-
     if isinstance(table, pa.RecordBatch):
         table = pa.Table.from_batches([table])
     out = np.empty(table.num_rows, np.uint64)
-    words = np.empty((table.num_columns, _ROWS), np.uint64)
-    dictionaries: dict[int, tuple[Any, Words]] = {}
+    nothing = np.empty((0, table.num_columns))
+    dictionaries: Dictionaries = {}
     start = 0
     for batch in table.to_batches(max_chunksize=_ROWS):
         stop = start + batch.num_rows
-        for j, array in enumerate(batch.columns):
-            column = words[j, : batch.num_rows]
-            if pa.types.is_dictionary(array.type):
-                _dictionary_words(array, column, dictionaries, batch.schema.names[j], j)
-            else:
-                _fill_words(array, column, batch.schema.names[j])
-        hash_words(words[:, : batch.num_rows], out[start:stop])
+        _hash_batch(batch, out[start:stop], nothing, dictionaries)
         start = stop
     return out
+
+
+def hash_numbers(batch: Any, hashes: Words, matrix: npt.NDArray[np.float64]) -> str | None:
+    """Hash the rows of a batch of numbers, and put them into a matrix while they are at hand.
+
+    Parameters
+    ----------
+    batch : pyarrow.RecordBatch
+        Of integers, floats, booleans, decimals, and dictionaries of these.
+    hashes : uint64 array, shape (rows,)
+        Receives the hashes.
+    matrix : float64 array, shape (rows, columns)
+        Receives the numbers, NaN where they are missing.
+
+    Returns
+    -------
+    str, optional
+        The name of a column with an integer that no float64 is exactly; the matrix isn't filled
+        then.
+    """
+    return _hash_batch(batch, hashes, matrix, {})
+
+
+def _hash_batch(
+    batch: Any, hashes: Words, matrix: npt.NDArray[np.float64], known: Dictionaries
+) -> str | None:
+    from numba_kernels import typed_columns as kernel
+
+    places = np.zeros((batch.num_columns, len(kernel.FIELDS)), np.int64)
+    kept: list[Any] = []  # what the addresses point to
+    for j, (name, array) in enumerate(zip(batch.schema.names, batch.columns, strict=True)):
+        if len(matrix):
+            array = _plain_numbers(array)
+            if array is None:
+                return str(name)
+        if not _place_numbers(array, places[j], kept):
+            words = np.empty(len(array), np.uint64)
+            if hasattr(array, "dictionary"):
+                _dictionary_words(array, words, known, name, j)
+            else:
+                _fill_words(array, words, name)
+            places[j, [kernel.KIND, kernel.WORDS]] = kernel.MADE, words.ctypes.data
+            kept.append(words)
+            if len(matrix):
+                floats = _as_floats(array)
+                places[j, kernel.VALUES] = floats.ctypes.data
+                kept.append(floats)
+    inexact = kernel.hash_columns(places, hashes, matrix)
+    return None if inexact < 0 else str(batch.schema.names[inexact])
+
+
+def _plain_numbers(array: Any) -> Any:
+    """Undo dictionaries and widths of integers; None where an integer is no float64 exactly."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as kinds
+
+    if kinds.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    if not kinds.is_uint64(array.type):
+        return array
+    largest = pc.max(array).as_py()
+    return None if largest is not None and largest > EXACT else array.cast(pa.int64())
+
+
+def _as_floats(array: Any) -> npt.NDArray[np.float64]:
+    import pyarrow as pa
+
+    floats = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return np.ascontiguousarray(floats, np.float64)
+
+
+def _place_numbers(array: Any, place: npt.NDArray[np.int64], kept: list[Any]) -> bool:
+    """Say where a column's values lie, if they are their own words and lie as the kernel reads."""
+    import pyarrow as pa
+    import pyarrow.types as kinds
+
+    from numba_kernels import typed_columns as kernel
+
+    kind = array.type
+    if kinds.is_boolean(kind) or (kinds.is_integer(kind) and kind.bit_width < 32):
+        array = array.cast(pa.int32())
+    elif kinds.is_uint32(kind):
+        array = array.cast(pa.int64())
+    read = {
+        pa.int32(): (kernel.INT32, 4),
+        pa.int64(): (kernel.INT64, 8),
+        pa.float32(): (kernel.FLOAT32, 4),
+        pa.float64(): (kernel.FLOAT64, 8),
+    }
+    if array.type not in read:
+        return False
+    place[kernel.KIND], width = read[array.type]
+    validity, values = array.buffers()
+    place[kernel.VALUES] = values.address + width * array.offset if len(array) else 0
+    if array.null_count:
+        place[kernel.VALIDITY], place[kernel.OFFSET] = validity.address, array.offset
+    kept.append(array)
+    return True
 
 
 def _dictionary_words(
     array: Any, out: Words, known: dict[int, tuple[Any, Words]], name: str, j: int
 ) -> None:
     """Look each row's value up among the words of the dictionary, which are made once a column."""
+    from numba_kernels.typed_columns import NULL
+
     values = array.dictionary
     if j not in known or not _same_memory(known[j][0], values):
         words = np.empty(len(values) + 1, np.uint64)
@@ -96,6 +190,7 @@ def _fill_words(array: Any, out: Words, name: str) -> None:
     import pyarrow.types as kinds
 
     from numba_kernels.row_hashes import float_words
+    from numba_kernels.typed_columns import NULL
 
     kind = array.type
     if kinds.is_null(kind):
