@@ -117,39 +117,39 @@ def _lines(files: LogFiles) -> list[bytes]:
 
 def _chain(lines: list[bytes], head: Head | None, entries: list[Entry]) -> int:
     """Follow the chain; return how many bytes at the end are no whole entry."""
-    numbers, rest = [_number(line) for line in lines], b""
-    for i, line in enumerate(lines):
-        expected = entries[-1].serial + 1 if entries else (numbers[i] or 0)
-        try:
-            entry = read_line(line)
-            if not line.endswith(b"\n"):
-                raise ValueError("its line has no end")
-        except ValueError as damaged:
+    read = [_read(line) for line in lines]
+    expected = _first_number(read)
+    for i, found in enumerate(read):
+        if isinstance(found, ValueError):
             rest = b"".join(lines[i:])
             known = head is not None and head.serial >= expected
             if not known and _is_torn(rest):
-                break
-            raise _BrokenAt(expected, f"it was changed ({damaged})") from damaged
-        _check_place(entry, expected, entries, numbers[i + 1 :])
-        entries.append(entry)
-        rest = b""
-    if entries:
-        _check_start(entries)
-    return len(rest)
+                return len(rest)
+            raise _BrokenAt(expected, f"it was changed: {found}")
+        if found.serial != expected:
+            later = {entry.serial for entry in read[i:] if isinstance(entry, Entry)}
+            raise _misplaced(found, expected, later)
+        if entries and (found.previous, found.log) != (entries[-1].sha256, entries[-1].log):
+            raise _BrokenAt(
+                entries[-1].serial, f"it was replaced: entry {found.serial} follows another one"
+            )
+        entries.append(found)
+        expected += 1
+    _check_start(entries)
+    return 0
 
 
-def _check_place(entry: Entry, expected: int, before: list[Entry], later: list[int | None]) -> None:
-    if entry.serial != expected:
-        if expected in later:
-            raise _BrokenAt(expected, f"it is out of order: entry {entry.serial} is in its place")
-        if entry.serial > expected:
-            raise _BrokenAt(expected, f"it is missing: entry {entry.serial} is in its place")
-        raise _BrokenAt(entry.serial, f"it is there again after entry {before[-1].serial}")
-    if not before:
-        return
-    last = before[-1]
-    if entry.previous != last.sha256 or entry.log != last.log:
-        raise _BrokenAt(last.serial, f"it was replaced: entry {entry.serial} follows another one")
+def _misplaced(found: Entry, expected: int, later: set[int]) -> _BrokenAt:
+    if found.serial < expected:
+        return _BrokenAt(found.serial, f"it is there again after entry {expected - 1}")
+    what = "out of order" if expected in later else "missing"
+    return _BrokenAt(expected, f"it is {what}: entry {found.serial} is in its place")
+
+
+def _first_number(read: list[Entry | ValueError]) -> int:
+    """Return the number that the first line must have: 0, unless old entries were let go."""
+    least = min((entry.serial for entry in read if isinstance(entry, Entry)), default=0)
+    return max(0, least - 1) if isinstance(read[0], ValueError) else least
 
 
 def _check_start(entries: list[Entry]) -> None:
@@ -204,11 +204,13 @@ def _openings(path: Path) -> dict[int, Opening]:
     return found
 
 
-def _number(line: bytes) -> int | None:
+def _read(line: bytes) -> Entry | ValueError:
+    """Return a line's entry, or why it is none."""
     try:
-        return read_line(line).serial
-    except ValueError:
-        return None
+        entry = read_line(line)
+    except ValueError as damaged:
+        return damaged
+    return entry if line.endswith(b"\n") else ValueError("its line has no end")
 
 
 def _is_torn(rest: bytes) -> bool:
