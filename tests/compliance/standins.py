@@ -121,6 +121,12 @@ def statement(
         serial=SERIAL,
         keyid=signer and signer.fingerprint,
         responsible={"requester": "A. Person", "approver": None, "legal_hold": None},
+        log={
+            "state": "on",
+            "id": "10" * 16,
+            "head": {"serial": 7, "sha256": "1e" * 32},
+            "retention_days": 184,
+        },
     )
 
 

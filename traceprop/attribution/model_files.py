@@ -10,9 +10,10 @@ import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traceprop.curvature.architecture import build
 from traceprop.errors import StoreError
@@ -118,3 +119,31 @@ def save_weights(model: nn.Module, path: Path) -> None:
         write_file(path, content.getvalue(), mode=PRIVATE_FILE)
     except OSError as error:
         raise StoreError(f"Can't write the weights to {path}: {error.strerror}.") from error
+
+
+def load_weights(path: Path) -> dict[str, NDArray[Any]]:
+    """Read a model's weights from a file that `save_weights` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        An `.npz`, one array a parameter.
+
+    Returns
+    -------
+    dict of str to ndarray
+
+    Raises
+    ------
+    StoreError
+        The file can't be read, or is no such file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except OSError as error:
+        raise StoreError(f"Can't read the weights {path}: {error.strerror or error}.") from error
+    except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise StoreError(
+            f"{path} is no file of weights: give the .npz that `traceprop unlearn --out` wrote."
+        ) from error

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from traceprop import __version__
-from traceprop.cli import certificates, queries, removal, stores
+from traceprop.cli import certificates, logs, queries, removal, stores
 from traceprop.cli.common import Commands
 
 
@@ -45,5 +45,6 @@ for _command in (
     certificates.export,
     certificates.keygen,
     stores.store_commands,
+    logs.log_commands,
 ):
     main.add_command(_command)

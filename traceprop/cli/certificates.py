@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from traceprop.cli.common import parse_row
 from traceprop.compliance.export import FORMATS
 from traceprop.compliance.times import FORMAT
-from traceprop.errors import CertificateError, MissingExtraError
+from traceprop.errors import CertificateError, MissingExtraError, StoreError
 from traceprop.files import write_file
+from traceprop.user_model import load_factory
 
 if TYPE_CHECKING:
+    from traceprop.compliance.replay import Replay
     from traceprop.compliance.verify import Verdict
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,21 +47,65 @@ _tsa_cert = _file(
 @_policy
 @_holder
 @_tsa_cert
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="The store that it was made from: model, lineage, sources and audit log must agree.",
+)
+@_file("--model", "The weights (.npz) that it must be about.")
+@click.option("--replay", is_flag=True, help="Run the removal again from the store and compare.")
+@click.option(
+    "--row",
+    "rows",
+    metavar="FILE:ROW",
+    multiple=True,
+    help="With --replay: a removed row, each of them, where the certificate's key is gone.",
+)
+@click.option(
+    "--factory",
+    metavar="MODULE:FUNCTION",
+    help="With --replay: your function that returns an untrained model, as for `unlearn --model`.",
+)
 def verify(
     certificate: Path,
     key: Path | None,
     policy: Path | None,
     holder: str | None,
     tsa_cert: Path | None,
+    store: Path | None,
+    model: Path | None,
+    replay: bool,
+    rows: tuple[str, ...],
+    factory: str | None,
 ) -> None:
     """Check a certificate offline: signature, form and schema, whose it is and when it was signed.
 
+    With the store and the model at hand, hold it against them, too. That check is written into the
+    store's audit log.
+
     Exit status 0: it holds. 1: it doesn't. 2: it couldn't be checked, for want of a file or key.
     """
-    verdict = _check(certificate, key, policy, holder, tsa_cert=tsa_cert)
+    if (rows or factory) and not replay:
+        raise click.UsageError("--row and --factory are for --replay.")
+    if replay and store is None:
+        raise click.UsageError("--replay needs --store, the folder of the gradient store.")
+    how = _how(rows, factory) if replay else None
+    verdict = _check(
+        certificate, key, policy, holder, tsa_cert=tsa_cert, store=store, model=model, replay=how
+    )
     click.echo(verdict.reason, err=not verdict.ok)
     if not verdict.ok:
         sys.exit(1)
+
+
+def _how(rows: tuple[str, ...], factory: str | None) -> Replay:
+    from traceprop.compliance.replay import Replay
+
+    named: dict[str, list[int]] = {}
+    for row in rows:
+        name, number = parse_row(row)
+        named.setdefault(name, []).append(number)
+    return Replay(named or None, load_factory(factory) if factory else None)
 
 
 def _check(
@@ -68,15 +115,33 @@ def _check(
     holder: str | None = None,
     *,
     tsa_cert: Path | None,
+    store: Path | None = None,
+    model: Path | None = None,
+    replay: Replay | None = None,
 ) -> Verdict:
     """Verify a certificate; exit with status 2 where that can't be done."""
     from traceprop.compliance.verify import verify as check
 
     try:
-        return check(certificate, key, policy=policy, holder=holder, tsa_cert=tsa_cert)
-    except (CertificateError, MissingExtraError) as unasked:
+        return check(
+            certificate,
+            key,
+            policy=policy,
+            holder=holder,
+            tsa_cert=tsa_cert,
+            model=None if model is None else _weights(model),
+            store=store,
+            replay=replay,
+        )
+    except (CertificateError, StoreError, MissingExtraError) as unasked:
         click.echo(f"Error: {unasked}", err=True)
         sys.exit(2)
+
+
+def _weights(path: Path) -> dict[str, Any]:
+    from traceprop.attribution.model_files import load_weights
+
+    return load_weights(path)
 
 
 @click.command()

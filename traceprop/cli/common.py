@@ -58,6 +58,14 @@ def open_with_model(path: Path, factory: str | None) -> tuple[GradientStore, nn.
     return opened, restore_model(opened, load_factory(factory) if factory else None)
 
 
+def parse_row(text: str) -> tuple[str, int]:
+    """Parse `FILE:ROW`, as in `credit_scores.csv:4821`."""
+    name, _, number = text.rpartition(":")
+    if not name or not number.isdecimal():
+        raise click.BadParameter(f"{text!r} is not FILE:ROW, as in credit_scores.csv:4821.")
+    return name, int(number)
+
+
 def trace_facts(trace: Trace) -> dict[str, Any]:
     """Return a trace as JSON values."""
     return {

@@ -12,6 +12,7 @@ from traceprop.cli.common import (
     factory_option,
     open_store,
     open_with_model,
+    parse_row,
     print_json,
     store_argument,
     trace_facts,
@@ -42,10 +43,8 @@ def trace(store: Path, samples: tuple[int, ...], rows: tuple[str, ...], as_json:
     opened = open_store(store)
     found = list(samples)
     for row in rows:
-        name, _, number = row.rpartition(":")
-        if not name or not number.isdecimal():
-            raise click.BadParameter(f"{row!r} is not FILE:ROW, as in credit_scores.csv:4821.")
-        found += [int(sample) for sample in opened.samples_from_source(name, rows=[int(number)])]
+        name, number = parse_row(row)
+        found += [int(sample) for sample in opened.samples_from_source(name, rows=[number])]
     traces = [(sample, opened.get_provenance(sample)) for sample in found]
     if as_json:
         print_json([{"sample": sample, **trace_facts(trace)} for sample, trace in traces])

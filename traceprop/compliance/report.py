@@ -1,7 +1,8 @@
 """`export_compliance`: from a finished removal to a signed certificate.
 
 Promise: everything is checked before anything is written or signed; a call that raises leaves no
-file behind, but for a signing key that it was the first to need.
+file behind, but for a signing key that it was the first to need. A signed certificate is in the
+store's audit log before it is returned.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from traceprop.compliance.envelope import sign
 from traceprop.compliance.evidence import forget_messages, gather
 from traceprop.compliance.export import export_statement
 from traceprop.compliance.keys import SigningKey, public_path, signing_key
+from traceprop.compliance.log_link import log_state, record_export
 from traceprop.compliance.regulations import load_regulation
 from traceprop.compliance.statement import build_statement, check_before_signing
 from traceprop.compliance.summary import describe
@@ -162,6 +164,8 @@ def export_compliance(
     CertificateError
         Models, forget set and store don't belong together, the regulation is not known, or the
         key can't be used.
+    AuditError
+        The store's audit log can't be written.
 
     Notes
     -----
@@ -191,6 +195,7 @@ def export_compliance(
             serial=serial,
             keyid=None if signer is None else signer.fingerprint,
             responsible=responsible,
+            log=log_state(store.path),
         )
     )
     # What the report shows is what the certificate's reader gets: the values of its bytes.
@@ -200,6 +205,7 @@ def export_compliance(
         return Report(draft_bytes(statement), None, statement)
     key_file = key_path(store.path, serial)
     save_key(key_file, serial, secret)
+    record_export(store.path, statement)
     return Report(sign(payload, signer).to_bytes(), key_file, statement)
 
 

@@ -29,6 +29,7 @@ def build_statement(
     serial: str,
     keyid: str | None,
     responsible: dict[str, str | None],
+    log: dict[str, Any],
 ) -> dict[str, Any]:
     """Put a statement together.
 
@@ -46,6 +47,8 @@ def build_statement(
         The signer's fingerprint; None makes a draft.
     responsible : dict of str to str or None
         What the user stated: `requester`, `approver`, `legal_hold`.
+    log : dict
+        The audit log as it is now, from `log_link.log_state`.
 
     Returns
     -------
@@ -62,6 +65,7 @@ def build_statement(
         **parts,
         "forget_set": {**parts["forget_set"], "tree": _tree(entries)},
         "responsible": responsible,
+        "log": log,
         "limits": limits(parts["removal"]["removal_class"], parts["left"], draft=draft),
     }
     predicate["regulation"] = assess(regulation, predicate)

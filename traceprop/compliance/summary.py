@@ -66,7 +66,16 @@ def _removed(predicate: dict[str, Any]) -> list[str]:
     for role in ("requester", "approver"):
         lines.append(f"{role.capitalize():<13} {responsible[role] or 'not given'}")
     lines.append(f"{'Legal hold':<13} {responsible['legal_hold'] or 'nothing stated'}")
+    lines.append(f"{'Audit log':<13} {_log(predicate['log'])}")
     return lines
+
+
+def _log(log: dict[str, Any]) -> str:
+    if log["state"] == "off":
+        return "switched off: queries, removals and exports were not recorded"
+    if log["head"] is None:
+        return "on, without an entry before this certificate's own"
+    return f"on, at entry {log['head']['serial']}, kept for {log['retention_days']} days at least"
 
 
 def _worth(removal: dict[str, Any]) -> list[str]:

@@ -32,6 +32,7 @@ from traceprop.errors import CertificateError
 if TYPE_CHECKING:
     from torch import nn
 
+    from traceprop.compliance.replay import Replay
     from traceprop.compliance.timestamp import Timestamp
 
 
@@ -73,6 +74,8 @@ def verify(
     holder: str | None = None,
     tsa_cert: str | Path | None = None,
     model: nn.Module | Mapping[str, Any] | None = None,
+    store: str | Path | None = None,
+    replay: Replay | None = None,
 ) -> Verdict:
     """Check a certificate file.
 
@@ -93,6 +96,12 @@ def verify(
     model : torch.nn.Module or mapping of str to array, optional
         The model, or its weights by name, that the certificate should be about: they are held
         against its digest too.
+    store : path-like, optional
+        The store that it was made from: model, lineage, sources and the audit log beside it are
+        held against the certificate. The check is written into that log.
+    replay : Replay, optional
+        Run the removal again from the store, and compare the models; with `model`, within a
+        tolerance, else to the bit.
 
     Returns
     -------
@@ -102,7 +111,7 @@ def verify(
     ------
     CertificateError
         The question can't be asked: no such file, no public key to check with, a policy that is
-        none, or a key and a policy at once.
+        none, a key and a policy at once, no store, or a removal that can't be run again.
 
     Examples
     --------
@@ -123,6 +132,10 @@ def verify(
         verdict = verdict._replace(reason=f"{verdict.reason}; its timestamp was not checked")
     if verdict and model is not None:
         verdict = _compare_model(verdict, model)
+    if store is not None:
+        verdict = _compare_store(verdict, data, store, replay, model)
+    elif replay is not None:
+        raise CertificateError("A removal is run again from its store: give store= too.")
     return verdict._replace(reason=f"{path}: {verdict.reason}")
 
 
@@ -231,6 +244,31 @@ def _compare_model(verdict: Verdict, model: nn.Module | Mapping[str, Any]) -> Ve
     return Verdict(
         False, f"NOT VALID for this model: the certificate is sound, but the model is {which}"
     )
+
+
+def _compare_store(
+    verdict: Verdict,
+    data: bytes,
+    store: str | Path,
+    replay: Replay | None,
+    model: nn.Module | Mapping[str, Any] | None,
+) -> Verdict:
+    from traceprop.compliance.against_store import hold_against_store, record_verification
+    from traceprop.compliance.replay import UncheckedError
+
+    weights = model if model is None or isinstance(model, Mapping) else model.state_dict()
+    if verdict.statement is not None:
+        try:
+            agreed = hold_against_store(verdict.statement, store, replay, weights)
+            verdict = verdict._replace(reason=f"{verdict.reason}; {agreed}")
+        except UncheckedError:
+            raise
+        except CertificateError as refused:
+            verdict = Verdict(
+                False, f"NOT VALID for this store: it is rightly signed, but {refused}"
+            )
+    noted = record_verification(store, data, valid=verdict.ok)
+    return verdict._replace(reason=f"{verdict.reason}{noted}")
 
 
 def _key_ring(key: str | Path | None, policy: str | Path | None, holder: str | None) -> KeyRing:

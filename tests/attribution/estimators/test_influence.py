@@ -186,7 +186,7 @@ def test_stores_that_cannot_answer_are_named(run):
         compute_influence_scores(model, store.but(loss=None), QUERY)
     empty = store.but()
     empty.record = None
-    with pytest.raises(StoreError, match="no run yet"):
+    with pytest.raises(StoreError, match="holds no run"):
         compute_influence_scores(model, empty, QUERY)
 
 
