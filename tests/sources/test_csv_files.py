@@ -87,7 +87,9 @@ def test_a_column_of_numbers_here_and_text_there_is_refused_by_name(tmp_path: Pa
     (tmp_path / "one.csv").write_text("a,b\n1,2\n")
     (tmp_path / "two.csv").write_text("a,b\n1,02x\n")
     with pytest.raises(
-        SourceError, match=r"column 'b' is numbers in one\.csv and text in two\.csv"
+        SourceError,
+        match=r"column 'b' is numbers in one\.csv and text in two\.csv "
+        r"\('02x' in two\.csv row 0 \(line 2\)\)",
     ):
         tp.read_csv(tmp_path / "*.csv")
     table = tp.read_csv(tmp_path / "*.csv", dtypes={"b": str})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import hashlib
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -249,3 +250,14 @@ def test_what_this_process_loaded_it_may_load_again(
     assert inputs.stored_input("memory://in/a.csv", "a.csv").name == "a.csv"
     with pytest.raises(SourceError, match="allow_remote"):
         inputs.stored_input("memory://in/b.csv", "b.csv")
+
+
+@pytest.mark.parametrize("named", [3, None, b"a.csv", io.StringIO("a\n1\n"), ["a.csv", 3]])
+def test_what_is_no_path_is_refused(named: object) -> None:
+    with pytest.raises(SourceError, match="is no path: name files by a path"):
+        inputs.resolve(named)  # type: ignore[arg-type]
+
+
+def test_paths_may_come_from_an_iterator(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    assert [each.name for each in inputs.resolve(tmp_path.glob("*"))] == ["a.csv"]  # type: ignore[arg-type]

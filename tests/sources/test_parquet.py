@@ -267,6 +267,16 @@ def test_a_file_that_changes_between_its_batches_is_refused(loans: Path) -> None
         list(batches)
 
 
+def test_batches_of_files_with_other_kinds_of_columns_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": [1], "t": pa.nulls(1)}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"x": [0.5], "t": ["b"]}), tmp_path / "b.parquet")
+    pq.write_table(pa.table({"x": ["one"], "t": ["b"]}), tmp_path / "c.parquet")
+    for options in ({}, {"batch_rows": 1}):
+        assert len(list(tp.read_parquet(tmp_path / "[ab].parquet", **options)))
+        with pytest.raises(SourceError, match=r"'x' is numbers in .\.parquet and text in c"):
+            list(tp.read_parquet(tmp_path / "*.parquet", **options))
+
+
 def test_a_changed_count_is_refused(loans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = parquet_read.open_parquet
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from io import IOBase
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -114,13 +115,27 @@ def resolve(named: Named, filesystem: Any = None) -> list[Input]:
     MissingExtraError
         Where a URL needs a package that is not installed.
     """
-    listed = [named] if isinstance(named, str | os.PathLike) else [*named]
+    listed = _paths(named)
     if not listed:
         raise SourceError("no file is named: give a path, a list of paths, or a glob")
     found = [each for path in listed for each in _find(os.fsdecode(path), filesystem)]
     _check_distinct(found)
     names = _distinct_names([each.path for each in found])
     return [replace(each, name=name) for each, name in zip(found, names, strict=True)]
+
+
+def _paths(named: object) -> list[Path]:
+    if isinstance(named, str | os.PathLike):
+        return [named]
+    several = isinstance(named, Iterable) and not isinstance(named, bytes | IOBase)
+    listed: list[Any] = [*cast("Iterable[Any]", named)] if several else [named]
+    for path in listed:
+        if not isinstance(path, str | os.PathLike):
+            raise SourceError(
+                f"{path!r} is no path: name files by a path, a list of paths, a glob or URLs; data "
+                "in memory is loaded by tp.array, tp.from_pandas or Table.from_arrow"
+            )
+    return listed
 
 
 def stored_input(path: str, name: str) -> Input:

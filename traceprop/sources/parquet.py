@@ -174,8 +174,24 @@ def _tensors(
 def _tables(
     path: Named, selection: list[str | int] | None, filesystem: Any, size: int
 ) -> Iterator[Table]:
+    known: dict[str, tuple[str, str]] = {}
     for source, piece, rows in _batches(path, selection, filesystem, size, numeric=False):
+        _check_kinds(known, piece.schema, source.name)
         yield Table.from_columns(source, _columns(source, piece), rows)
+
+
+def _check_kinds(known: dict[str, tuple[str, str]], schema: Any, file: str) -> None:
+    """Refuse a column of another kind than in a file before; `known` has kinds and files so far."""
+    for field in schema:
+        kind = reading.kind_of(field.type)
+        if kind is None:
+            continue
+        expected, first = known.setdefault(field.name, (kind, file))
+        if kind != expected:
+            raise SourceError(
+                f"column {field.name!r} is {expected} in {first} and {kind} in {file}; leave it "
+                "out with columns=, or load such files apart"
+            )
 
 
 def _columns(source: ParquetSource, table: Any) -> dict[str, Any]:

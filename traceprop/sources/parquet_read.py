@@ -208,6 +208,21 @@ def as_column(chunked: Any, column: str, name: str) -> arrow_columns.Column:
     return arrow_columns.column(chunked)
 
 
+def kind_of(kind: Any) -> str | None:
+    """Say what a table's column of an Arrow type holds; None where it holds nothing."""
+    import pyarrow.types as kinds
+
+    if kinds.is_dictionary(kind):
+        kind = kind.value_type
+    if kinds.is_null(kind):
+        return None
+    if _is_text(kind):
+        return "text"
+    if kinds.is_time(kind) or kinds.is_duration(kind):
+        return "durations"
+    return "dates" if kinds.is_temporal(kind) else "numbers"
+
+
 def _as_numbers(array: Any, column: str, name: str) -> npt.NDArray[Any]:
     """Return numbers as NumPy's: integers where none is missing, else floats with NaN."""
     import pyarrow as pa

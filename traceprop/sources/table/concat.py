@@ -66,10 +66,13 @@ def _one_column(
     kinds = [_kind(part, tensor) for part, tensor in zip(parts, tensors, strict=True)]
     known = [kind for kind in dict.fromkeys(kinds) if kind != _NOTHING]
     if len(known) > 1:
-        at = [kinds.index(kind) for kind in known[:2]]
+        said = " and ".join(
+            f"{kind} in {tables[kinds.index(kind)]}{_example(parts[kinds.index(kind)])}"
+            for kind in known[:2]
+        )
         raise SourceError(
-            f"column {name!r} is {known[0]} in {tables[at[0]]} and {known[1]} in {tables[at[1]]}; "
-            "make them alike first: leave it out, or load it with other types or missing= markers"
+            f"column {name!r} is {said}; make them alike first: leave it out, or load it with "
+            "other types or missing= markers"
         )
     if known == ["text"]:
         merged = tuple(sorted({each for part in parts for each in part.categories or ()}))
@@ -88,6 +91,29 @@ def _one_column(
             for tensor in tensors
         ]
     return Stored(ops.one_below_the_other(tensors, rows))
+
+
+def _example(column: Stored) -> str:
+    """Show the first text that is no number, and where it stands; nothing of other columns."""
+    from traceprop.lineage import values
+
+    if column.categories is None:
+        return ""
+    codes = values(column.tensor())
+    odd = [code for code, text in enumerate(column.categories) if not _is_number(text)]
+    rows = np.flatnonzero(np.isin(codes, odd))
+    if not rows.size:
+        return ""
+    row = int(rows[0])
+    return f" ({column.categories[codes[row]]!r} in {column.tensor()[row].trace()})"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 _NOTHING = "nothing but missing values"
