@@ -62,7 +62,8 @@ _HANDLERS: Final[dict[Function, Handler]] = {}
 _CLASSIFIED: Final[dict[Function, Classified]] = {}
 _VALUES: Final[dict[Function, tuple[int | str, ...]]] = {}
 _UFUNC_RULES: Final[dict[str, RowRule]] = {}
-_UNKNOWN: Final = RowRule(opaque_in_extent, True, "unknown")
+UNKNOWN: Final = "unknown"
+_UNKNOWN: Final = RowRule(opaque_in_extent, True, UNKNOWN)
 _FAMILIES: Final = (
     "elementwise",
     "reduction",
@@ -185,6 +186,7 @@ __all__ = [
     "CONSERVATIVE",
     "EXACT",
     "REFUSED",
+    "UNKNOWN",
     "Classified",
     "Edge",
     "Node",

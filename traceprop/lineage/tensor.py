@@ -13,14 +13,14 @@ from traceprop.lineage.answers.columns import columns
 from traceprop.lineage.answers.idioms import Step, steps
 from traceprop.lineage.answers.origins import Origin, origins_of
 from traceprop.lineage.answers.query import Dependencies, SourceMap, dependencies, sources
+from traceprop.lineage.graph.escaped import Escape, escapes_of
 from traceprop.lineage.graph.lineage_graph import LineageGraph, trace_rows
 from traceprop.lineage.graph.node import ancestors
 from traceprop.lineage.recording.arithmetic import Arithmetic
-from traceprop.lineage.recording.escapes import Escape
 from traceprop.lineage.recording.methods import Methods
 from traceprop.lineage.recording.protocols import Protocols
 from traceprop.lineage.recording.subscript import Subscript
-from traceprop.lineage.recording.tracked import KIND, Tracked, leaf
+from traceprop.lineage.recording.tracked import KIND, Tracked, expose, leaf
 from traceprop.lineage.rowset import RowSet, row_dtype
 from traceprop.lineage.source import MemorySource, Source
 
@@ -132,8 +132,18 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         return trace_rows(node, RowSet.span(0, node.n_rows))
 
     def escapes(self) -> list[Escape]:
-        """Where values of this tensor left the lineage."""
-        return list((self._state and self._state.escapes) or ())
+        """Where values of this tensor, or of anything made of the same sources, left the lineage.
+
+        Returns
+        -------
+        list of Escape
+            Each place once: door, file and line, in the order of their first use.
+        """
+        return escapes_of(self.node)
+
+    def numpy(self) -> NDArray[Any]:
+        """Take the plain values, knowingly: a read-only view, and no escape is recorded."""
+        return values(self)
 
     def torch(self, *, dtype: torch.dtype | None = None) -> SampleTensor:
         """Return all rows as one torch tensor that carries their ids to the model.
@@ -272,12 +282,30 @@ def array(
     return from_source(values, MemorySource.of(values, source or name, names))
 
 
-def values(tensor: Any) -> NDArray[Any]:
+def values(tensor: Any, *, writable: bool = False) -> NDArray[Any]:
     """Take the plain values, knowingly: no escape is recorded.
 
     For those who carry the lineage on by themselves, as a data set does with `origins`.
+
+    Parameters
+    ----------
+    tensor : ProvenanceTensor or array_like
+    writable : bool
+        Give the tensor's own memory, as it is. What is written into it has no lineage.
+
+    Returns
+    -------
+    ndarray
+        A read-only view of the tensor's memory; of anything else, the array that it is.
     """
-    return np.asarray(tensor._array if isinstance(tensor, Tracked) else tensor)
+    if not isinstance(tensor, Tracked):
+        return np.asarray(tensor)
+    if writable:
+        expose(tensor)
+        return np.asarray(tensor._array)
+    view = np.asarray(tensor._array).view()
+    view.flags.writeable = False
+    return view
 
 
 def origins(tensor: Any) -> list[Origin]:

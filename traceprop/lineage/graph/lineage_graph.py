@@ -11,6 +11,7 @@ from traceprop.lineage.answers.origins import Origin, origins_of
 from traceprop.lineage.answers.query import Dependencies, SourceMap, dependencies, reach, sources
 from traceprop.lineage.answers.trace import Trace
 from traceprop.lineage.graph import drawing
+from traceprop.lineage.graph.escaped import Escape, escapes_of
 from traceprop.lineage.graph.node import SOURCE, Node, inputs_first
 from traceprop.lineage.rowset import RowSet
 from traceprop.lineage.source import Source
@@ -104,6 +105,10 @@ class LineageGraph:
     def origins(self, root: int = 0) -> list[Origin]:
         """For each row of a root, the source rows that it came from."""
         return origins_of(self.root(root))
+
+    def escapes(self, root: int = 0) -> list[Escape]:
+        """Where values of a root, or of what was made of the same sources, left the lineage."""
+        return escapes_of(self.root(root))
 
     def trace(self, row: int, root: int = 0) -> Trace:
         """Where a row of a root came from; a negative one is counted from the end."""

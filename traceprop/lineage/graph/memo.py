@@ -1,4 +1,4 @@
-"""What was worked out from a node, so that asking again is a look-up."""
+"""What was worked out from a node, so that asking again is a look-up; and what was noted on it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ if TYPE_CHECKING:
 
 
 class Memo:
-    """Answers kept on a node; each is None until somebody asked."""
+    """Answers kept on a node; each is None until somebody asked.
+
+    `escapes` is no answer: it has a bit for each place where values left (`graph.escaped`).
+    """
 
     __slots__ = (
         "columns",
         "dependencies",
         "edges",
+        "escapes",
         "made_of",
         "ops",
         "origins",
@@ -32,6 +36,7 @@ class Memo:
         self.origins: Any = None
         self.ops: Any = None
         self.columns: Any = None
+        self.escapes = 0
 
 
 def memo(node: Node) -> Memo:

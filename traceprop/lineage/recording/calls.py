@@ -286,8 +286,8 @@ def _wrap_array(
         for position, tensor in enumerate(inputs):
             array = tensor._array
             if result is array:
-                if function not in VALUE_VIEWS:
-                    return tensor
+                if function not in VALUE_VIEWS and function is not np.squeeze:
+                    return tensor  # whatever rows there were: squeeze returns it only by its shape
                 base = array
             if base is not None and (base is array or base is array.base):
                 if position:

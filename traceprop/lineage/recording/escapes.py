@@ -1,70 +1,58 @@
 """Doors out of the lineage: values that left as plain arrays, numbers or text.
 
 Every such value passes a door that we own: `np.asarray`, `float`, `.tolist`, a branch on a value.
-The door records an `Escape` on the tensor, warns once per line of the caller's code, and raises
-under `strict`.
+The door notes an `Escape` on the tensor's operation and its sources, warns once per line of the
+caller's code, and raises under `strict`.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from traceprop.errors import EscapeError, LineageEscapeWarning
+from traceprop.lineage.graph.escaped import Escape as Escape
+from traceprop.lineage.graph.escaped import note_escape
+from traceprop.lineage.recording.setting import Setting
 
 if TYPE_CHECKING:
     from traceprop.lineage.recording.tracked import Tracked
 
-_NOT_CALLERS: Final = (str(Path(__file__).resolve().parents[1]), str(Path(np.__file__).parent))
+# With a separator behind them: traceprop_user.py and numpy_financial are callers.
+_NOT_CALLERS: Final = tuple(
+    f"{folder}{os.sep}"
+    for folder in (Path(__file__).resolve().parents[2], Path(np.__file__).parent)
+)
 _strict: ContextVar[bool] = ContextVar("traceprop_strict", default=False)
 _warned: Final[set[tuple[str, int, str]]] = set()
 
 
-class Escape(NamedTuple):
-    """One value that left.
+def strict(on: bool = True) -> Setting:
+    """Raise `EscapeError` where a tracked value would leave the lineage, in this thread.
 
-    Attributes
-    ----------
-    door : str
-        What it left through, as the user wrote it: "np.asarray", "float", "tolist".
-    filename, line
-        Where in the caller's code.
-    """
-
-    door: str
-    filename: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.door} at {self.filename}:{self.line}"
-
-
-@contextmanager
-def strict(on: bool = True) -> Iterator[None]:
-    """Raise `EscapeError` where a tracked value would leave the lineage.
+    Holds from the call on: until the `with` block ends where it opens one, else for good. Other
+    threads, and tasks that began before, are as they were.
 
     Examples
     --------
     >>> with traceprop.strict():  # doctest: +SKIP
     ...     np.asarray(X)
     EscapeError: …
+    >>> traceprop.strict()  # doctest: +SKIP
     """
-    token = _strict.set(on)
-    try:
-        yield
-    finally:
-        _strict.reset(token)
+    return Setting(_strict, on)
 
 
-def escape(tensor: Tracked, door: str, then: str = "what is made from them has no sources") -> None:
-    """Record that the values of `tensor` leave through `door`; `then` says what that means.
+def escape(
+    tensor: Tracked, door: str, then: str = "what is made from them has no sources"
+) -> Escape:
+    """Note that the values of `tensor` leave through `door`; `then` says what that means.
 
     Raises
     ------
@@ -77,10 +65,8 @@ def escape(tensor: Tracked, door: str, then: str = "what is made from them has n
             f"{door} at {filename}:{line} would take values out of the lineage while strict is "
             "on: keep to NumPy functions, or take them knowingly with traceprop.lineage.values."
         )
-    state = tensor._own_state()
-    if state.escapes is None:
-        state.escapes = []
-    state.escapes.append(Escape(door, filename, line))
+    noted = Escape(door, filename, line)
+    note_escape(tensor.node, noted)
     site = (filename, line, door)
     if site not in _warned:
         _warned.add(site)
@@ -90,6 +76,7 @@ def escape(tensor: Tracked, door: str, then: str = "what is made from them has n
             LineageEscapeWarning,
             stacklevel=depth,
         )
+    return noted
 
 
 def forget_warned() -> None:

@@ -163,10 +163,8 @@ class Methods(Tracked):
     nonzero = _method("nonzero", np.nonzero)
     ravel = _method("ravel", np.ravel)
     swapaxes = _method("swapaxes", np.swapaxes)
-    squeeze = _method("squeeze", np.squeeze)
     flatten = _method("flatten", FLATTEN)
     astype = _method("astype", ASTYPE)
-    copy = _method("copy", np.copy)
     getfield = _method("getfield", FIELD)
 
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
@@ -184,6 +182,14 @@ class Methods(Tracked):
         return call(
             np.reshape, (self, wanted), options if copy is None else {**options, "copy": copy}
         )
+
+    def copy(self, order: str = "C") -> Any:
+        """As `numpy.ndarray.copy`, whose order is another one than that of `numpy.copy`."""
+        return call(np.copy, (self, order), {})
+
+    def squeeze(self, axis: Any = None) -> Any:
+        """As `numpy.ndarray.squeeze`."""
+        return call(np.squeeze, (self,) if axis is None else (self, axis), {})
 
     def transpose(self, *axes: Any) -> Any:
         """As `numpy.ndarray.transpose`."""

@@ -30,7 +30,9 @@ def adopt(array: NDArray[Any], tensor: Tracked) -> None:
         adoption = _adoptions[key] = Adoption(forget, tensor.node)
     adoption.node = tensor.node
     adoption.tensor = weakref.ref(tensor)
-    tensor._own_state().adoption = adoption
+    state = tensor._own_state()
+    state.adoption = adoption
+    state.root.exposed = True
 
 
 def adopted(array: NDArray[Any], kind: type[Tracked]) -> Any:

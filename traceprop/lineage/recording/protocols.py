@@ -9,24 +9,32 @@ from typing import Any
 
 import numpy as np
 
+from traceprop.lineage.graph.escaped import Escape, escapes_of, note_escape
 from traceprop.lineage.graph.node import flat, unflat
 from traceprop.lineage.recording.calls import call
 from traceprop.lineage.recording.escapes import escape
-from traceprop.lineage.recording.tracked import Tracked, wrap
+from traceprop.lineage.recording.tracked import Tracked, expose, wrap
 from traceprop.lineage.recording.ufuncs import call_ufunc
 from traceprop.lineage.registry import handler_of
 
 
-def _restore(cls: type[Tracked], array: Any, records: list[tuple[Any, ...]]) -> Any:
+def _restore(
+    cls: type[Tracked], array: Any, records: list[tuple[Any, ...]], escapes: list[tuple[Any, ...]]
+) -> Any:
     """Make a tensor from its pickle."""
-    return wrap(cls, array, unflat(records))
+    node = unflat(records)
+    for noted in escapes:
+        note_escape(node, Escape(*noted))
+    return wrap(cls, array, node)
 
 
-def _door(name: str) -> Callable[..., Any]:
-    """Return the method that hands a plain value out and says so."""
+def _door(name: str, shares: bool = False) -> Callable[..., Any]:
+    """Return the method that hands a plain value, or the memory, out and says so."""
 
     def method(self: Tracked, *args: Any, **kwargs: Any) -> Any:
         escape(self, name)
+        if shares:
+            expose(self)
         return getattr(self._array, name)(*args, **kwargs)
 
     method.__name__ = name
@@ -60,7 +68,10 @@ class Protocols(Tracked):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         escape(self, "np.asarray")
-        return np.array(self._array, dtype=dtype, copy=copy)
+        array = np.array(self._array, dtype=dtype, copy=copy)
+        if array is self._array or array.base is not None:
+            expose(self)
+        return array
 
     def __float__(self) -> float:
         escape(self, "float")
@@ -103,7 +114,7 @@ class Protocols(Tracked):
     tofile = _door("tofile")
     dump = _door("dump")
     dumps = _door("dumps")
-    __dlpack__ = _door("__dlpack__")
+    __dlpack__ = _door("__dlpack__", shares=True)
 
     def __dlpack_device__(self) -> Any:
         return self._array.__dlpack_device__()
@@ -112,12 +123,14 @@ class Protocols(Tracked):
     def data(self) -> memoryview:
         """The memory itself; the values leave the lineage."""
         escape(self, "data")
+        expose(self)
         return memoryview(self._array)
 
     @property
     def ctypes(self) -> Any:
         """The memory for C; the values leave the lineage."""
         escape(self, "ctypes")
+        expose(self)
         return self._array.ctypes
 
     def __copy__(self) -> Any:
@@ -127,7 +140,9 @@ class Protocols(Tracked):
         return wrap(type(self), copy.deepcopy(self._array, memo), self.node)
 
     def __reduce__(self) -> Any:
-        return _restore, (type(self), self._array, flat(self.node))
+        node = self.node
+        escapes = [tuple(each) for each in escapes_of(node)]
+        return _restore, (type(self), self._array, flat(node), escapes)
 
     def __format__(self, spec: str) -> str:
         return format(self._array, spec) if spec else str(self)

@@ -28,9 +28,9 @@ from traceprop.lineage.graph.node import (
     slot,
 )
 from traceprop.lineage.recording.granularity import level
+from traceprop.lineage.recording.kept_arrays import hold_plain
 
 if TYPE_CHECKING:
-    from traceprop.lineage.recording.escapes import Escape
     from traceprop.lineage.source import Source
 
 OVERWRITE: Final = Op("overwrite")
@@ -79,7 +79,6 @@ class State:
         How the view was made of its parent.
     seen : int
         The root's version that the tensor's node belongs to.
-    escapes : list of Escape, or None
     read : (int, (int, int)) or None
         On a tensor: the row that was read last, and by which instruction; on that row's view: the
         same (`Subscript.__setitem__`).
@@ -87,11 +86,13 @@ class State:
         Whether values decided the shape (`recording.value_shaped`); None if nobody asked.
     adoption : Adoption or None
         On a root whose memory is a plain array of somebody else's.
+    exposed : bool
+        On a root: whether somebody else may write into the memory.
     """
 
     __slots__ = (
         "adoption",
-        "escapes",
+        "exposed",
         "hangs",
         "holders",
         "parent",
@@ -103,7 +104,7 @@ class State:
     )
 
     adoption: Adoption | None
-    escapes: list[Escape] | None
+    exposed: bool
     hangs: bool | None
     holders: list[weakref.ref[Held]] | None
     parent: Tracked | None
@@ -157,8 +158,9 @@ class Tracked:
             state = State()
             state.root = state
             state.version = state.seen = 0
-            state.escapes = state.holders = state.parent = state.view = None
+            state.holders = state.parent = state.view = None
             state.adoption = state.read = state.hangs = None
+            state.exposed = False
             if self._state is None:  # else another thread was quicker
                 self._state = state
         return self._state  # type: ignore[return-value]
@@ -203,7 +205,8 @@ def attach_view(tensor: Tracked, parent: Tracked) -> None:
     state.version = 0
     state.parent = parent
     state.view = made = tensor._node
-    state.escapes = state.holders = state.adoption = state.read = state.hangs = None
+    state.holders = state.adoption = state.read = state.hangs = None
+    state.exposed = False
     if parent._node is not made.inputs[0]:
         state.seen = -1  # another thread wrote while the view was made
     tensor._state = state
@@ -290,12 +293,24 @@ def _recipe(state: State) -> Recipe:
     return Recipe(view.op, view.args, view.kwargs, view.item)
 
 
+def expose(tensor: Tracked) -> None:
+    """Get ready for the memory to be in somebody else's hands, who may write into it at any time.
+
+    Who holds it as a mask or index copies it; who holds it from now on takes it for a plain array.
+    """
+    before_write(tensor)
+    tensor._own_state().root.exposed = True
+
+
 def hold(tensor: Tracked, index: int) -> Held:
     """Hold a tensor's values as they are now, by reference: they choose rows."""
     array = tensor._array
     if level.get() == "op":
         return make_held(index, None)
-    holders = tensor._own_state().root.holders
+    root = tensor._own_state().root
+    if root.exposed:
+        return hold_plain(array, index)
+    holders = root.holders
     if holders:
         latest = holders[-1]()
         if latest is not None and latest.array is array and latest.index == index:
@@ -303,7 +318,7 @@ def hold(tensor: Tracked, index: int) -> Held:
         if len(holders) > 32:
             holders[:] = [reference for reference in holders if reference() is not None]
     elif holders is None:
-        holders = tensor._own_state().root.holders = []
+        holders = root.holders = []
     held = make_held(index, array)
     holders.append(weakref.ref(held))
     return held

@@ -21,7 +21,7 @@ from traceprop.lineage.graph.node import (
     ufunc_method,
 )
 from traceprop.lineage.recording.kept_arrays import is_unchanged
-from traceprop.lineage.registry import classification
+from traceprop.lineage.registry import UNKNOWN, classification, rule_of
 
 _UFUNC_METHODS: Final = ("reduce", "accumulate", "reduceat", "outer", "at")
 
@@ -146,7 +146,10 @@ class Decoder:
 
     def __init__(self, arrays: list[np.ndarray[Any, Any]]) -> None:
         self._arrays = arrays
-        self._functions = {operation_name(f): f for f in classification()}
+        # Only what has a row rule can be a node: no function that opens files, for example.
+        self._functions = {
+            operation_name(f): f for f in classification() if rule_of(f).family != UNKNOWN
+        }
 
     @staticmethod
     def dtype(text: str) -> np.dtype[Any]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from traceprop.errors import LineageError
 from traceprop.lineage.answers.query import node_of
+from traceprop.lineage.graph.escaped import Escape, escapes_of, note_escape
 from traceprop.lineage.graph.lineage_graph import LineageGraph
 from traceprop.lineage.graph.node import SOURCE, Node, ancestors, inputs_first, make_node
 from traceprop.lineage.recording.tracked import Tracked
@@ -84,6 +85,7 @@ def save_lineage(path: str | os.PathLike[str], *tensors: Tracked | LineageGraph)
         "sources": [_described(source, encoder) for source in sources],
         "nodes": records,
         "roots": [number[root] for root in roots],
+        "escapes": [[list(each) for each in escapes_of(root)] for root in roots],
     }
     _write(Path(path), header, encoder.arrays)
 
@@ -213,7 +215,11 @@ def _nodes(header: dict[str, Any], decoder: Decoder) -> tuple[Node, ...]:
             record["item"],
         )
         nodes.append(node)
-    return tuple(nodes[_before(i, len(nodes))] for i in header["roots"])
+    roots = tuple(nodes[_before(i, len(nodes))] for i in header["roots"])
+    for root, escapes in zip(roots, header["escapes"], strict=True):
+        for door, filename, line in escapes:
+            note_escape(root, Escape(str(door), str(filename), int(line)))
+    return roots
 
 
 def _before(i: int, count: int) -> int:
