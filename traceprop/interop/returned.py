@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from traceprop.errors import DataError
 from traceprop.lineage.graph.edge import CONTROL, Edge, Edges, extent_of, opaque_in_extent
+from traceprop.lineage.graph.escaped import note_escape
 from traceprop.lineage.graph.node import Node, Op, make_node, slot
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.tracked import wrap
@@ -216,11 +217,10 @@ def _tell(names: list[str], tensors: list[ProvenanceTensor], library: str) -> No
     columns = (
         f"column {names[0]!r}" if len(names) == 1 else f"columns {', '.join(map(repr, names))}"
     )
-    escape(
+    noted = escape(
         tensors[0],
         f"{columns} from {library}",
         "what was done to them isn't known, so that they rest on every row of the table",
     )
-    recorded = (tensors[0]._own_state().escapes or [])[-1:]
     for tensor in tensors[1:]:
-        tensor._own_state().escapes = list(recorded)
+        note_escape(tensor.node, noted)
