@@ -8,17 +8,13 @@ does not hide the row. About 2 GB/s of rows of text on one core, and 5 GB/s of w
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 from numpy.typing import NDArray
 
-if sys.byteorder != "little":
-    raise ImportError("rows are hashed as little-endian words, which this machine doesn't have")
+from numba_kernels.words import load64
 
 _P1 = np.uint64(0x9E3779B185EBCA87)
 _P2 = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -33,20 +29,6 @@ _LANES = (  # what the four lanes begin with
 )
 _NAN = np.uint64(0x7FF8000000000000)
 _CHUNK = 512  # rows whose lanes stay in the nearest cache
-
-
-@intrinsic
-def _load64(typing_context: Any, data: Any, offset: Any) -> Any:
-    """Read the eight bytes at `data[offset:]`, wherever they begin, as one word."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        pointer = builder.gep(array.data, [arguments[1]])
-        word = builder.load(builder.bitcast(pointer, ir.IntType(64).as_pointer()))
-        word.align = 1
-        return word
-
-    return types.uint64(data, types.intp), generate
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -87,16 +69,16 @@ def _xxh64(data, i, end):
     if end - i >= 32:
         lane1, lane2, lane3, lane4 = _LANES
         while end - i >= 32:
-            lane1 = _round(lane1, _load64(data, i))
-            lane2 = _round(lane2, _load64(data, i + 8))
-            lane3 = _round(lane3, _load64(data, i + 16))
-            lane4 = _round(lane4, _load64(data, i + 24))
+            lane1 = _round(lane1, load64(data, i))
+            lane2 = _round(lane2, load64(data, i + 8))
+            lane3 = _round(lane3, load64(data, i + 16))
+            lane4 = _round(lane4, load64(data, i + 24))
             i += 32
         value = _merged(lane1, lane2, lane3, lane4) + length
     else:
         value = _P5 + length
     while end - i >= 8:
-        value = _with_word(value, _load64(data, i))
+        value = _with_word(value, load64(data, i))
         i += 8
     if end - i >= 4:
         half = np.uint64(0)

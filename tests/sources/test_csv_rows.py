@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import traceprop as tp
 from traceprop.lineage import values
-from traceprop.sources import csv_parse, row_index
+from traceprop.sources import csv_arrow, row_index
 from traceprop.sources.csv_format import MISSING
 
 LINE_END = re.compile(r"\r\n|\r|\n")
@@ -79,7 +79,7 @@ numbers = st.one_of(
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut files into small blocks, on both sides, so that small files cross their boundaries."""
     monkeypatch.setattr(row_index, "_BLOCK_ROWS", 3)
-    monkeypatch.setattr(csv_parse, "_BLOCK_BYTES", 64)
+    monkeypatch.setattr(csv_arrow, "_BLOCK_BYTES", 64)
 
 
 reuse = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -15,9 +15,9 @@ import numpy as np
 
 from traceprop.errors import SourceError
 from traceprop.sources import columns as arrow_columns
+from traceprop.sources.csv_arrow import column_types
 from traceprop.sources.csv_batches import read_batches
 from traceprop.sources.csv_format import CsvFormat, CsvOptions
-from traceprop.sources.csv_parse import column_types
 from traceprop.sources.csv_source import CsvSource
 from traceprop.sources.csv_stream import top_of_file
 from traceprop.sources.csv_text import CsvText
@@ -188,11 +188,11 @@ T = TypeVar("T")
 Made = Callable[[CsvSource, Any, Any], T]
 
 
-def _tensor(source: CsvSource, table: Any, rows: Any) -> ProvenanceTensor:
-    """Make a tensor of what pyarrow read: rows `rows` of the source, None for all."""
+def _tensor(source: CsvSource, matrix: Any, rows: Any) -> ProvenanceTensor:
+    """Make a tensor of the numbers read: rows `rows` of the source, None for all."""
     from traceprop.lineage import from_source
 
-    return from_source(arrow_columns.matrix(table), source, columns=source.columns, rows=rows)
+    return from_source(matrix, source, columns=source.columns, rows=rows)
 
 
 def _table(source: CsvSource, table: Any, rows: Any) -> Table:
@@ -227,7 +227,7 @@ class _Job:
             )
             first = first or parsed.text
             _check_columns(first, parsed.text)
-            made.append(make(source, parsed.table, None))
+            made.append(make(source, parsed.values, None))
         return made
 
     def batches(self, batch_rows: int, make: Made[T]) -> Iterator[T]:
@@ -246,9 +246,9 @@ class _Job:
             source, indexed = CsvSource.index(
                 file, self._format, self._selection, numeric=self._numeric
             )
-            for first, table in read_batches(file, indexed, most, numeric=self._numeric):
-                rows = np.arange(first, first + table.num_rows)
-                yield make(source, table, rows)
+            for first, values in read_batches(file, indexed, most, numeric=self._numeric):
+                rows = np.arange(first, first + len(values))
+                yield make(source, values, rows)
 
 
 def _check_columns(first: CsvText, text: CsvText) -> None:

@@ -12,9 +12,14 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from traceprop.errors import SourceError
+from traceprop.sources import columns as arrow_columns
+from traceprop.sources.csv_arrow import CsvReader, check_count, column_types
 from traceprop.sources.csv_index import IndexedFile
-from traceprop.sources.csv_parse import CsvReader, check_count, column_types
+from traceprop.sources.csv_numbers import PlainCells
 from traceprop.sources.csv_stream import RowStream, Stretch, read_top, reading
 from traceprop.sources.csv_text import CsvText, index_rows
 from traceprop.sources.files import FileStamp
@@ -41,7 +46,8 @@ def read_batches(
     Yields
     ------
     first_row : int
-    table : pyarrow.Table
+    values : pyarrow.Table, or float64 array of shape (rows, columns)
+        As of `ParsedCsv`.
 
     Raises
     ------
@@ -50,6 +56,7 @@ def read_batches(
     """
     text = indexed.text
     types = column_types(text, numeric=numeric)
+    cells = PlainCells.of(text) if numeric else None
     with reading(file) as (stream, hashed):
         _, head = read_top(stream, file.name, text.format, None)
         rows = RowStream(stream, text, head, text.body, line=text.body_line)
@@ -57,11 +64,15 @@ def read_batches(
             is_last = rows.row >= indexed.index.n_rows
             if (is_last and hashed.sha256() != indexed.sha256) or _touched(file, indexed):
                 break
-            table = _read_stretch(text, stretch, types)
-            if not numeric:
-                types = {**_types_found(table), **types}
-                text = replace(text, declared={name: str(kind) for name, kind in types.items()})
-            yield stretch.row, table
+            matrix = None if cells is None else _read_plain(cells, text, stretch)
+            if matrix is not None:
+                yield stretch.row, matrix
+            else:
+                table = _read_stretch(text, stretch, types)
+                if not numeric:
+                    types = {**_types_found(table), **types}
+                    text = replace(text, declared={name: str(kind) for name, kind in types.items()})
+                yield stretch.row, arrow_columns.matrix(table) if numeric else table
             if is_last:
                 return
     raise SourceError(
@@ -69,16 +80,17 @@ def read_batches(
     )
 
 
+def _read_plain(
+    cells: PlainCells, text: CsvText, stretch: Stretch
+) -> npt.NDArray[np.float64] | None:
+    """Read numbers by our own kernel; None where a cell isn't plain."""
+    out = np.empty((stretch.n_rows, len(text.chosen)))
+    is_plain = cells.read(stretch.content, stretch.starts, stretch.lengths, 0, out)
+    return out if is_plain else None
+
+
 def _read_stretch(text: CsvText, stretch: Stretch, types: dict[str, Any]) -> Any:
-    units = text.encoding.units(stretch.content)
-    part = replace(
-        text,
-        content=stretch.content,
-        units=units,
-        body=0,
-        body_line=stretch.line,
-        first_row=stretch.row,
-    )
+    part = text.part(stretch.content, stretch.line, stretch.row)
     table = CsvReader(part, types, cache(partial(index_rows, part))).read()
     check_count(part, table, stretch.n_rows)
     return table

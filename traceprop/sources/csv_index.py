@@ -18,7 +18,7 @@ from traceprop.errors import SourceError
 from traceprop.sources.compression import expanding
 from traceprop.sources.csv_format import CsvFormat
 from traceprop.sources.csv_stream import RowStream, Stretch, read_top, reading
-from traceprop.sources.csv_text import CsvText
+from traceprop.sources.csv_text import CsvText, no_rows
 from traceprop.sources.inputs import Input, Stamp
 from traceprop.sources.progress import wait_with_bar
 
@@ -65,7 +65,7 @@ def index_file(file: Input, format: CsvFormat, columns: Sequence[str | int] | No
         marking = pool.submit(_marks, rows, text.encoding.width)
         marks, hashes = wait_with_bar(marking, lambda: hashed.position, hashed.size, file.name)
         if not hashes.size:
-            raise SourceError(f"{file.name} has a header but no data row; is it the right file?")
+            raise no_rows(file.name)
         return IndexedFile(hashed.sha256(), stamp, SparseIndex(file, text, marks, hashes), text)
 
 

@@ -1,33 +1,30 @@
-"""Read a CSV file once: its values by pyarrow, its digest and the index of its rows beside that.
+"""Read a CSV file once: its values, and beside that its digest and the index of its rows.
 
-The bytes that are parsed are the bytes that are hashed. Hashing, the line scan and pyarrow's parse
-run at the same time; all three release the interpreter lock. The number of rows that the scan
-found must be the number that pyarrow read, else nothing is returned.
+The bytes that are parsed are the bytes that are hashed. Hashing, the line scan and the parse run at
+the same time; all release the interpreter lock. Numbers are read by our own kernel where it can
+(`csv_numbers`), all else by pyarrow (`csv_arrow`): then the number of rows that the scan found must
+be the number that pyarrow read, else nothing is returned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from traceprop.errors import SourceError
+from traceprop.sources import columns as arrow_columns
 from traceprop.sources import files
 from traceprop.sources.compression import expanded
-from traceprop.sources.csv_errors import check_encoding, encoding_error, explain
-from traceprop.sources.csv_format import QUOTE, CsvFormat
+from traceprop.sources.csv_arrow import CsvReader, check_count, column_types
+from traceprop.sources.csv_format import CsvFormat
+from traceprop.sources.csv_numbers import NumberReader, PlainCells
 from traceprop.sources.csv_text import CsvText, index_rows, open_text
 from traceprop.sources.inputs import Input, Stamp
 from traceprop.sources.progress import wait_with_bar
-from traceprop.sources.row_index import RowIndex, tidied
-
-_BLOCK_BYTES = 1 << 20
-_MAX_INT32 = 2**31 - 1
-_CR = 13
+from traceprop.sources.row_index import RowIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +33,8 @@ class ParsedCsv:
 
     Attributes
     ----------
-    table : pyarrow.Table
-        The chosen columns; text as dictionaries.
+    values : pyarrow.Table, or float64 array of shape (rows, columns)
+        The chosen columns: a table, with text as dictionaries; a matrix where numbers were asked.
     sha256 : str
         Digest of the file's bytes as they are stored.
     stamp : Stamp
@@ -47,7 +44,7 @@ class ParsedCsv:
         Without its bytes.
     """
 
-    table: Any
+    values: Any
     sha256: str
     stamp: Stamp
     index: RowIndex
@@ -86,15 +83,40 @@ def parse_csv(
     stored, stamp = file.read()
     text = open_text(expanded(stored, file.name), file.name, format, columns)
     with ThreadPoolExecutor(3, thread_name_prefix="traceprop-csv") as pool:
-        sha256 = pool.submit(files.digest, stored)
-        index = pool.submit(index_rows, text)
-        reader = CsvReader(text, column_types(text, numeric=numeric), index.result)
-        reading = pool.submit(reader.read)
-        table = wait_with_bar(reading, reader.position, text.content.size, file.name)
-        check_count(text, table, index.result().n_rows)
+        hashing = pool.submit(files.digest, stored)
+        values, index = _read_numbers(text, pool) if numeric else (None, None)
+        if values is None:
+            values, index = _read_table(text, pool, index, numeric=numeric)
+        sha256 = hashing.result()
+    assert index is not None  # what has values has an index
+    bare = text.without_bytes()
+    if numeric and not isinstance(values, np.ndarray):
         # The file's bytes go before the table becomes a matrix, which then takes their place.
-        bare = text.without_bytes()
-        return ParsedCsv(table, sha256.result(), stamp, index.result(), bare)
+        del stored, text
+        values = arrow_columns.matrix(values)
+    return ParsedCsv(values, sha256, stamp, index, bare)
+
+
+def _read_numbers(text: CsvText, pool: ThreadPoolExecutor) -> tuple[Any, RowIndex | None]:
+    """Read a matrix by our own kernel; None where the text isn't plain, or has no index yet."""
+    cells = PlainCells.of(text)
+    if cells is None:
+        return None, None
+    reader = NumberReader(text, cells)
+    reading = pool.submit(reader.read)
+    return wait_with_bar(reading, reader.position, text.content.size, text.name)
+
+
+def _read_table(
+    text: CsvText, pool: ThreadPoolExecutor, index: RowIndex | None, *, numeric: bool
+) -> tuple[Any, RowIndex]:
+    """Read a table by pyarrow, and index the rows meanwhile, unless they are indexed already."""
+    indexing = pool.submit(index_rows, text) if index is None else pool.submit(lambda: index)
+    reader = CsvReader(text, column_types(text, numeric=numeric), indexing.result)
+    reading = pool.submit(reader.read)
+    table = wait_with_bar(reading, reader.position, text.content.size, text.name)
+    check_count(text, table, indexing.result().n_rows)
+    return table, indexing.result()
 
 
 def index_csv(file: Input, format: CsvFormat) -> IndexedCsv:
@@ -102,143 +124,3 @@ def index_csv(file: Input, format: CsvFormat) -> IndexedCsv:
     stored, stamp = file.read()
     text = open_text(expanded(stored, file.name), file.name, format, None)
     return IndexedCsv(files.digest(stored), stamp, index_rows(text), text)
-
-
-def column_types(text: CsvText, *, numeric: bool) -> dict[str, Any]:
-    """Return the pyarrow type of each chosen column that has one before its values are seen."""
-    import pyarrow as pa
-
-    types: dict[str, Any] = dict.fromkeys(text.chosen, pa.float64()) if numeric else {}
-    for column, name in text.declared.items():
-        if column not in text.chosen:
-            continue
-        if numeric and (name == "str" or name.startswith("datetime")):
-            raise SourceError(
-                f"dtypes= declares column {column!r} of {text.name} as {name}, but load_csv gives "
-                "numbers; load it with read_csv, or choose other columns with columns="
-            )
-        if name == "str":
-            types[column] = pa.dictionary(pa.int32(), pa.string())
-        elif name == "datetime64[D]":
-            types[column] = pa.date32()
-        else:
-            types[column] = pa.from_numpy_dtype(name)
-    return types
-
-
-def check_count(text: CsvText, table: Any, n_rows: int) -> None:
-    """Refuse a table of another number of rows than the line scan found: nobody's row is known."""
-    if table.num_rows != n_rows:
-        raise SourceError(
-            f"{text.name}: pyarrow read {table.num_rows} rows where the line scan found {n_rows}, "
-            "so rows can't be told apart; please report this file"
-        )
-
-
-class CsvReader:
-    """pyarrow's reading of the data rows of a text.
-
-    Parameters
-    ----------
-    text : CsvText
-    types : mapping of str to pyarrow.DataType
-        Of columns whose type is known; the others' are inferred.
-    index : callable
-        Gives the rows' index; called only where a problem is to be explained.
-    """
-
-    def __init__(
-        self, text: CsvText, types: Mapping[str, Any], index: Callable[[], RowIndex]
-    ) -> None:
-        self._text = text
-        self._types = types
-        self._index = index
-        self._blocks: _Blocks | None = None
-
-    def position(self) -> int:
-        """Bytes that pyarrow has taken so far."""
-        return 0 if self._blocks is None else self._blocks.position
-
-    def read(self) -> Any:
-        """Read the chosen columns into a pyarrow.Table, text as dictionaries."""
-        import pyarrow as pa
-
-        try:
-            body = _body(self._text)
-            table = self._parse_in_blocks(body)
-        except UnicodeDecodeError as error:
-            raise encoding_error(self._text, self._index(), error) from error
-        except pa.ArrowInvalid as error:
-            raise explain(error, self._text, body, self._index(), self._types) from error
-        check_encoding(table, self._text, self._index)
-        return table
-
-    def _parse_in_blocks(self, body: npt.NDArray[np.uint8]) -> Any:
-        import pyarrow as pa
-
-        try:
-            return self._parse(body, _BLOCK_BYTES)
-        except pa.ArrowInvalid:
-            # A block must hold the longest row, which UTF-8 may make three times as long.
-            needed = 4 * self._index().longest
-            if needed <= _BLOCK_BYTES:
-                raise
-            return self._parse(body, min(needed, _MAX_INT32))
-
-    def _parse(self, body: npt.NDArray[np.uint8], block_bytes: int) -> Any:
-        import pyarrow as pa
-        from pyarrow import csv as arrow_csv
-
-        from numba_kernels.lines import contains
-
-        text, format = self._text, self._text.format
-        self._blocks = _Blocks(body)
-        return arrow_csv.read_csv(
-            pa.PythonFile(self._blocks, "r"),
-            read_options=arrow_csv.ReadOptions(
-                column_names=list(text.columns), block_size=block_bytes
-            ),
-            parse_options=arrow_csv.ParseOptions(
-                delimiter=format.separator,
-                quote_char=QUOTE,
-                # Blocks are cut at plain newlines where there is no quote: a third faster.
-                newlines_in_values=contains(text.units, text.body, ord(QUOTE)),
-            ),
-            convert_options=arrow_csv.ConvertOptions(
-                include_columns=list(text.chosen),
-                column_types=self._types,
-                null_values=list(format.missing),
-                strings_can_be_null=True,
-                auto_dict_encode=True,
-                auto_dict_max_cardinality=_MAX_INT32,
-            ),
-        )
-
-
-class _Blocks:
-    """A text handed out in blocks of which none ends between CR and LF.
-
-    pyarrow drops a LF that begins a block when a CR ended the one before, also where both belong
-    to a quoted value (26.0.1). So a block that would end in CR is cut one byte shorter.
-    """
-
-    closed = False
-
-    def __init__(self, data: npt.NDArray[np.uint8]) -> None:
-        self._data = data
-        self.position = 0
-
-    def read(self, size: int) -> memoryview:
-        """Return the next `size` bytes, or one fewer; none at the end."""
-        stop = min(self.position + size, self._data.size)
-        if self.position + 1 < stop < self._data.size and self._data[stop - 1] == _CR:
-            stop -= 1
-        block = self._data[self.position : stop].data
-        self.position = stop
-        return block
-
-
-def _body(text: CsvText) -> npt.NDArray[np.uint8]:
-    """Return the data rows as pyarrow must see them: UTF-8, only what belongs to rows."""
-    body = text.encoding.utf8(text.content[text.body * text.encoding.width :])
-    return tidied(body, text.format.grammar)

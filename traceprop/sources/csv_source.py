@@ -175,11 +175,11 @@ class CsvSource(Source):
             raise
         self._compare(parsed.sha256)
         if self.numeric:
-            matrix = arrow_columns.matrix(parsed.table)
+            matrix: npt.NDArray[np.float64] = parsed.values
             return matrix if column is None else matrix[:, self.columns.index(column)]
         if column is None:
             raise SourceError(f"{self.name} was loaded as a table; say which column to read")
-        return arrow_columns.column(parsed.table.column(column)).values
+        return arrow_columns.column(parsed.values.column(column)).values
 
     def verify(self, rows: Iterable[int]) -> list[RowVerdict]:
         """Open the file again and say what became of rows, found by their hash wherever they are.

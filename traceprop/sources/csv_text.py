@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,15 @@ import numpy.typing as npt
 from traceprop.errors import SourceError
 from traceprop.sources.csv_encoding import TextEncoding, detect_encoding
 from traceprop.sources.csv_format import QUOTE, CsvFormat
-from traceprop.sources.row_index import RowIndex, ScanProblem, count_fields, scan_rows, tidied
+from traceprop.sources.row_index import (
+    FoundRows,
+    RowIndex,
+    ScanProblem,
+    count_fields,
+    find_rows,
+    scan_rows,
+    tidied,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,11 @@ class CsvText:
         """Return what its top says alone, so that its bytes can be freed."""
         none = np.empty(0, np.uint8)
         return replace(self, content=none, units=none)
+
+    def part(self, content: npt.NDArray[np.uint8], line: int, row: int) -> CsvText:
+        """Return some of its rows: their text, and line and row with which that begins."""
+        units = self.encoding.units(content)
+        return replace(self, content=content, units=units, body=0, body_line=line, first_row=row)
 
 
 def open_text(
@@ -140,8 +153,21 @@ def index_rows(text: CsvText) -> RowIndex:
     except ScanProblem as problem:
         raise scan_error(problem, text.name, text.units, text.format) from None
     if not index.n_rows:
-        raise SourceError(f"{text.name} has a header but no data row; is it the right file?")
+        raise no_rows(text.name)
     return index
+
+
+def found_rows(text: CsvText) -> Iterator[FoundRows]:
+    """Find the data rows of a text, which may be none; `SourceError` where it breaks off."""
+    try:
+        yield from find_rows(text.units, text.body, text.body_line, text.format.grammar)
+    except ScanProblem as problem:
+        raise scan_error(problem, text.name, text.units, text.format) from None
+
+
+def no_rows(name: str) -> SourceError:
+    """Say that a file ends after its header."""
+    return SourceError(f"{name} has a header but no data row; is it the right file?")
 
 
 def cut_off(name: str, format: CsvFormat) -> SourceError:

@@ -7,6 +7,7 @@ one line apart whose lengths differ by up to 64 KiB, or rows of up to 8 KiB on u
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +77,7 @@ class RowIndex:
 
     __slots__ = ("_blocks", "_packed", "end", "end_line", "hashes", "longest", "n_rows")
 
-    def __init__(self, batches: list[_Batch], longest: int, end: int, end_line: int) -> None:
+    def __init__(self, batches: list[IndexedRows], longest: int, end: int, end_line: int) -> None:
         self.longest, self.end, self.end_line = longest, end, end_line
         self.hashes: UInt64Array = _joined([batch.hashes for batch in batches], np.uint64)
         self.n_rows = self.hashes.size
@@ -105,7 +106,40 @@ class RowIndex:
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class FoundRows:
+    """Successive rows of a text that a scan found.
+
+    Attributes
+    ----------
+    offset, line : int
+        Where the first one begins; for none, where the scan began.
+    starts, lines : uint32 arrays, shape (n,)
+        Where each begins, counted from there.
+    lengths : uint32 array, shape (n,)
+        Units of each without its line end, modulo 2³².
+    longest : int
+        Units of the longest, line end included.
+    end, end_line : int
+        Where the text goes on after them.
+    """
+
+    offset: int
+    line: int
+    starts: UInt32Array
+    lines: UInt32Array
+    lengths: UInt32Array
+    longest: int
+    end: int
+    end_line: int
+
+    @property
+    def n_rows(self) -> int:
+        """How many there are."""
+        return self.starts.size
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedRows:
     """Some successive rows: their hashes and what `numba_kernels.row_gaps` made of their starts."""
 
     hashes: UInt64Array
@@ -113,38 +147,31 @@ class _Batch:
     blocks: Int64Array
 
 
-def _batch(
-    data: UInt8Array,
-    width: int,
-    offset: int,
-    line: int,
-    starts: UInt32Array,
-    lines: UInt32Array,
-    lengths: UInt32Array,
-) -> _Batch:
-    """Hash and pack rows whose starts and lines count from `offset` and `line`, in units."""
+def index_found(found: FoundRows, data: UInt8Array, width: int = 1) -> IndexedRows:
+    """Hash rows of a text whose units have `width` bytes, and pack where they begin."""
     from numba_kernels import row_gaps
     from numba_kernels.row_hashes import hash_spans
 
-    hashes = np.empty(starts.size, np.uint64)
+    hashes = np.empty(found.n_rows, np.uint64)
     if width == 1:
-        hash_spans(data, starts, lengths, offset, hashes)
+        hash_spans(data, found.starts, found.lengths, found.offset, hashes)
     else:
-        spans = (np.multiply(part, width, dtype=np.int64) for part in (starts, lengths))
-        hash_spans(data, *spans, width * offset, hashes)
-    packed = np.empty(row_gaps.BYTES_PER_ROW * starts.size, np.uint8)
-    blocks = np.empty((-(-starts.size // _BLOCK_ROWS), len(row_gaps.FIELDS)), np.int64)
-    used = row_gaps.pack_rows(starts, lines, _BLOCK_ROWS, packed, blocks)
-    blocks[:, row_gaps.OFFSET] += offset
-    blocks[:, row_gaps.LINE] += line
-    return _Batch(hashes, packed[:used].copy(), blocks)
+        parts = found.starts, found.lengths
+        spans = (np.multiply(part, width, dtype=np.int64) for part in parts)
+        hash_spans(data, *spans, width * found.offset, hashes)
+    packed = np.empty(row_gaps.BYTES_PER_ROW * found.n_rows, np.uint8)
+    blocks = np.empty((-(-found.n_rows // _BLOCK_ROWS), len(row_gaps.FIELDS)), np.int64)
+    used = row_gaps.pack_rows(found.starts, found.lines, _BLOCK_ROWS, packed, blocks)
+    blocks[:, row_gaps.OFFSET] += found.offset
+    blocks[:, row_gaps.LINE] += found.line
+    return IndexedRows(hashes, packed[:used].copy(), blocks)
 
 
 def _joined(parts: list[npt.NDArray[Any]], dtype: type) -> npt.NDArray[Any]:
     return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 
-def _joined_blocks(batches: list[_Batch]) -> Int64Array:
+def _joined_blocks(batches: list[IndexedRows]) -> Int64Array:
     """Put the descriptions of all blocks together, counted from the first batch on."""
     from numba_kernels import row_gaps
 
@@ -186,15 +213,31 @@ def scan_rows(
     ScanProblem
         At a NUL byte or a quote that never closes.
     """
+    parts: list[IndexedRows] = []
+    longest = 0
+    for found in find_rows(data, position, line, grammar, limit):
+        if found.n_rows:
+            parts.append(index_found(found, *(wide or (data, 1))))
+        longest = max(longest, found.longest)
+        position, line = found.end, found.end_line
+    return RowIndex(parts, longest, position, line)
+
+
+def find_rows(
+    data: npt.NDArray[np.uint8],
+    position: int,
+    line: int,
+    grammar: Grammar,
+    limit: int | None = None,
+) -> Iterator[FoundRows]:
+    """Find the rows of a text, a few thousand at a time; parameters and errors of `scan_rows`."""
     from numba_kernels import lines as kernel
 
-    room = _BATCH_ROWS if limit is None else min(limit, _BATCH_ROWS)
-    starts, lines, lengths = (np.empty(room, np.uint32) for _ in range(3))
-    batches: list[_Batch] = []
-    longest = found = 0
-    while position < data.size and (limit is None or found < limit):
-        wanted = room if limit is None else min(room, limit - found)
-        count, position, line, offset, first_line, length, status = kernel.scan_records(
+    left = data.size if limit is None else limit
+    while position < data.size and left > 0:
+        room = min(left, _BATCH_ROWS)
+        starts, lines, lengths = (np.empty(room, np.uint32) for _ in range(3))
+        count, position, line, offset, first_line, longest, status = kernel.scan_records(
             data,
             position,
             line,
@@ -202,19 +245,17 @@ def scan_rows(
             grammar.quote,
             grammar.skip_space,
             grammar.comment,
-            starts[:wanted],
-            lines[:wanted],
-            lengths[:wanted],
+            starts,
+            lines,
+            lengths,
         )
         if status != kernel.COMPLETE:
             record = offset + int(starts[count - 1])
             nul = status == kernel.NUL_BYTE
             raise ScanProblem(nul=nul, offset=position, line=line, record=record)
-        if count:
-            found_now = starts[:count], lines[:count], lengths[:count]
-            batches.append(_batch(*(wide or (data, 1)), offset, first_line, *found_now))
-        longest, found = max(longest, length), found + count
-    return RowIndex(batches, longest, position, line)
+        spans = starts[:count], lines[:count], lengths[:count]
+        yield FoundRows(offset, first_line, *spans, longest, position, line)
+        left -= count
 
 
 def tidied(text: npt.NDArray[np.uint8], grammar: Grammar) -> npt.NDArray[np.uint8]:
