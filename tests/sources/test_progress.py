@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from traceprop.sources import progress
+import traceprop as tp
+from traceprop.sources import compression, csv_parse, files, parquet_source, progress
 
 
 class Screen(io.StringIO):
@@ -65,3 +70,34 @@ def test_an_error_in_the_work_comes_through(monkeypatch) -> None:
         work = pool.submit(int, "no number")
         with pytest.raises(ValueError, match="no number"):
             progress.wait_with_bar(work, lambda: 0, 1, "rows.csv")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "gz"])
+def test_each_kind_of_file_says_how_far_it_is(
+    kind: str, quick: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each door hands over a position that comes to its total; of a CSV it may stop before."""
+    ends: dict[str, bool] = {}
+
+    def wait(work, position, total, name, *, doing="loading", unit="B"):  # type: ignore[no-untyped-def]
+        result = work.result()
+        ends[doing] = position() == total or (
+            name.endswith("gz") and doing == "loading" and position() <= total
+        )
+        return result
+
+    for module in (files, compression, parquet_source, csv_parse):
+        monkeypatch.setattr(module, "wait_with_bar", wait)
+    path = tmp_path / f"rows.{kind}"
+    if kind == "gz":
+        path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 1000))
+        tp.load_csv(path).trace(0)
+        assert ends == {"expanding": True, "loading": True}
+        return
+    pq.write_table(pa.table({"a": range(1000)}), path, row_group_size=300)
+    tp.load_parquet(path)
+    assert ends == {"loading": True}
+    assert tp.read_parquet(path)["a"].shape == (1000,)
+    (source,) = tp.load_parquet(path).sources()
+    source.check()
+    assert ends == {"loading": True, "hashing": True}

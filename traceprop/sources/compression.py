@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import SourceError
+from traceprop.sources.progress import wait_with_bar
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _SUFFIXES = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
@@ -60,11 +62,18 @@ def expanded(stored: npt.NDArray[np.uint8], name: str) -> npt.NDArray[np.uint8]:
     codec = compression(stored[:4].tobytes(), name)
     if codec is None:
         return stored
-    most = max(_HARMLESS_BYTES, _USUAL_RATIO * stored.size)
+    file = _Counted(stored.data)
+    with ThreadPoolExecutor(1, thread_name_prefix="traceprop-expand") as pool:
+        work = pool.submit(_expand, file, stored.size, name)
+        return wait_with_bar(work, lambda: file.position, stored.size, name, doing="expanding")
+
+
+def _expand(file: _Counted, stored_size: int, name: str) -> npt.NDArray[np.uint8]:
+    most = max(_HARMLESS_BYTES, _USUAL_RATIO * stored_size)
     parts: list[bytes] = []
     size = 0
-    with expanding(cast("BinaryIO", io.BytesIO(stored.data)), name) as file:
-        while part := file.read(_STEP):
+    with expanding(cast("BinaryIO", file), name) as text:
+        while part := text.read(_STEP):
             parts.append(part)
             size += len(part)
             if size > most:
@@ -73,6 +82,21 @@ def expanded(stored: npt.NDArray[np.uint8], name: str) -> npt.NDArray[np.uint8]:
                     f"{_HARMLESS_BYTES >> 20} MiB; if that is no mistake, read it with batch_rows="
                 )
     return np.frombuffer(bytearray().join(parts), np.uint8)
+
+
+class _Counted(io.BytesIO):
+    """Bytes that say how far they were read, also once they are closed."""
+
+    position = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        part = super().read(size)
+        self.position += len(part)
+        return part
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self.position = super().seek(offset, whence)
+        return self.position
 
 
 @contextmanager

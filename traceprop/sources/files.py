@@ -12,6 +12,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import MissingFileError, SourceError
+from traceprop.sources.progress import wait_with_bar
 
 _CHUNK = 1 << 22
 _SETTLED_AFTER_NS = 2_000_000_000
@@ -105,7 +107,10 @@ def file_digest(path: str, name: str) -> tuple[str, FileStamp]:
     """Return the SHA-256 of a file's present bytes, and the stamp it had before the read."""
     with opened(path, name) as file:
         stamp = FileStamp.of(os.fstat(file.fileno()))
-        return hashlib.file_digest(file, "sha256").hexdigest(), stamp
+        with ThreadPoolExecutor(1, thread_name_prefix="traceprop-digest") as pool:
+            work = pool.submit(hashlib.file_digest, file, "sha256")
+            found = wait_with_bar(work, file.tell, stamp.size, name, doing="hashing")
+        return found.hexdigest(), stamp
 
 
 @contextmanager

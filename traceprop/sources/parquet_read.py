@@ -21,6 +21,7 @@ from traceprop.sources.typed_hashes import EXACT, hash_numbers, hash_table
 
 _BATCH_ROWS = 1 << 15  # decoded, hashed and copied while they are warm
 _TILE_ROWS = 1 << 12  # rows of the matrix that stay in the cache while their columns are written
+_RUN_ROWS = 1 << 19  # rows that are decoded at a time for a table
 _SHARE = 1 << 17  # rows of a table that one thread hashes at a time
 _WORKERS = 2
 
@@ -46,6 +47,13 @@ class OpenParquet:
     columns: tuple[str, ...]
     n_rows: int
     group_starts: npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Done:
+    """How many rows were decoded so far."""
+
+    rows: int = 0
 
 
 def open_parquet(
@@ -130,7 +138,9 @@ def pieces(opened: OpenParquet, size: int) -> Iterator[Any]:
         yield pa.Table.from_batches(waiting)
 
 
-def read_matrix(opened: OpenParquet) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint64]]:
+def read_matrix(
+    opened: OpenParquet, done: Done
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint64]]:
     """Return all rows as a float64 matrix (rows, columns), and their hashes."""
     matrix = np.empty((opened.n_rows, len(opened.columns)))
     hashes = np.empty(opened.n_rows, np.uint64)
@@ -142,25 +152,43 @@ def read_matrix(opened: OpenParquet) -> tuple[npt.NDArray[np.float64], npt.NDArr
             _as_numbers(batch.column(inexact), inexact, opened.name)
 
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="traceprop-parquet") as pool:
-        start, filling = 0, []
+        filling = []
         for batch in batches(opened):
-            if start + batch.num_rows <= opened.n_rows:
-                filling.append(pool.submit(fill, batch, start))
-            start += batch.num_rows
+            if done.rows + batch.num_rows <= opened.n_rows:
+                filling.append(pool.submit(fill, batch, done.rows))
+            done.rows += batch.num_rows
         for each in filling:
             each.result()
     return matrix, hashes
 
 
-def read_table(opened: OpenParquet) -> tuple[Any, npt.NDArray[np.uint64]]:
+def read_table(opened: OpenParquet, done: Done) -> tuple[Any, npt.NDArray[np.uint64]]:
     """Return all rows as a pyarrow.Table, and their hashes."""
-    with refusals(opened.name):
-        table = opened.file.read(columns=list(opened.columns)).select(list(opened.columns))
-    _check_count(opened, table.num_rows)
-    parts = [table.slice(start, _SHARE) for start in range(0, table.num_rows, _SHARE)]
+    import pyarrow as pa
+
+    columns, tables, hashing = list(opened.columns), [], []
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="traceprop-parquet") as pool:
-        hashes = list(pool.map(hash_table, parts))
-    return table, np.concatenate(hashes)
+        for groups in _runs(opened):
+            with refusals(opened.name):
+                table = opened.file.read_row_groups(groups, columns=columns).select(columns)
+            tables.append(table)
+            shares = range(0, table.num_rows, _SHARE)
+            hashing += [pool.submit(hash_table, table.slice(start, _SHARE)) for start in shares]
+            done.rows += table.num_rows
+        _check_count(opened, done.rows)
+        return pa.concat_tables(tables), np.concatenate([each.result() for each in hashing])
+
+
+def _runs(opened: OpenParquet) -> Iterator[list[int]]:
+    """Yield runs of row groups that are decoded together while the run before is hashed."""
+    run: list[int] = []
+    stops = [*opened.group_starts[1:].tolist(), opened.n_rows]
+    begun = 0
+    for group, stop in enumerate(stops):
+        run.append(group)
+        if stop - begun >= _RUN_ROWS or stop == opened.n_rows:
+            yield run
+            run, begun = [], stop
 
 
 def _check_count(opened: OpenParquet, found: int) -> None:

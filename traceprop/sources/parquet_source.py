@@ -19,6 +19,7 @@ from traceprop.lineage.source import Source
 from traceprop.sources import files
 from traceprop.sources import parquet_read as reading
 from traceprop.sources.inputs import Input, stored_input
+from traceprop.sources.progress import wait_with_bar
 from traceprop.sources.typed_hashes import hash_table
 from traceprop.sources.verify import Present, verify_rows
 
@@ -235,12 +236,13 @@ def _read(
     """Read bytes as Parquet while they are hashed: footer, digest, values, hashes of the rows."""
     import pyarrow as pa
 
-    with ThreadPoolExecutor(1, thread_name_prefix="traceprop-digest") as pool:
+    with ThreadPoolExecutor(2, thread_name_prefix="traceprop-parquet") as pool:
         sha256 = pool.submit(files.digest, stored)
         buffer = pa.BufferReader(pa.py_buffer(stored))
         opened = reading.open_parquet(buffer, name, selection, numeric=numeric)
-        read = reading.read_matrix if numeric else reading.read_table
-        values, hashes = read(opened)
+        read, done = reading.read_matrix if numeric else reading.read_table, reading.Done()
+        work = pool.submit(read, opened, done)
+        values, hashes = wait_with_bar(work, lambda: done.rows, opened.n_rows, name, unit=" rows")
         return opened, sha256.result(), values, hashes
 
 

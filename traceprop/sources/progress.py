@@ -13,8 +13,16 @@ _REFRESH = 0.1
 T = TypeVar("T")
 
 
-def wait_with_bar(work: Future[T], position: Callable[[], int], total: int, name: str) -> T:
-    """Return the result of `work`; while it is awaited, show `position()` bytes out of `total`.
+def wait_with_bar(
+    work: Future[T],
+    position: Callable[[], int],
+    total: int,
+    name: str,
+    *,
+    doing: str = "loading",
+    unit: str = "B",
+) -> T:
+    """Return the result of `work`; while it is awaited, show `position()` units out of `total`.
 
     The bar appears after a second, and only where standard error is a terminal.
     """
@@ -22,7 +30,7 @@ def wait_with_bar(work: Future[T], position: Callable[[], int], total: int, name
         return work.result()
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=f"loading {name}", unit="B", unit_scale=True, leave=False) as bar:
+    with tqdm(total=total, desc=f"{doing} {name}", unit=unit, unit_scale=True, leave=False) as bar:
         while not wait([work], timeout=_REFRESH).done:
             bar.update(position() - bar.n)
         bar.update(total - bar.n)
