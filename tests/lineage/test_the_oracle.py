@@ -26,7 +26,7 @@ WRONG_RULES = {
 @pytest.mark.parametrize("function", WRONG_RULES)
 def test_a_wrong_rule_is_caught(function, monkeypatch):
     assert_sound(function, X)
-    rule = RowRule(WRONG_RULES[function], False, "wrong")
+    rule = RowRule(WRONG_RULES[function], "wrong")
     monkeypatch.setitem(registry._RULES, function, rule)
     monkeypatch.setattr(
         "traceprop.lineage.graph.edges.np.ufunc", type(None)

@@ -6,8 +6,11 @@ answers for::
     @implements(np.cumsum, np.cumprod, family="scan")
     def scan_rows(node: Node) -> list[Edge]: ...
 
+What is known of a function beside its rule (`Facts`) is registered with it, so that row rules, cell
+rules, recording and the names of steps read one entry, and operations of other packages say the
+same of themselves.
 `handles` registers how a call is *executed* where recording "the result" isn't enough: functions
-that write into an argument, that tell only shapes, or that can't be made to work and say so.
+that write into an argument, that return only shapes, or that can't be made to work and say so.
 `classify` lists functions with what we promise about them; the completeness test fails for any
 overridable NumPy function that isn't in the table.
 """
@@ -16,34 +19,70 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
-from traceprop.lineage.graph.edge import Edge, Rule, opaque_in_extent
-from traceprop.lineage.graph.node import Node, UfuncMethod
+from traceprop.lineage.graph.edge import Rule, opaque_in_extent
+from traceprop.lineage.graph.node import UfuncMethod
 
 EXACT: Final = "exact"
 CONSERVATIVE: Final = "conservative"
 REFUSED: Final = "refused"
 
 
+class Facts(TypedDict, total=False):
+    """What can be said of a function with its rule; see `RowRule`."""
+
+    mixes: bool
+    values: tuple[int | str, ...]
+    data: tuple[int, ...]
+    axis: str | None
+    written: int | None
+    quiet: bool
+    returns_argument: bool
+    shape_from_values: int | None
+
+
 class RowRule(NamedTuple):
-    """A row rule as registered.
+    """A row rule as registered, and what is known of the function.
 
     Attributes
     ----------
     rows : callable
         Node → its edges.
+    family : str
     mixes : bool
         The operation combines its inputs into each value, so that one of them can be a statistic
         of another; False where it only moves values.
-    family : str
+    values : tuple of (int or str)
+        Positions and names of arguments that choose rows by their values (masks, indices):
+        recording holds them, and the rule finds a `Held` in the template.
+    data : tuple of int
+        Positions of the arguments whose cells are moved, where moving is all that happens.
+    axis : str or None
+        The parameter that names the axis, or the axes, along which lines of cells are worked on.
+    written : int or None
+        Position of the value that is written into the first argument, where one is.
+    quiet : bool
+        A reader of `ops()` would not call it a step.
+    returns_argument : bool
+        It returns its argument, or a part of it, as the values decide.
+    shape_from_values : int or None
+        Number of the first input whose values may decide the shape or the type of the result; None
+        where shapes, types and plain arguments decide it.
     """
 
     rows: Rule
-    mixes: bool
     family: str
+    mixes: bool = False
+    values: tuple[int | str, ...] = ()
+    data: tuple[int, ...] = (0,)
+    axis: str | None = None
+    written: int | None = None
+    quiet: bool = False
+    returns_argument: bool = False
+    shape_from_values: int | None = 0
 
 
 class Classified(NamedTuple):
@@ -60,10 +99,9 @@ Handler = Callable[[Function, tuple[Any, ...], dict[str, Any]], Any]
 _RULES: Final[dict[Function, RowRule]] = {}
 _HANDLERS: Final[dict[Function, Handler]] = {}
 _CLASSIFIED: Final[dict[Function, Classified]] = {}
-_VALUES: Final[dict[Function, tuple[int | str, ...]]] = {}
 _UFUNC_RULES: Final[dict[str, RowRule]] = {}
 UNKNOWN: Final = "unknown"
-_UNKNOWN: Final = RowRule(opaque_in_extent, True, UNKNOWN)
+_UNKNOWN: Final = RowRule(opaque_in_extent, UNKNOWN, mixes=True)
 _FAMILIES: Final = (
     "elementwise",
     "reduction",
@@ -97,22 +135,15 @@ def load_rules() -> None:
 def implements(
     *functions: Function,
     family: str,
-    mixes: bool = False,
-    values: tuple[int | str, ...] = (),
     status: str = EXACT,
     reason: str = "",
+    **facts: Unpack[Facts],
 ) -> Callable[[Rule], Rule]:
-    """Register a row rule for `functions`, with what it promises.
-
-    `values` are the positions and names of arguments that choose rows by their values (masks,
-    indices): recording holds them, and the rule finds a `Held` in the template.
-    """
+    """Register a row rule for `functions`, with what it promises and what is known of them."""
 
     def register(rule: Rule) -> Rule:
         for function in functions:
-            _RULES[function] = RowRule(rule, mixes, family)
-            if values:
-                _VALUES[function] = values
+            _RULES[function] = RowRule(rule, family, **facts)
         classify(*functions, family=family, status=status, reason=reason)
         return rule
 
@@ -127,7 +158,7 @@ def implements_ufuncs(how: str, *, family: str, mixes: bool = False) -> Callable
     """
 
     def register(rule: Rule) -> Rule:
-        _UFUNC_RULES[how] = RowRule(rule, mixes, family)
+        _UFUNC_RULES[how] = RowRule(rule, family, mixes)
         return rule
 
     return register
@@ -167,11 +198,6 @@ def rule_of(op: Function) -> RowRule:
     return rule
 
 
-def values_of(function: Function) -> tuple[int | str, ...]:
-    """Return the positions and names of a function's arguments whose values choose rows."""
-    return _VALUES.get(function, ())
-
-
 def handler_of(function: Function) -> Handler | None:
     """Return how calls of `function` are executed, None for the ordinary way."""
     return _HANDLERS.get(function)
@@ -188,8 +214,6 @@ __all__ = [
     "REFUSED",
     "UNKNOWN",
     "Classified",
-    "Edge",
-    "Node",
     "RowRule",
     "classification",
     "classify",
@@ -199,5 +223,4 @@ __all__ = [
     "implements_ufuncs",
     "load_rules",
     "rule_of",
-    "values_of",
 ]

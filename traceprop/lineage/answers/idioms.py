@@ -13,20 +13,22 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from traceprop.lineage.graph.edge import DIRECT
 from traceprop.lineage.graph.edges import edges
 from traceprop.lineage.graph.memo import memo
 from traceprop.lineage.graph.node import (
+    CONSTANT,
     SOURCE,
     Constant,
     Held,
     Node,
-    Op,
     Slot,
     UfuncMethod,
     plain_name,
 )
 from traceprop.lineage.graph.template import slots
 from traceprop.lineage.recording.kept_arrays import is_unchanged
+from traceprop.lineage.registry import rule_of
 from traceprop.lineage.rowmap import Take
 from traceprop.lineage.rowset import distinct
 from traceprop.lineage.rules.indexing import GETITEM
@@ -67,22 +69,6 @@ _JOINS: Final = frozenset(
     {np.concatenate, np.stack, np.hstack, np.vstack, np.column_stack, np.append, np.dstack}
 )
 _LOGS: Final = frozenset({np.log, np.log1p, np.log2, np.log10})
-_QUIET: Final = frozenset(
-    {
-        np.reshape, np.ravel, np.transpose, np.squeeze, np.expand_dims, np.copy, np.broadcast_to,
-        np.moveaxis, np.swapaxes, np.atleast_1d, np.atleast_2d, np.asarray, np.real, np.split,
-        np.array_split,
-    }
-)  # fmt: skip
-_QUIET_NAMES: Final = frozenset(
-    {
-        "astype", "flatten", "view", "overwrite", "source", "constant",
-        "row_numbers", "column", "column_of_codes", "column_of_parts", "rows_of_rows", "recode",
-        "all_missing", "text_of_codes", "to_tensor", "group_key", "group_size", "group_count",
-        "group_sum", "group_mean", "group_min", "group_max", "group_std", "group_var",
-        "group_nunique", "group_first", "group_last",
-    }
-)  # fmt: skip
 _REDUCED: Final[dict[Any, Any]] = {np.minimum: np.min, np.maximum: np.max, np.add: np.sum}
 _DEPTH: Final = 6  # operations between a scaling step and the statistic it uses
 
@@ -115,10 +101,10 @@ def steps(node: Node, raw: bool = False, reached: Container[Node] | None = None)
 
 
 def _walk(root: Node, reached: Container[Node] | None) -> list[Step]:
-    """Depth first along direct edges; a step is told when all beneath it are."""
+    """Depth first along direct edges; a step is named when all beneath it are."""
     found: list[Step] = []
     seen: set[Node] = set()
-    stack: list[Node | Step] = [root]  # nodes to go down from; steps to tell on the way back
+    stack: list[Node | Step] = [root]  # nodes to go down from; steps to name on the way back
     while stack:
         node = stack.pop()
         if isinstance(node, Step):
@@ -142,22 +128,21 @@ def recognise(node: Node) -> Idiom:
         idiom = recogniser(node)
         if idiom is not None:
             return idiom
-    return Idiom(_told(node.op), direct_inputs(node))
+    return Idiom(_own_name(node.op), direct_inputs(node))
 
 
 @lru_cache(maxsize=1024)
-def _told(op: Callable[..., Any]) -> str:
-    """Return what an operation without an idiom is told as: its own name, "" for nothing."""
-    name = plain_name(op)
-    return "" if op in _QUIET or (isinstance(op, Op) and name in _QUIET_NAMES) else name
+def _own_name(op: Callable[..., Any]) -> str:
+    """Return the name of an operation without an idiom, "" for one that is no step."""
+    return "" if op is SOURCE or op is CONSTANT or rule_of(op).quiet else plain_name(op)
 
 
 def direct_inputs(node: Node) -> tuple[Node, ...]:
     """Return the inputs whose own values flow into the node, in order, each once."""
     found = edges(node)
     if len(found) == 1:
-        return () if found[0].kind else (node.inputs[found[0].input],)
-    return tuple({node.inputs[edge.input]: None for edge in found if edge.kind == 0})
+        return () if found[0].kind != DIRECT else (node.inputs[found[0].input],)
+    return tuple({node.inputs[edge.input]: None for edge in found if edge.kind == DIRECT})
 
 
 def rests_on(node: Node, functions: frozenset[Any], depth: int = _DEPTH) -> bool:
@@ -230,7 +215,7 @@ def _pick(node: Node) -> Idiom | None:
 
 
 def _is_mask(node: Node, key: Held) -> bool:
-    """Tell a filter: a tracked mask, or rows chosen once each and in order."""
+    """Whether a key filters: a tracked mask, or rows chosen once each and in order."""
     if key.index >= 0:
         return node.inputs[key.index].dtype == bool
     if key.array is None or key.array.dtype == bool:

@@ -25,6 +25,7 @@ from traceprop.lineage.cells.maps import (
 from traceprop.lineage.cells.table import refines, wide
 from traceprop.lineage.graph.node import Node
 from traceprop.lineage.graph.template import argument, named, slots
+from traceprop.lineage.registry import rule_of
 
 
 def reduced(node: Node, axis: Any, lead: int = 0) -> Refined:
@@ -49,12 +50,7 @@ def reduced(node: Node, axis: Any, lead: int = 0) -> Refined:
     return maps
 
 
-@refines(
-    np.sum, np.prod, np.mean, np.std, np.var, np.min, np.max, np.amin, np.amax, np.ptp, np.any,
-    np.all, np.argmin, np.argmax, np.nansum, np.nanprod, np.nanmean, np.nanstd, np.nanvar,
-    np.nanmin, np.nanmax, np.nanargmin, np.nanargmax, np.median, np.nanmedian, np.count_nonzero,
-    np.linalg.norm, np.linalg.vector_norm,
-)  # fmt: skip
+@refines(family="reduction")
 def reduced_cells(node: Node) -> Refined:
     """Over the axes named."""
     return reduced(node, named(node, "axis"))
@@ -123,7 +119,7 @@ wide(
 
 
 def along(node: Node, axis: Any) -> Refined:
-    """Let a cell rest on its line of the only input, along one axis or several."""
+    """A cell rests on its line of the only input, along one axis or several."""
     if len(node.inputs) != 1 or slots(axis):
         return {}
     shape = node.inputs[0].shape
@@ -132,7 +128,7 @@ def along(node: Node, axis: Any) -> Refined:
     return {0: over_axes(shape, normal_axes(axis, len(shape)), kept=True)}
 
 
-@refines(np.sort, np.argsort, np.partition, np.argpartition, np.sort_complex)
+@refines(family="sorting")
 def sorted_cells(node: Node) -> Refined:
     """Which cell of the line it was is in values that aren't kept."""
     return along(node, -1 if node.op is np.sort_complex else named(node, "axis", -1))
@@ -156,26 +152,15 @@ def ordered_cells(node: Node) -> Refined:
 
 
 wide(
-    np.sort, np.argsort, np.partition, np.argpartition, np.sort_complex, np.lexsort,
+    family="sorting",
     reason="which cell of its line a sorted one was is in values that aren't kept",
-)  # fmt: skip
+)
 
 
-@refines(
-    np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft, np.fft.hfft, np.fft.ihfft,
-)  # fmt: skip
+@refines(family="transforms")
 def transformed_cells(node: Node) -> Refined:
-    """Along one axis."""
-    return along(node, named(node, "axis"))
-
-
-@refines(
-    np.fft.fft2, np.fft.ifft2, np.fft.fftn, np.fft.ifftn, np.fft.rfft2, np.fft.irfft2,
-    np.fft.rfftn, np.fft.irfftn,
-)  # fmt: skip
-def transformed_over_axes(node: Node) -> Refined:
-    """Along several axes; None is all of them."""
-    return along(node, named(node, "axes"))
+    """Along one axis, or several; None is all of them."""
+    return along(node, named(node, rule_of(node.op).axis or "axis"))
 
 
 @refines(np.apply_along_axis)

@@ -13,14 +13,9 @@ from traceprop.lineage.graph.node import Node
 from traceprop.lineage.graph.template import named
 
 
-@refines(
-    np.linalg.inv, np.linalg.pinv, np.linalg.det, np.linalg.slogdet, np.linalg.cholesky,
-    np.linalg.eigh, np.linalg.eigvalsh, np.linalg.eig, np.linalg.eigvals, np.linalg.qr,
-    np.linalg.svd, np.linalg.svdvals, np.linalg.matrix_power, np.linalg.cond,
-    np.linalg.matrix_rank,
-)  # fmt: skip
+@refines(family="matrices")
 def stacked_cells(node: Node) -> Refined:
-    """Give a cell all of the matrix that it was worked out from."""
+    """A cell rests on all of the matrix that it was worked out from."""
     if len(node.inputs) != 1:
         return {}  # a tracked tolerance
     shape = node.inputs[0].shape

@@ -6,7 +6,6 @@ whose cells are numbered, the inputs one after the other. Plain data and filling
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import accumulate, permutations, takewhile
 from math import prod
 from typing import Any, Final
@@ -30,19 +29,11 @@ from traceprop.lineage.cells.maps import (
 from traceprop.lineage.cells.table import by_rows, refines, wide
 from traceprop.lineage.graph.node import Held, Node, Slot
 from traceprop.lineage.graph.template import named, parameter_names, slots
+from traceprop.lineage.registry import rule_of
 from traceprop.lineage.rules.indexing import GETITEM, names_fields
 from traceprop.lineage.rules.movement import FLATTEN, VIEW
 from traceprop.lineage.rules.rowids import flatten, parameters
 
-_EVERY: Final = tuple(range(32))
-_DATA: Final[dict[Callable[..., Any], tuple[int, ...]]] = {
-    np.insert: (0, 2),
-    np.append: (0, 1),
-    np.compress: (1,),
-    np.extract: (1,),
-    np.meshgrid: _EVERY,
-}
-"""Positions of the arguments that are moved, where it isn't the first alone."""
 _COPYING: Final = ("edge", "reflect", "symmetric", "wrap")
 _MOST_ORDERED: Final = 4  # axes: as many orders as they can be put in are tried
 
@@ -113,7 +104,7 @@ def moved(node: Node, data: tuple[int, ...], **fixed: Any) -> Refined:
 @refines(family="movement")
 def moved_cells(node: Node) -> Refined:
     """Any function that moves cells and doesn't look at them."""
-    return moved(node, _DATA.get(node.op, (0,)))
+    return moved(node, rule_of(node.op).data)
 
 
 @refines(np.reshape, np.ravel, FLATTEN)
@@ -218,7 +209,7 @@ wide(VIEW, reason="a view whose cells aren't a whole number of the others is ans
 
 @refines(np.take)
 def taken_cells(node: Node) -> Refined:
-    """Let an index decide about all that stands in its place."""
+    """An index decides about all that stands in its place."""
     maps = dict(moved(node, (0,)))
     axis = named(node, "axis")
     if maps and not slots(axis):
@@ -232,7 +223,7 @@ def taken_cells(node: Node) -> Refined:
 
 @refines(np.take_along_axis)
 def picked_cells(node: Node) -> Refined:
-    """Let an index decide cell by cell; along no axis both are flat."""
+    """An index decides cell by cell; along no axis both are flat."""
     maps = dict(moved(node, (0,)))
     for i in slots(node.args[1:2]) if maps else []:
         decided = broadcasting(node.inputs[i].shape, node.shape)

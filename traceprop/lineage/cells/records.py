@@ -10,13 +10,9 @@ from traceprop.lineage.cells.table import by_rows, refines, wide
 from traceprop.lineage.graph.node import Node
 
 
-@refines(
-    recfunctions.append_fields, recfunctions.drop_fields, recfunctions.merge_arrays,
-    recfunctions.rec_append_fields, recfunctions.rec_drop_fields, recfunctions.rename_fields,
-    recfunctions.repack_fields, recfunctions.require_fields,
-)  # fmt: skip
+@refines(family="structured")
 def record_cells(node: Node) -> Refined:
-    """Keep records in their places."""
+    """Records stay in their places."""
     same = all(parent.shape == node.shape for parent in node.inputs)
     return broadcast(node, range(len(node.inputs))) if same else {}
 
@@ -36,7 +32,10 @@ wide(
     recfunctions.structured_to_unstructured,
     reason="a record is one cell, so that each of its fields is given all of it",
 )
-refines(recfunctions.stack_arrays)(by_rows)
+refines(
+    recfunctions.stack_arrays, recfunctions.join_by, recfunctions.rec_join,
+    recfunctions.find_duplicates, recfunctions.apply_along_fields,
+)(by_rows)  # fmt: skip
 wide(
     recfunctions.join_by, recfunctions.rec_join, recfunctions.find_duplicates,
     reason="which records match is in values that aren't kept",

@@ -24,7 +24,7 @@ from traceprop.lineage.rules.rowids import parameters
 
 
 def running(node: Node, axis: Any) -> Refined:
-    """Let a cell rest on those of its line that come before it, and itself."""
+    """A cell rests on those of its line that come before it, and itself."""
     if len(node.inputs) != 1 or slots(axis):
         return {}
     shape = node.inputs[0].shape
@@ -38,10 +38,7 @@ def running(node: Node, axis: Any) -> Refined:
     return {0: Running(at, initial=node.shape[at] != shape[at])}
 
 
-@refines(
-    np.cumsum, np.cumprod, np.nancumsum, np.nancumprod, np.unwrap,
-    *[getattr(np, name) for name in ("cumulative_sum", "cumulative_prod") if hasattr(np, name)],
-)  # fmt: skip
+@refines(family="scan")
 def cumulative_cells(node: Node) -> Refined:
     """Along the axis named, or over all cells; an initial value in front rests on nothing."""
     axis = named(node, "axis")
@@ -83,7 +80,7 @@ def difference_cells(node: Node) -> Refined:
 
 @refines(np.gradient)
 def gradient_cells(node: Node) -> Refined:
-    """Give a cell its neighbours along the axis that the result is for, two away at the edges."""
+    """A cell rests on its neighbours along the result's axis, two away at the edges."""
     shape = node.inputs[0].shape
     if len(node.inputs) != 1 or node.shape != shape:
         return {}

@@ -23,6 +23,7 @@ _RULES: Final[dict[Callable[..., Any], CellRule]] = {}
 _FAMILY_RULES: Final[dict[str, CellRule]] = {}
 _METHOD_RULES: Final[dict[str, CellRule]] = {}
 _WIDE: Final[dict[Callable[..., Any], str]] = {}
+_WIDE_FAMILIES: Final[dict[str, str]] = {}
 _MODULES: Final = (
     "elementwise",
     "lines",
@@ -53,13 +54,15 @@ def refines(
     return register
 
 
-def wide(*functions: Callable[..., Any], reason: str) -> None:
-    """State that cells of `functions` are given more cells than they rest on, and why.
+def wide(*functions: Callable[..., Any], reason: str, family: str | None = None) -> None:
+    """State that cells of functions, or of a family, are given too many cells, and why.
 
     A function with a cell rule of its own can be among them: the reason then says when.
     """
     for function in functions:
         _WIDE[function] = reason
+    if family is not None:
+        _WIDE_FAMILIES[family] = reason
 
 
 def by_rows(node: Node) -> Refined:
@@ -87,7 +90,7 @@ def rule_for(op: Callable[..., Any]) -> CellRule | None:
 def wideness(op: Callable[..., Any]) -> str | None:
     """Return why an operation's cells are given more cells than they rest on; None if not."""
     load_rules()
-    return _WIDE.get(op)
+    return _WIDE.get(op) or _WIDE_FAMILIES.get(rule_of(op).family)
 
 
 @cache

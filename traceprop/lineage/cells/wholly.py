@@ -11,11 +11,7 @@ refines(
     np.empty_like,
 )(by_rows)  # fmt: skip
 
-wide(
-    np.unique, np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values, np.union1d,
-    np.intersect1d, np.setdiff1d, np.setxor1d,
-    reason="which cells hold a value is in values that aren't kept",
-)  # fmt: skip
+wide(family="sets", reason="which cells hold a value is in values that aren't kept")
 wide(
     np.nonzero, np.flatnonzero, np.argwhere,
     reason="which cells are true is in values that aren't kept",

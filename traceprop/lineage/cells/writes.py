@@ -5,9 +5,7 @@ A cell that is written whole forgets what it held before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
-from typing import Any, Final
 
 import numpy as np
 
@@ -27,28 +25,20 @@ from traceprop.lineage.graph.node import Held, Node, Recipe
 from traceprop.lineage.graph.template import named, slots
 from traceprop.lineage.recording.plain_targets import PART
 from traceprop.lineage.recording.tracked import MEANWHILE, OVERWRITE, UNFINISHED
+from traceprop.lineage.registry import rule_of
 from traceprop.lineage.rules.indexing import names_fields
 from traceprop.lineage.rules.movement import VIEW
 from traceprop.lineage.rules.mutators import SETITEM, SETITEM_LATE, SHARED, seen_cells
 from traceprop.lineage.rules.rowids import parameters
 
-_VALUE: Final[dict[Callable[..., Any], int]] = {
-    SETITEM: 2,
-    np.copyto: 1,
-    np.put: 2,
-    np.place: 2,
-    np.putmask: 2,
-    np.put_along_axis: 2,
-    np.fill_diagonal: 1,
-}
-"""Function → position of the value that is written."""
 
-
-@refines(*_VALUE)
+@refines(family="mutators")
 def written_cells(node: Node) -> Refined:
-    """Tell what stayed from what was written; a mask over the target decides cell by cell."""
-    position = _VALUE[node.op]
-    if len(node.args) <= position or (node.op is SETITEM and names_fields(node.args[1])):
+    """Cells that were written are the value's, others stay; a mask decides cell by cell."""
+    position = rule_of(node.op).written
+    if position is None or len(node.args) <= position:
+        return {}
+    if node.op is SETITEM and names_fields(node.args[1]):
         return {}
     numbers = CellNumbers(node)
     try:
@@ -89,11 +79,11 @@ def _decided(node: Node, i: int, position: int) -> CellMap | None:
         return Labelled(range(len(node.shape)), range(len(shape)), shape)
     if shape != node.shape:
         return None
-    flat = (prod(shape),)  # values are dealt out: each cell hangs on the mask before it
+    flat = (prod(shape),)  # values are assigned in order: each cell depends on the mask before it
     return Chain(Chain(Reshaped(flat), flat, Running(0)), flat, Reshaped(shape))
 
 
-wide(SETITEM, np.place, reason="a mask that deals out values is answered by its rows, if it "
+wide(SETITEM, np.place, reason="a mask that assigns values in order is answered by its rows, if it "
      "is not of the target's shape; so are tracked indices")  # fmt: skip
 wide(
     PART, OVERWRITE, UNFINISHED, SETITEM_LATE, *SHARED.values(),
@@ -104,7 +94,7 @@ wide(
 
 @refines(method="at")
 def updated_cells(node: Node) -> Refined:
-    """Let `ufunc.at(a, indices, b)` keep the cells of `a`, and put those of `b` where they land."""
+    """`ufunc.at(a, indices, b)`: cells of `a` stay, those of `b` are added where they land."""
     maps: dict[int, CellMap] = {0: SAME}
     numbers = np.arange(prod(node.shape)).reshape(node.shape)
     try:
@@ -127,7 +117,7 @@ def meanwhile_cells(node: Node) -> Refined:
 
 @refines(OVERWRITE)
 def overwritten_cells(node: Node) -> Refined:
-    """Let the cells that a view shows be the view's."""
+    """Cells that the view shows are the view's."""
     view: Recipe = node.args[2]
     whole, part = node.inputs
     if view.op is VIEW:

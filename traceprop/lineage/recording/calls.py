@@ -23,7 +23,6 @@ from traceprop.lineage.recording.plain_targets import adopt, adopted
 from traceprop.lineage.recording.tracked import (
     KIND,
     LARGE,
-    VALUE_VIEWS,
     Tracked,
     attach_view,
     before_write,
@@ -31,8 +30,8 @@ from traceprop.lineage.recording.tracked import (
     spoil,
     write,
 )
-from traceprop.lineage.recording.value_shaped import hangs_on_values
-from traceprop.lineage.registry import values_of
+from traceprop.lineage.recording.value_shaped import is_value_shaped
+from traceprop.lineage.registry import rule_of
 
 Function = Callable[..., Any]
 
@@ -150,7 +149,7 @@ class _Traits(NamedTuple):
 def _traits(function: Function) -> _Traits:
     names = parameter_names(function)
     out = names.index("out") if "out" in names else 1 << 30
-    return _Traits(out, count_needed(function), values_of(function))
+    return _Traits(out, count_needed(function), rule_of(function).values)
 
 
 def in_order(
@@ -214,7 +213,7 @@ def call_into(function: Function, captured: Captured, out: Any) -> Any:
         raise
     template, inputs = captured.template_kwargs, nodes
     # What isn't written stays, and so does what decided the shape.
-    if captured.kwargs.get("where") is not None or hangs_on_values(out):
+    if captured.kwargs.get("where") is not None or is_value_shaped(out):
         template = {**(template or {}), "out": slot(len(nodes))}
         inputs = (*nodes, out.node)
     array = out._array
@@ -286,7 +285,7 @@ def _wrap_array(
         for position, tensor in enumerate(inputs):
             array = tensor._array
             if result is array:
-                if function not in VALUE_VIEWS and function is not np.squeeze:
+                if not rule_of(function).returns_argument and function is not np.squeeze:
                     return tensor  # whatever rows there were: squeeze returns it only by its shape
                 base = array
             if base is not None and (base is array or base is array.base):

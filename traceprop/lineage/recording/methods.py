@@ -27,7 +27,7 @@ from traceprop.lineage.recording.tracked import (
 from traceprop.lineage.recording.ufuncs import call_ufunc
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rules.elementwise import cast_rows, elementwise_rows
-from traceprop.lineage.rules.movement import FIELD, FLATTEN, VIEW, movement
+from traceprop.lineage.rules.movement import FIELD, FLATTEN, VIEW, moved_rows
 from traceprop.lineage.rules.mutators import mutate
 
 ASTYPE: Final = Op("astype", lambda a, *args, **kwargs: a.astype(*args, **kwargs))
@@ -43,10 +43,10 @@ def _enlarged(array: Any, shape: Any, order: Any = "C") -> Any:
 
 RESIZE: Final = Op("resize", _enlarged)
 
-implements(ASTYPE, family="elementwise")(cast_rows)
+implements(ASTYPE, family="elementwise", quiet=True, shape_from_values=None)(cast_rows)
 implements(FIELD, family="elementwise")(elementwise_rows)
 implements(BYTESWAP, family="elementwise")(elementwise_rows)
-implements(RESIZE, family="movement")(movement(0))
+implements(RESIZE, family="movement")(moved_rows)
 
 _SIMPLE: Final = frozenset({int, float, bool, str, type(None), type, slice})
 _RESULTS: Final = (np.ndarray, np.generic)

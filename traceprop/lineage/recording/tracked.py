@@ -29,6 +29,7 @@ from traceprop.lineage.graph.node import (
 )
 from traceprop.lineage.recording.granularity import level
 from traceprop.lineage.recording.kept_arrays import hold_plain
+from traceprop.lineage.registry import rule_of
 
 if TYPE_CHECKING:
     from traceprop.lineage.source import Source
@@ -46,9 +47,6 @@ _writing: Final = Lock()
 
 LARGE: Final = 1 << 15
 """Cells from which on it pays to look for memory to write into: 256 KiB of float64, as in NumPy."""
-
-VALUE_VIEWS: Final = frozenset({np.trim_zeros, np.real_if_close})
-"""Functions that return their argument, or a part of it, by its values."""
 
 
 class Adoption:
@@ -82,7 +80,7 @@ class State:
     read : (int, (int, int)) or None
         On a tensor: the row that was read last, and by which instruction; on that row's view: the
         same (`Subscript.__setitem__`).
-    hangs : bool or None
+    value_shaped : bool or None
         Whether values decided the shape (`recording.value_shaped`); None if nobody asked.
     adoption : Adoption or None
         On a root whose memory is a plain array of somebody else's.
@@ -93,24 +91,24 @@ class State:
     __slots__ = (
         "adoption",
         "exposed",
-        "hangs",
         "holders",
         "parent",
         "read",
         "root",
         "seen",
+        "value_shaped",
         "version",
         "view",
     )
 
     adoption: Adoption | None
     exposed: bool
-    hangs: bool | None
     holders: list[weakref.ref[Held]] | None
     parent: Tracked | None
     read: tuple[int, tuple[int, int]] | None
     root: State
     seen: int
+    value_shaped: bool | None
     version: int
     view: Node | None
 
@@ -144,7 +142,7 @@ class Tracked:
             if state.parent is not None and state.view is not None:
                 made = state.view
                 inputs = (state.parent._node, *made.inputs[1:])
-                if made.op in VALUE_VIEWS:
+                if rule_of(made.op).returns_argument:
                     inputs = (*inputs, view._node)  # the values of then said what it shows
                 view._node = make_node(
                     made.op, inputs, made.args, made.kwargs, made.shape, made.dtype, made.item
@@ -159,7 +157,7 @@ class Tracked:
             state.root = state
             state.version = state.seen = 0
             state.holders = state.parent = state.view = None
-            state.adoption = state.read = state.hangs = None
+            state.adoption = state.read = state.value_shaped = None
             state.exposed = False
             if self._state is None:  # else another thread was quicker
                 self._state = state
@@ -205,7 +203,7 @@ def attach_view(tensor: Tracked, parent: Tracked) -> None:
     state.version = 0
     state.parent = parent
     state.view = made = tensor._node
-    state.holders = state.adoption = state.read = state.hangs = None
+    state.holders = state.adoption = state.read = state.value_shaped = None
     state.exposed = False
     if parent._node is not made.inputs[0]:
         state.seen = -1  # another thread wrote while the view was made

@@ -11,7 +11,7 @@ from traceprop.lineage.recording.calls import Captured, capture, into_plain, str
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.plain_targets import adopt
 from traceprop.lineage.recording.tracked import KIND, Tracked, before_write, spoil, wrap, write
-from traceprop.lineage.recording.value_shaped import hangs_on_values
+from traceprop.lineage.recording.value_shaped import is_value_shaped
 from traceprop.lineage.rules.mutators import record_write
 
 
@@ -97,7 +97,7 @@ def _finish(
     if not isinstance(result, (np.ndarray, np.generic)):
         return leave(captured.inputs[0] if captured.inputs else out, result, op)
     nodes, template = captured.nodes, captured.template_kwargs
-    if isinstance(out, Tracked) and (_keeps_cells(captured) or hangs_on_values(out)):
+    if isinstance(out, Tracked) and (_keeps_cells(captured) or is_value_shaped(out)):
         template = {**(template or {}), "out": slot(len(nodes))}
         nodes = (*nodes, out.node)
     node = make_node(op, nodes, captured.template, template, result.shape, result.dtype, item)

@@ -1,9 +1,8 @@
-"""Functions in which any output row can hang on any input row, and stacks of such work."""
+"""Functions in which any output row can depend on any input row, and stacks of such work."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from traceprop.lineage.graph.edge import (
 )
 from traceprop.lineage.graph.node import Node
 from traceprop.lineage.graph.template import named, slots
-from traceprop.lineage.registry import CONSERVATIVE, implements
+from traceprop.lineage.registry import CONSERVATIVE, implements, rule_of
 from traceprop.lineage.rowmap import All, Identity, Spans
 from traceprop.lineage.rowset import RowSet
 from traceprop.lineage.rules.reduction import reduces_rows
@@ -62,25 +61,24 @@ implements(
 
 
 @implements(
-    np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft, np.fft.hfft, np.fft.ihfft,
-    family="alltoall",
-)  # fmt: skip
-def fft_rows(node: Node) -> Edges:
-    """Along one axis; rows stay rows along any other than 0."""
-    if len(node.inputs) == 1 and not reduces_rows(named(node, "axis"), len(node.shape)):
-        return row_by_row(node.n_rows)
-    return opaque(node)
-
-
+    np.fft.fft,
+    np.fft.ifft,
+    np.fft.rfft,
+    np.fft.irfft,
+    np.fft.hfft,
+    np.fft.ihfft,
+    family="transforms",
+    axis="axis",
+)
 @implements(
     np.fft.fft2, np.fft.ifft2, np.fft.fftn, np.fft.ifftn, np.fft.rfft2, np.fft.irfft2,
     np.fft.rfftn, np.fft.irfftn,
-    family="alltoall",
+    family="transforms", axis="axes",
 )  # fmt: skip
-def fftn_rows(node: Node) -> Edges:
-    """Along several axes; None is all of them."""
-    axes: Any = named(node, "axes")
-    if len(node.inputs) == 1 and axes is not None and not reduces_rows(axes, len(node.shape)):
+def fft_rows(node: Node) -> Edges:
+    """Along one axis, or several; rows stay rows along any other than 0. None is all axes."""
+    axes = named(node, rule_of(node.op).axis or "axis")
+    if len(node.inputs) == 1 and not reduces_rows(axes, len(node.shape)):
         return row_by_row(node.n_rows)
     return opaque(node)
 
@@ -90,7 +88,7 @@ def fftn_rows(node: Node) -> Edges:
     np.linalg.eigh, np.linalg.eigvalsh, np.linalg.qr, np.linalg.svd,
     np.linalg.svdvals, np.linalg.matrix_power, np.linalg.solve, np.linalg.cond,
     np.linalg.matrix_rank,
-    family="alltoall", mixes=True,
+    family="matrices", mixes=True,
 )  # fmt: skip
 def stacked_rows(node: Node) -> list[Edge]:
     """Matrices in a stack are worked on one by one; a single matrix is used whole."""
@@ -104,7 +102,7 @@ def stacked_rows(node: Node) -> list[Edge]:
     return edges
 
 
-@implements(np.linalg.eig, np.linalg.eigvals, family="alltoall", mixes=True)
+@implements(np.linalg.eig, np.linalg.eigvals, family="matrices", mixes=True)
 def eigen_rows(node: Node) -> list[Edge]:
     """Complex as soon as one matrix of the stack has complex eigenvalues."""
     return [*stacked_rows(node), *extent_of(node, (0,))]

@@ -17,7 +17,7 @@ from traceprop.lineage.recording.calls import call
 from traceprop.lineage.recording.plain_targets import adopted
 from traceprop.lineage.recording.tracked import KIND, Tracked, attach_view, wrap
 from traceprop.lineage.registry import handles, implements
-from traceprop.lineage.rules.movement import movement
+from traceprop.lineage.rules.movement import moved_rows
 from traceprop.lineage.rules.rowids import moved
 
 Function = Callable[..., Any]
@@ -61,7 +61,7 @@ def _known(value: Any) -> Any:
     return value
 
 
-implements(np.meshgrid, family="movement")(movement(*range(32)))
+implements(np.meshgrid, family="movement", data=tuple(range(32)))(moved_rows)
 
 
 @handles(np.meshgrid, family="movement")
@@ -79,7 +79,8 @@ def meshgrid(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     return grids if kwargs.get("sparse") else np.broadcast_arrays(*grids)
 
 
-implements(np.atleast_1d, np.atleast_2d, np.atleast_3d, family="movement")(movement(0))
+implements(np.atleast_1d, np.atleast_2d, family="movement", quiet=True)(moved_rows)
+implements(np.atleast_3d, family="movement")(moved_rows)
 
 
 @handles(np.atleast_1d, np.atleast_2d, np.atleast_3d, family="movement")

@@ -17,13 +17,15 @@ from traceprop.lineage.rules.elementwise import aligned
 from traceprop.lineage.source import MemorySource
 
 
-@implements(np.zeros_like, np.ones_like, np.empty_like, family="creation")
+@implements(
+    np.zeros_like, np.ones_like, np.empty_like, family="creation", shape_from_values=None
+)  # fmt: skip
 def shaped_rows(node: Node) -> list[Edge]:
     """No value flows in."""
     return []
 
 
-@implements(np.full_like, family="creation")
+@implements(np.full_like, family="creation", shape_from_values=None)
 def filled_rows(node: Node) -> list[Edge]:
     """Only the fill value flows in."""
     return [

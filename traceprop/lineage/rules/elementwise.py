@@ -60,10 +60,12 @@ def first_broadcast(count: int) -> Rule:
 
 
 implements(
-    np.angle, np.around, np.round, np.fix, np.nan_to_num, np.real, np.isneginf, np.isposinf,
-    np.isclose, np.sinc, np.i0, np.clip, np.copy,
+    np.angle, np.around, np.round, np.fix, np.nan_to_num, np.isneginf, np.isposinf, np.isclose,
+    np.sinc, np.i0, np.clip,
     family="elementwise", mixes=True,
 )(elementwise_rows)  # fmt: skip
+implements(np.real, family="elementwise", mixes=True, quiet=True)(elementwise_rows)
+implements(np.copy, family="elementwise", quiet=True, shape_from_values=None)(elementwise_rows)
 
 
 @implements(np.imag, np.iscomplex, np.isreal, family="elementwise")
@@ -82,14 +84,15 @@ def cast_rows(node: Node) -> Edges:
 
 
 if hasattr(np, "astype"):  # NumPy 2.1
-    implements(np.astype, family="elementwise")(cast_rows)
+    implements(np.astype, family="elementwise", shape_from_values=None)(cast_rows)
 
 
 @implements(
     np.emath.sqrt, np.emath.log, np.emath.log2, np.emath.log10, np.emath.logn, np.emath.power,
-    np.emath.arccos, np.emath.arcsin, np.emath.arctanh, np.real_if_close,
+    np.emath.arccos, np.emath.arcsin, np.emath.arctanh,
     family="elementwise", mixes=True,
 )  # fmt: skip
+@implements(np.real_if_close, family="elementwise", mixes=True, returns_argument=True)
 def cells_of_one_type(node: Node) -> list[Edge]:
     """One cell out of range makes all of them complex: every row has a say in the type."""
     return [*elementwise_rows(node), *extent_of(node, range(len(node.inputs)))]

@@ -23,7 +23,7 @@ def names_fields(key: Any) -> bool:
     return type(key) is str or (type(key) is list and bool(key) and type(key[0]) is str)
 
 
-@implements(GETITEM, family="indexing")
+@implements(GETITEM, family="indexing", shape_from_values=1)  # a tracked key decides
 def getitem_rows(node: Node) -> Edges:
     """Rows by slice, number, mask or index; a tracked key is in control of what is where."""
     key = node.args[1]

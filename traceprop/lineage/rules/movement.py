@@ -18,7 +18,6 @@ from traceprop.lineage.graph.edge import (
     EXTENT,
     Edge,
     Edges,
-    Rule,
     extent_of,
     opaque,
     opaque_in_extent,
@@ -27,7 +26,7 @@ from traceprop.lineage.graph.edge import (
 from traceprop.lineage.graph.node import Held, Node, Op, Slot
 from traceprop.lineage.graph.template import named, parameter_names, slots
 from traceprop.lineage.recording.calls import call
-from traceprop.lineage.registry import CONSERVATIVE, handles, implements
+from traceprop.lineage.registry import CONSERVATIVE, handles, implements, rule_of
 from traceprop.lineage.rowmap import All, Blocks, Identity, RowMap, Spans
 from traceprop.lineage.rules.index_rows import chosen_map
 from traceprop.lineage.rules.rowids import RowNumbers, decode, moved
@@ -37,35 +36,32 @@ VIEW: Final = Op("view", lambda a, dtype: a.view(dtype))
 FIELD: Final = Op("getfield", lambda a, *args: a.getfield(*args))
 
 
-def movement(*data: int, along: str | None = None) -> Rule:
-    """Rule of a function whose arguments at `data` are moved.
+def moved_rows(node: Node) -> Edges:
+    """Rows go where the function moves its data.
 
-    With `along`, the function works along the axis that this parameter names, and only there: rows
-    stay rows along another axis, and along axis 0 one cell stands for the whole row.
+    A function with an axis works along that one only: rows stay rows along another axis, and along
+    axis 0 one cell stands for the whole row.
     """
-
-    def rows(node: Node) -> Edges:
-        names = parameter_names(node.op)
-        places: tuple[int | str, ...] = data + tuple(names[i] for i in data if i < len(names))
-        moving = sorted(_data_slots(node, places))
-        if not moving:
-            return opaque_in_extent(node)
-        axis = _axis(node, along, len(node.inputs[moving[0]].shape)) if along else None
-        if node.op is np.concatenate and isinstance(node.args[0], Slot):
-            axis = None  # one array, whose rows are what is joined
-        if axis and all(node.inputs[i].n_rows == node.n_rows for i in moving):
-            maps: dict[int, RowMap] = {i: Identity(node.n_rows) for i in moving}
-        else:
-            try:
-                maps = dict(enumerate(moved(node, places, flat=axis == 0)))
-            except LookupError:
-                return [*opaque(node), *extent_of(node, _others(node, moving))]
-        return [
-            *(Edge(i, maps[i]) for i in moving),
-            *extent_of(node, _others(node, moving)),
-        ]
-
-    return rows
+    facts = rule_of(node.op)
+    data, names = facts.data, parameter_names(node.op)
+    places: tuple[int | str, ...] = data + tuple(names[i] for i in data if i < len(names))
+    moving = sorted(_data_slots(node, places))
+    if not moving:
+        return opaque_in_extent(node)
+    axis = _axis(node, facts.axis, len(node.inputs[moving[0]].shape)) if facts.axis else None
+    if node.op is np.concatenate and isinstance(node.args[0], Slot):
+        axis = None  # one array, whose rows are what is joined
+    if axis and all(node.inputs[i].n_rows == node.n_rows for i in moving):
+        maps: dict[int, RowMap] = {i: Identity(node.n_rows) for i in moving}
+    else:
+        try:
+            maps = dict(enumerate(moved(node, places, flat=axis == 0)))
+        except LookupError:
+            return [*opaque(node), *extent_of(node, _others(node, moving))]
+    return [
+        *(Edge(i, maps[i]) for i in moving),
+        *extent_of(node, _others(node, moving)),
+    ]
 
 
 def _others(node: Node, moving: list[int]) -> list[int]:
@@ -91,28 +87,29 @@ def _data_slots(node: Node, places: tuple[int | str, ...]) -> set[int]:
 
 
 implements(
-    np.broadcast_to, np.squeeze, np.expand_dims, np.fliplr, np.flipud, np.flip, np.rot90, np.tile,
-    np.diagonal, np.linalg.diagonal, np.diag, np.diagflat, np.tril, np.triu, np.fft.fftshift,
-    np.fft.ifftshift, np.rollaxis, np.hsplit, np.vsplit, np.dsplit, np.resize,
-    *[getattr(np, name) for name in ("unstack",) if hasattr(np, name)],
+    np.fliplr, np.flipud, np.flip, np.rot90, np.tile, np.diagonal, np.linalg.diagonal, np.diag,
+    np.diagflat, np.tril, np.triu, np.fft.fftshift, np.fft.ifftshift, np.rollaxis, np.hsplit,
+    np.vsplit, np.dsplit, np.resize, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack,
+    np.block, *[getattr(np, name) for name in ("unstack",) if hasattr(np, name)],
     sliding_window_view,
     family="movement",
-)(movement(0))  # fmt: skip
+)(moved_rows)  # fmt: skip
+implements(np.broadcast_to, np.squeeze, np.expand_dims, family="movement", quiet=True)(moved_rows)
+implements(np.roll, np.concatenate, family="movement", axis="axis")(moved_rows)
+implements(np.split, np.array_split, family="movement", axis="axis", quiet=True)(moved_rows)
+implements(np.append, family="movement", data=(0, 1), axis="axis")(moved_rows)
+implements(np.repeat, family="movement", values=(1, "repeats"), axis="axis")(moved_rows)
+implements(np.delete, family="movement", values=(1, "obj"), axis="axis")(moved_rows)
+implements(np.insert, family="movement", values=(1, "obj"), data=(0, 2))(moved_rows)
+implements(
+    np.compress, family="movement", values=(0, "condition"), data=(1,), axis="axis"
+)(moved_rows)  # fmt: skip
+implements(np.extract, family="movement", values=(0, "condition"), data=(1,))(moved_rows)
 
-implements(np.roll, np.split, np.array_split, family="movement")(movement(0, along="axis"))
-implements(np.repeat, family="movement", values=(1, "repeats"))(movement(0, along="axis"))
-implements(np.delete, family="movement", values=(1, "obj"))(movement(0, along="axis"))
-implements(np.insert, family="movement", values=(1, "obj"))(movement(0, 2))
-implements(np.append, family="movement")(movement(0, 1, along="axis"))
-implements(np.compress, family="movement", values=(0, "condition"))(movement(1, along="axis"))
-implements(np.extract, family="movement", values=(0, "condition"))(movement(1))
-implements(np.concatenate, family="movement")(movement(0, along="axis"))
-implements(np.stack, np.hstack, np.vstack, np.dstack, np.column_stack, np.block, family="movement")(
-    movement(0)
-)
 
-
-@implements(np.take, np.take_along_axis, family="movement", values=(1, "indices"))
+@implements(
+    np.take, np.take_along_axis, family="movement", values=(1, "indices"), axis="axis"
+)  # fmt: skip
 def taken_rows(node: Node) -> list[Edge]:
     """Cells named by an index; a tracked index decides place by place."""
     try:
@@ -120,7 +117,7 @@ def taken_rows(node: Node) -> list[Edge]:
     except LookupError:
         return opaque(node)
     edges = (
-        _moved_by_index(node)
+        moved_rows(node)
         if row_map is None
         else [Edge(0, row_map), *extent_of(node, range(1, len(node.inputs)))]
     )
@@ -130,9 +127,6 @@ def taken_rows(node: Node) -> list[Edge]:
         else edge
         for edge in edges
     ]
-
-
-_moved_by_index: Final = movement(0, along="axis")
 
 
 def _taken_along_axis_0(node: Node) -> RowMap | None:
@@ -168,7 +162,8 @@ def windows(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
     return call(function, args, kwargs)
 
 
-@implements(np.transpose, np.swapaxes, np.moveaxis, np.matrix_transpose, family="movement")
+@implements(np.transpose, np.swapaxes, np.moveaxis, family="movement", quiet=True)
+@implements(np.matrix_transpose, np.linalg.matrix_transpose, family="movement")
 def transpose_rows(node: Node) -> Edges:
     """Axis 0 that stays axis 0 keeps its rows; a row across it holds a cell of every row."""
     parent = node.inputs[0]
@@ -181,12 +176,9 @@ def transpose_rows(node: Node) -> Edges:
     return [Edge(0, All(node.n_rows, parent.n_rows))]
 
 
-implements(np.linalg.matrix_transpose, family="movement")(transpose_rows)
-
-
 @implements(
     np.reshape, np.ravel, FLATTEN,
-    family="movement", status=CONSERVATIVE,
+    family="movement", quiet=True, status=CONSERVATIVE,
     reason="in the order of memory ('A', 'K') every row gets all rows",
 )  # fmt: skip
 def reshape_rows(node: Node) -> Edges:
@@ -196,7 +188,7 @@ def reshape_rows(node: Node) -> Edges:
     if len(node.inputs) > 1 or order in ("A", "K"):
         return opaque(node)
     if order == "F" and max(len(parent.shape), len(node.shape)) > 1:
-        return movement(0)(node)
+        return moved_rows(node)
     if parent.n_rows == node.n_rows:
         return row_by_row(node.n_rows)
     cells = int(np.prod(parent.shape))
@@ -218,7 +210,7 @@ def pad_rows(node: Node) -> Edges:
         return opaque(node)  # a ramp of one row is computed in a way that others have a say in
     odd = (node.kwargs or {}).get("reflect_type") == "odd"
     if mode in ("edge", "reflect", "symmetric", "wrap") and not odd:
-        return movement(0)(node)
+        return moved_rows(node)
     return [Edge(0, _padded(node, with_all=mode not in ("constant", "empty")))]
 
 
@@ -235,25 +227,27 @@ def _padded(node: Node, with_all: bool) -> RowMap:
 
 @implements(
     np.trim_zeros,
-    family="movement", status=CONSERVATIVE, reason="which rows are zero is in values not kept",
+    family="movement", returns_argument=True,
+    status=CONSERVATIVE, reason="which rows are zero is in values not kept",
 )  # fmt: skip
 def trimmed_rows(node: Node) -> list[Edge]:
     """Any row may be any."""
     return opaque_in_extent(node)
 
 
+@implements(np.asarray, family="movement", quiet=True)
 @implements(
-    np.array, np.require, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray,
+    np.array, np.require, np.asanyarray, np.ascontiguousarray, np.asfortranarray,
     family="movement",
 )  # fmt: skip
 def same_rows(node: Node) -> Edges:
     """Rows stay, perhaps laid out anew; a list of arrays is put together."""
     if isinstance(node.args[0], Slot) and node.shape == node.inputs[0].shape:
         return row_by_row(node.n_rows)
-    return movement(0)(node)
+    return moved_rows(node)
 
 
-@implements(VIEW, family="movement")
+@implements(VIEW, family="movement", quiet=True)
 def view_rows(node: Node) -> Edges:
     """Another reading of the same bytes."""
     parent = node.inputs[0]

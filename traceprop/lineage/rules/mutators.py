@@ -31,7 +31,7 @@ from traceprop.lineage.recording.tracked import (
     wrap,
     write,
 )
-from traceprop.lineage.registry import EXACT, handles, implements
+from traceprop.lineage.registry import EXACT, handles, implements, rule_of
 from traceprop.lineage.rowmap import All, Identity, Outside, Patch, RowMap, Spans
 from traceprop.lineage.rules.elementwise import aligned
 from traceprop.lineage.rules.indexing import names_fields
@@ -40,16 +40,6 @@ from traceprop.lineage.rules.rowids import RowNumbers, decode, flatten, paramete
 
 SETITEM: Final = Op("setitem", operator.setitem)
 
-# Function → position of the value that is written.
-_VALUE: Final[dict[Callable[..., Any], int]] = {
-    SETITEM: 2,
-    np.copyto: 1,
-    np.put: 2,
-    np.place: 2,
-    np.putmask: 2,
-    np.put_along_axis: 2,
-    np.fill_diagonal: 1,
-}
 # These read what they have just written when such an argument is on the target's memory.
 _READ_LATE: Final[dict[Callable[..., Any], tuple[int, ...]]] = {
     np.copyto: (2,),
@@ -60,18 +50,16 @@ SETITEM_LATE: Final = Op("setitem of shared memory", operator.setitem)
 SHARED: Final = {
     function: Op(f"{function.__name__} of shared memory", function) for function in _READ_LATE
 }
-_CHOOSERS: Final[dict[Callable[..., Any], tuple[int | str, ...]]] = {
-    np.copyto: (3, "where"),
-    np.put: (1,),
-    np.place: (1,),
-    np.putmask: (1,),
-    np.put_along_axis: (1,),
-}
 
 
+@implements(SETITEM, family="mutators", written=2)
+@implements(np.copyto, family="mutators", written=1, values=(3, "where"))
+@implements(np.fill_diagonal, family="mutators", written=1)
+@implements(np.put, np.place, np.putmask, np.put_along_axis, family="mutators", written=2,
+            values=(1,))  # fmt: skip
 def rewritten(node: Node) -> list[Edge]:
     """Rule of every mutator: what was there, what was written, and what decided where."""
-    position = _VALUE[node.op]
+    position = written_at(node)
     values = set(slots(node.args[position])) if len(node.args) > position else set()
     maps = _field_rows(node) or _simple_rows(node) or _numbered_rows(node, position)
     if maps is None:
@@ -85,6 +73,13 @@ def rewritten(node: Node) -> list[Edge]:
         else:
             edges.append(Edge(i, _decided(node, i, parent, position), CONTROL))
     return edges
+
+
+def written_at(node: Node) -> int:
+    """Return the position of the value that a mutator writes."""
+    position = rule_of(node.op).written
+    assert position is not None, node.op
+    return position
 
 
 def _decided(node: Node, i: int, chooser: Node, position: int) -> RowMap:
@@ -105,14 +100,14 @@ def _decides_in_place(node: Node, i: int, chooser: Node, position: int) -> bool:
     key = node.args[1]
     if node.op is not SETITEM or not isinstance(key, Held) or key.index != i:
         return False
-    # A mask, and a value that is the same for all that it chose; else its rows are dealt out.
+    # A mask, and a value that is the same for all that it chose; else rows are assigned in order.
     place = slots(node.args[position])
     value_ndim = len(node.inputs[place[0]].shape) if place else np.ndim(node.args[position])
     return chooser.dtype == bool and value_ndim <= len(target.shape) - len(chooser.shape)
 
 
 def _kind_written(target: Node, value: Node) -> int:
-    """Tell a mean that is written among single values: a statistic of them."""
+    """A mean that is written among single values is a statistic of them."""
     statistic = made_of(value) == MANY_ROWS and made_of(target) == SINGLE_ROWS
     return STATISTIC if statistic else DIRECT
 
@@ -180,18 +175,17 @@ def _numbered_rows(node: Node, position: int) -> list[RowMap] | None:
     return decode(cells, numbers, node.n_rows)
 
 
-for _function in _VALUE:
-    implements(_function, family="mutators", values=_CHOOSERS.get(_function, ()))(rewritten)
-
-
 implements(SETITEM_LATE, *SHARED.values(), family="mutators")(opaque)
 
 
-@handles(*(f for f in _VALUE if f is not SETITEM), family="mutators", status=EXACT)
+@handles(
+    np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal,
+    family="mutators", status=EXACT,
+)  # fmt: skip
 def mutate(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Run a mutator and give the array that it wrote a node."""
     args, kwargs = in_order(function, args, kwargs)
-    captured = capture(args, kwargs, _CHOOSERS.get(function, ()))
+    captured = capture(args, kwargs, rule_of(function).values)
     if function in SHARED and _shares_memory(function, captured):
         function = SHARED[function]
     record_write(function, captured, args[0])
@@ -252,7 +246,7 @@ def _plain_target(captured: Captured, array: Any) -> Tracked:
 
 @implements(PART, family="mutators")
 def part_rows(node: Node) -> list[Edge]:
-    """Answer for a part of a plain array that we see only now: which part isn't known."""
+    """Which part of the plain array it is isn't known."""
     return [Edge(0, All(node.n_rows, node.inputs[0].n_rows))]
 
 
@@ -265,7 +259,7 @@ def meanwhile_rows(node: Node) -> list[Edge]:
 implements(UNFINISHED, family="mutators")(opaque)
 
 
-@implements(OVERWRITE, family="mutators")
+@implements(OVERWRITE, family="mutators", quiet=True)
 def overwritten(node: Node) -> list[Edge]:
     """Rows of a tensor after its view was written: the view's cells are the view's."""
     view: Recipe = node.args[2]
@@ -296,12 +290,12 @@ def overwritten(node: Node) -> list[Edge]:
 
 
 def seen_cells(view: Recipe, whole: Node) -> Any:
-    """Tell which cells of `whole`, counted row by row, the view shows where; None if unknown."""
+    """Which cells of `whole`, counted row by row, the view shows where; None if unknown."""
     options = dict(view.kwargs or {})
     options.pop("copy", None)
     orders = [value for value in (*view.args[1:], *options.values()) if isinstance(value, str)]
     if view.op in (np.trim_zeros, PART, FIELD) or {"A", "K"} & set(orders):
-        return None  # it hangs on the values, on what isn't known, or on the order in memory
+        return None  # it depends on the values, on what isn't known, or on the order in memory
     cells = np.arange(math.prod(whole.shape)).reshape(whole.shape)
     try:
         result = view.op(cells, *parameters(view.args[1:]), **parameters(options))

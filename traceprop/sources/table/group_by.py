@@ -71,9 +71,9 @@ def _grouped(kind: int, mixes: bool) -> Callable[[Node], Edges]:
     return rows
 
 
-implements(_GROUP_KEY, family="sources", values=(1,))(_grouped(DIRECT, False))
-implements(*_VALUES.values(), family="sources", values=(1,))(_grouped(DIRECT, True))
-implements(*_ROWS.values(), family="sources", values=(1,))(_grouped(CONTROL, False))
+implements(_GROUP_KEY, family="sources", values=(1,), quiet=True)(_grouped(DIRECT, False))
+implements(*_VALUES.values(), family="sources", values=(1,), quiet=True)(_grouped(DIRECT, True))
+implements(*_ROWS.values(), family="sources", values=(1,), quiet=True)(_grouped(CONTROL, False))
 
 _known: Final[weakref.WeakKeyDictionary[Held, Groups]] = weakref.WeakKeyDictionary()
 

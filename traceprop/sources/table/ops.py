@@ -151,7 +151,7 @@ _ONE_HOT = Op("one_hot", _encode)
 _TO_TENSOR = Op("to_tensor", _encode)
 
 
-@implements(_COLUMN, _CODES, _ROWS, family="sources", values=(1,))
+@implements(_COLUMN, _CODES, _ROWS, family="sources", values=(1,), quiet=True)
 def _rows_gathered(node: Node) -> Edges:
     """Row i of the result is the row of the column that row number i says."""
     rows = node.args[1].array
@@ -160,10 +160,8 @@ def _rows_gathered(node: Node) -> Edges:
     return [Edge(0, Take(rows, node.inputs[0].n_rows)), Edge(1, Identity(node.n_rows))]
 
 
-@implements(
-    _TEXT, _RECODE, _ALL_MISSING, _ONE_HOT, _TO_TENSOR,
-    family="sources",
-)  # fmt: skip
+@implements(_ONE_HOT, family="sources")
+@implements(_TEXT, _RECODE, _ALL_MISSING, _TO_TENSOR, family="sources", quiet=True)
 def rows_stay(node: Node) -> Edges:
     """Row i of the result is made of row i of every column."""
     return [Edge(i, Identity(node.n_rows)) for i in range(len(node.inputs))]
@@ -172,13 +170,14 @@ def rows_stay(node: Node) -> Edges:
 refines(_ONE_HOT, _TO_TENSOR)(cells_side_by_side)
 
 
-@implements(_ROW_NUMBERS, _CONCAT, family="sources")
+@implements(_CONCAT, family="sources")
+@implements(_ROW_NUMBERS, family="sources", quiet=True)
 def _numbers_only(node: Node) -> Edges:
     """Numbers take nothing of a column but how many rows it has."""
     return []
 
 
-@implements(_CHAIN, family="sources")
+@implements(_CHAIN, family="sources", quiet=True)
 def _rows_follow(node: Node) -> Edges:
     """Each part's rows follow those of the part before."""
     edges = []
