@@ -173,6 +173,8 @@ for f in (np.tensordot, np.linalg.tensordot):
     example(f, X, MATRIX, axes=1)
 example(np.einsum, "ij,jk->ik", X, MATRIX)
 example(np.einsum, "ij->j", X)
+example(np.einsum, "i...,i...->i...", X, X)
+example(np.einsum, X, [0, 1], MATRIX, [1, 2], [0, 2])
 for f in (np.cross, np.linalg.cross):
     example(f, VECTORS, VECTORS.array[::-1])
 for f in (np.linalg.vecdot, np.vecdot):

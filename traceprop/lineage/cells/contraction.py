@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from math import prod
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -15,24 +15,12 @@ from traceprop.lineage.cells.maps import (
     Labelled,
     Numbered,
     Refined,
-    normal_axes,
 )
 from traceprop.lineage.cells.movement import CellNumbers
 from traceprop.lineage.cells.table import by_rows, refines, wide
 from traceprop.lineage.graph.node import Node
-from traceprop.lineage.graph.template import named, slots
-
-Labels = Sequence[Hashable]
-
-
-def operands(node: Node, count: int = 2) -> list[tuple[int | None, tuple[int, ...]]]:
-    """Input number (None where plain) and shape of each of the first arguments."""
-    found = []
-    for value in node.args[:count]:
-        place = slots(value)
-        shape = node.inputs[place[0]].shape if place else np.shape(value)
-        found.append((place[0] if place else None, shape))
-    return found
+from traceprop.lineage.graph.template import named, operands, shape_of, slots
+from traceprop.lineage.rules.subscripts import Labels, core_axes, subscripts, summed_axes
 
 
 def labelled(node: Node, out: Labels, *own: Labels) -> Refined:
@@ -86,13 +74,7 @@ def inner_cells(node: Node) -> Refined:
 def tensordot_cells(node: Node) -> Refined:
     """Sum over the axes named."""
     (_, a), (_, b) = operands(node)
-    axes = named(node, "axes", 2)
-    if isinstance(axes, (int, np.integer)):
-        count = int(axes)
-        return _summed(node, range(len(a) - count, len(a)), range(count))
-    first, second = (normal_axes(np.atleast_1d(e).tolist(), n) for e, n in
-                     zip(axes, (len(a), len(b)), strict=True))  # fmt: skip
-    return _summed(node, first, second)
+    return _summed(node, *summed_axes(node, len(a), len(b)))
 
 
 def _summed(node: Node, a_axes: Sequence[int], b_axes: Sequence[int]) -> Refined:
@@ -114,7 +96,7 @@ def outer_cells(node: Node) -> Refined:
 
 @refines(np.outer, np.linalg.outer, np.kron)
 def multiplied_cells(node: Node) -> Refined:
-    """Cells of both meet once: let one be cell numbers and the other ones."""
+    """Cells of both meet once: read off with cell numbers for the one and ones for the other."""
     numbers = CellNumbers(node)
     shapes = operands(node)
     maps: dict[int, CellMap] = {}
@@ -139,8 +121,7 @@ def chained_cells(node: Node) -> Refined:
     if not isinstance(factors, (tuple, list)):
         return {}
     places = [slots(value) for value in factors]
-    matrices = [len(node.inputs[place[0]].shape if place else np.shape(value)) == 2
-                for place, value in zip(places, factors, strict=True)]  # fmt: skip
+    matrices = [len(shape_of(node, value)) == 2 for value in factors]
     out: list[Hashable] = [*(["n"] if matrices[0] else []), *(["m"] if matrices[-1] else [])]
     maps: dict[int, CellMap] = {}
     for position, place in enumerate(places):
@@ -189,7 +170,7 @@ wide(np.cross, np.linalg.cross, reason="vectors of two and three components are 
 @refines(np.einsum)
 def einsum_cells(node: Node) -> Refined:
     """As the subscripts say; an ellipsis stands for axes that broadcast."""
-    read = _subscripts(node)
+    read = subscripts(node)
     if read is None:
         return {}
     terms, out = read
@@ -214,46 +195,6 @@ def _term_map(own: Labels, out: Labels, shape: tuple[int, ...]) -> CellMap:
     numbers = {label: k for k, label in enumerate(once)}
     diagonal = np.einsum(cells, [numbers[label] for label in own], list(range(len(once))))
     return Chain(Labelled(out, once, diagonal.shape), diagonal.shape, Numbered(diagonal, 0, shape))
-
-
-def _subscripts(node: Node) -> tuple[list[tuple[Labels, Any]], Labels] | None:
-    """Labels of each operand's axes, with the operand, and of the result's; None if unclear."""
-    if isinstance(node.args[0], str):
-        terms, arrow, out = node.args[0].replace(" ", "").partition("->")
-        parts: list[list[Any]] = [list(term.replace("...", ".")) for term in terms.split(",")]
-        values = node.args[1:]
-        wanted: list[Any] | None = list(out.replace("...", ".")) if arrow else None
-    else:  # operand, labels, operand, labels, …, and perhaps the result's labels
-        values, parts = node.args[0:-1:2], [list(each) for each in node.args[1::2]]
-        wanted = list(node.args[-1]) if len(node.args) % 2 else None
-        parts = [["." if each is Ellipsis else each for each in part] for part in parts]
-        wanted = wanted and ["." if each is Ellipsis else each for each in wanted]
-    ndims = [len(_shape(node, value)) for value in values]
-    if len(parts) != len(ndims):
-        return None
-    spread = [n - len(part) + 1 if "." in part else 0 for n, part in zip(ndims, parts, strict=True)]
-    if wanted is None:
-        named_ = [each for part in parts for each in part if each != "."]
-        wanted = [".", *sorted(each for each in set(named_) if named_.count(each) == 1)]
-    depth = max(spread, default=0)
-    terms_ = [
-        (_spelt_out(part, n, depth), value)
-        for part, n, value in zip(parts, spread, values, strict=True)
-    ]
-    return terms_, _spelt_out(wanted, depth, depth)
-
-
-def _spelt_out(part: list[Any], count: int, depth: int) -> Labels:
-    """Put labels in the place of an ellipsis that stands for the last `count` of `depth` axes."""
-    labels: list[Hashable] = []
-    for each in part:
-        labels += [("...", k) for k in range(depth - count, depth)] if each == "." else [each]
-    return labels
-
-
-def _shape(node: Node, value: Any) -> tuple[int, ...]:
-    place = slots(value)
-    return node.inputs[place[0]].shape if place else np.shape(value)
 
 
 @refines(np.vecdot, np.linalg.vecdot)
@@ -281,12 +222,10 @@ def gufunc_cells(node: Node) -> Refined:
 
     Those of NumPy's own that only sum products keep the core axes that the result has.
     """
-    signature: Any = getattr(node.op, "signature", None)
-    if signature is None or node.kwargs:
+    read = core_axes(node)
+    if read is None:
         return {}
-    inputs, _, outputs = signature.partition("->")
-    core = [_core_axes(term) for term in inputs.split("),")]
-    core_out = _core_axes(outputs.split("),")[node.item or 0])
+    core, core_out = read
     depth = len(node.shape) - len(core_out)
     if depth < 0:
         return {}
@@ -301,11 +240,6 @@ def gufunc_cells(node: Node) -> Refined:
                 return {}
             maps[i] = Labelled(out, [*_stack(depth, lead), *axes], shape)
     return maps
-
-
-def _core_axes(term: str) -> list[Hashable]:
-    """Names of the core axes in a term of a gufunc's signature."""
-    return [name.strip("?") for name in term.strip("() ").split(",") if name.strip("() ")]
 
 
 wide(

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.polynomial.polynomial as polynomial
 
-from traceprop.lineage.cells.maps import Labelled, Refined, broadcasting
+from traceprop.lineage.cells.maps import CellMap, Labelled, Refined, broadcasting
 from traceprop.lineage.cells.table import CellRule, refines, wide
 from traceprop.lineage.graph.node import Held, Node, Slot
-from traceprop.lineage.graph.template import argument, named, slots
+from traceprop.lineage.graph.template import argument, named, shape_of, slots
 
 
 def broadcast(node: Node, inputs: Iterable[int]) -> Refined:
@@ -74,12 +74,20 @@ def chosen_cells(node: Node) -> Refined:
     stacked = {value.index for value in node.args[:2] if isinstance(value, (Slot, Held))}
     if node.op is np.choose:
         stacked -= set(slots(node.args[:1]))
-    maps = dict(broadcast(node, set(range(len(node.inputs))) - stacked))
-    for i in stacked:
+    return {
+        **broadcast(node, set(range(len(node.inputs))) - stacked),
+        **_along_axis_0(node, stacked),
+    }
+
+
+def _along_axis_0(node: Node, inputs: Iterable[int]) -> Refined:
+    """Maps of inputs of which all along axis 0 goes into a cell, and the other axes broadcast."""
+    maps: dict[int, CellMap] = {}
+    depth = len(node.shape)
+    for i in inputs:
         shape = node.inputs[i].shape
         if shape and broadcasting(shape[1:], node.shape):
-            depth = len(node.shape)
-            own = ["which", *range(depth + 1 - len(shape), depth)]
+            own = ["axis 0", *range(depth + 1 - len(shape), depth)]
             maps[i] = Labelled(range(depth), own, shape)
     return maps
 
@@ -90,14 +98,7 @@ wide(np.choose, np.select, reason="a cell is given all its candidates")
 @refines(np.polyval)
 def polynomial_cells(node: Node) -> Refined:
     """`polyval(p, x)`: each point with all coefficients, which stand along axis 0 of `p`."""
-    maps = dict(broadcast(node, slots(node.args[1:2])))
-    for i in slots(node.args[:1]):
-        shape = node.inputs[i].shape
-        if shape and broadcasting(shape[1:], node.shape):
-            depth = len(node.shape)
-            own = ["power", *range(depth + 1 - len(shape), depth)]
-            maps[i] = Labelled(range(depth), own, shape)
-    return maps
+    return {**broadcast(node, slots(node.args[1:2])), **_along_axis_0(node, slots(node.args[:1]))}
 
 
 refines(polynomial.polyval2d)(first_cells(2))
@@ -109,9 +110,8 @@ def polynomial_grid_cells(node: Node) -> Refined:
     maps = {}
     end = len(node.shape)
     for value in node.args[1::-1]:
-        place = slots(value)
-        shape = node.inputs[place[0]].shape if place else np.shape(value)
-        for i in place:
+        shape = shape_of(node, value)
+        for i in slots(value):
             maps[i] = Labelled(range(len(node.shape)), range(end - len(shape), end), shape)
         end -= len(shape)
     return maps if len(slots(node.args[:2])) == len(maps) else {}
@@ -119,7 +119,7 @@ def polynomial_grid_cells(node: Node) -> Refined:
 
 @refines(np.ix_)
 def open_mesh_cells(node: Node) -> Refined:
-    """Let result k hold argument k along axis k; a mask is turned into the numbers it chooses."""
+    """Result k is argument k along axis k; a mask becomes the numbers that it chooses."""
     axis = node.item or 0
     depth = range(len(node.shape))
     return {

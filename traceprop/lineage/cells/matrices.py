@@ -6,11 +6,10 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from traceprop.lineage.cells.contraction import operands
 from traceprop.lineage.cells.maps import CellMap, Either, Everywhere, Labelled, NoCells, Refined
 from traceprop.lineage.cells.table import by_rows, refines, wide
 from traceprop.lineage.graph.node import Node
-from traceprop.lineage.graph.template import named
+from traceprop.lineage.graph.template import named, operands
 
 
 @refines(family="matrices")

@@ -19,7 +19,7 @@ from traceprop.lineage.cells.maps import (
 )
 from traceprop.lineage.cells.table import by_rows, refines, wide
 from traceprop.lineage.graph.node import Held, Node
-from traceprop.lineage.graph.template import argument, named, slots
+from traceprop.lineage.graph.template import argument, named, shape_of, slots
 from traceprop.lineage.rules.rowids import parameters
 
 
@@ -57,21 +57,19 @@ def accumulated_cells(node: Node) -> Refined:
 def difference_cells(node: Node) -> Refined:
     """Cell i of the n-th difference is made of cells i to i + n of its line, joined with others."""
     order, axis = int(named(node, "n")), int(named(node, "axis"))
-    place = slots(node.args[:1])
-    main = node.inputs[place[0]].shape if place else np.shape(node.args[0])
+    main = shape_of(node, node.args[0])
     if order == 0:
-        return {i: found for i in place if (found := broadcasting(main, node.shape))}
+        return {i: found for i in slots(node.args[:1]) if (found := broadcasting(main, node.shape))}
     axis %= len(main)
     maps: dict[int, CellMap] = {}
     start = 0
     for part in (named(node, "prepend"), node.args[0], named(node, "append")):
         if part is np._NoValue:
             continue
-        place = slots(part)
-        shape = node.inputs[place[0]].shape if place else np.shape(part)
+        shape = shape_of(node, part)
         full = shape or (*main[:axis], 1, *main[axis + 1 :])  # a number is spread
         window = Window(full, axis, -start, order - start)
-        for i in place:
+        for i in slots(part):
             spread = broadcasting(shape, full)
             maps[i] = window if shape == full or spread is None else Chain(window, full, spread)
         start += full[axis]

@@ -22,7 +22,7 @@ from traceprop.lineage.cells.maps import (
 from traceprop.lineage.cells.movement import CellNumbers, on_same_bytes
 from traceprop.lineage.cells.table import refines, wide
 from traceprop.lineage.graph.node import Held, Node, Recipe
-from traceprop.lineage.graph.template import named, slots
+from traceprop.lineage.graph.template import named, shape_of, slots
 from traceprop.lineage.recording.plain_targets import PART
 from traceprop.lineage.recording.tracked import MEANWHILE, OVERWRITE, UNFINISHED
 from traceprop.lineage.registry import rule_of
@@ -73,8 +73,7 @@ def _decided(node: Node, i: int, position: int) -> CellMap | None:
     masks = isinstance(key, Held) and key.index == i and node.inputs[i].dtype == bool
     if not masks or node.op not in (SETITEM, np.place):
         return None
-    place = slots(node.args[position])
-    value_ndim = len(node.inputs[place[0]].shape) if place else np.ndim(node.args[position])
+    value_ndim = len(shape_of(node, node.args[position]))
     if node.op is SETITEM and value_ndim <= len(node.shape) - len(shape):
         return Labelled(range(len(node.shape)), range(len(shape)), shape)
     if shape != node.shape:

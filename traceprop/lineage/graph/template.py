@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Final
 
+import numpy as np
+
 from traceprop.lineage.graph.node import Constant, Held, Node, Slot
 
 Place = Slot | Held | Constant
@@ -56,7 +58,7 @@ def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str
 
 
 def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
-    """Names of a function's positional parameters; empty where it doesn't tell."""
+    """Names of a function's positional parameters; empty where it doesn't say."""
     return _parameters(function)[0]
 
 
@@ -81,6 +83,18 @@ def argument(node: Node, position: int, name: str, default: Any = None) -> Any:
     if len(node.args) > position:
         return node.args[position]
     return default if node.kwargs is None else node.kwargs.get(name, default)
+
+
+def shape_of(node: Node, value: Any) -> tuple[int, ...]:
+    """Return the shape of an argument of the node's call, tracked or plain."""
+    place = slots(value)
+    return node.inputs[place[0]].shape if place else np.shape(value)
+
+
+def operands(node: Node, count: int = 2) -> list[tuple[int | None, tuple[int, ...]]]:
+    """Return the input number (None where plain) and the shape of each of the first arguments."""
+    places = ((slots(value), value) for value in node.args[:count])
+    return [(place[0] if place else None, shape_of(node, value)) for place, value in places]
 
 
 def fill(template: Any, inputs: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from traceprop.lineage.graph.edge import CONTROL, DIRECT, STATISTIC, Edge, opaque
 from traceprop.lineage.graph.edges import MANY_ROWS, SINGLE_ROWS, made_of
 from traceprop.lineage.graph.node import CONSTANT, FIRST, Held, Node, Op, Recipe, make_node
-from traceprop.lineage.graph.template import named, slots
+from traceprop.lineage.graph.template import named, shape_of, slots
 from traceprop.lineage.recording.calls import Captured, call, capture, door_name, in_order, renumber
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.plain_targets import PART, adopt, adopted
@@ -101,8 +101,7 @@ def _decides_in_place(node: Node, i: int, chooser: Node, position: int) -> bool:
     if node.op is not SETITEM or not isinstance(key, Held) or key.index != i:
         return False
     # A mask, and a value that is the same for all that it chose; else rows are assigned in order.
-    place = slots(node.args[position])
-    value_ndim = len(node.inputs[place[0]].shape) if place else np.ndim(node.args[position])
+    value_ndim = len(shape_of(node, node.args[position]))
     return chooser.dtype == bool and value_ndim <= len(target.shape) - len(chooser.shape)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from traceprop.lineage.answers.compose import Chain
 from traceprop.lineage.graph.edge import Edge, opaque
 from traceprop.lineage.graph.node import Node
-from traceprop.lineage.graph.template import named, slots
+from traceprop.lineage.graph.template import named, operands, shape_of, slots
 from traceprop.lineage.registry import CONSERVATIVE, implements, implements_ufuncs
 from traceprop.lineage.rowmap import Identity, Patch, Prefix, RowMap, Slice, Spans, Window
 from traceprop.lineage.rowset import first_rows
@@ -55,12 +55,12 @@ def accumulate_rows(node: Node) -> list[Edge]:
 def diff_rows(node: Node) -> list[Edge]:
     """Row i of the n-th difference along axis 0 is made of rows i to i + n."""
     order, axis = int(named(node, "n")), int(named(node, "axis"))
-    main = _shape(node, node.args[0])
+    main = shape_of(node, node.args[0])
     if not order or axis not in (0, -len(main)):
         return [Edge(i, aligned(p.shape, node.shape)) for i, p in enumerate(node.inputs)]
     parts = [named(node, "prepend"), node.args[0], named(node, "append")]
     parts = [part for part in parts if part is not np._NoValue]
-    lengths = [(*_shape(node, part), 1)[0] for part in parts]
+    lengths = [(*shape_of(node, part), 1)[0] for part in parts]
     total = sum(lengths)
     window = Window(0, order, node.n_rows, total)
     edges, start = [], 0
@@ -70,12 +70,6 @@ def diff_rows(node: Node) -> list[Edge]:
             edges.append(Edge(i, window if length == total else Chain(window, place)))
         start += length
     return edges
-
-
-def _shape(node: Node, value: Any) -> tuple[int, ...]:
-    """Shape of an argument, tracked or plain."""
-    place = slots(value)
-    return node.inputs[place[0]].shape if place else np.shape(value)
 
 
 @implements(
@@ -91,7 +85,7 @@ def ediff1d_rows(node: Node) -> list[Edge]:
     if len(parent.shape) == 1:
         return [Edge(0, Window(0, 1, node.n_rows, parent.n_rows))]
     cells = np.arange(node.n_rows, dtype=np.int64)
-    width = max(math.prod(parent.shape[1:]), 1)
+    width = max(prod(parent.shape[1:]), 1)
     return [Edge(0, Spans(cells // width, (cells + 1) // width + 1, parent.n_rows))]
 
 
@@ -119,10 +113,7 @@ def gradient_rows(node: Node) -> list[Edge]:
 @implements(np.convolve, np.correlate, family="scan", mixes=True)
 def convolve_rows(node: Node) -> list[Edge]:
     """Cell i of a full convolution takes cells i − m + 1 to i of one, m the other's length."""
-    lengths = []
-    for value in node.args[:2]:
-        place = slots(value)
-        lengths.append(node.inputs[place[0]].n_rows if place else int(np.size(value)))
+    lengths = [prod(shape) for _, shape in operands(node)]
     mode = named(node, "mode")
     modes = {0: "valid", 1: "same", 2: "full", "v": "valid", "s": "same", "f": "full"}
     mode = modes.get(mode, mode)
@@ -145,11 +136,11 @@ def _correlation_window(node: Node, position: int, lengths: list[int], shift: in
     """Correlation is convolution with the second operand back to front."""
     own, other = lengths[position], lengths[1 - position]
     if lengths[0] < lengths[1] and node.shape:
-        # NumPy swaps the operands and turns the result round.
-        turned = Slice(node.n_rows - 1, -1, node.n_rows, node.n_rows)
+        # NumPy swaps the operands and reverses the result.
+        backwards = Slice(node.n_rows - 1, -1, node.n_rows, node.n_rows)
         straight: RowMap = Window(shift - other + 1, shift, node.n_rows, own)
         if position == 0:
             straight = Chain(straight, Slice(own - 1, -1, own, own))
-        return Chain(turned, straight)
+        return Chain(backwards, straight)
     window = Window(shift - other + 1, shift, node.n_rows, own)
     return Chain(window, Slice(own - 1, -1, own, own)) if position == 1 else window

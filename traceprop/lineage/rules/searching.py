@@ -26,7 +26,7 @@ def searchsorted_rows(node: Node) -> list[Edge]:
 
 @implements(np.ix_, family="searching")
 def open_mesh_rows(node: Node) -> list[Edge]:
-    """Let result k hold argument k along axis k; a mask is turned into the numbers it chooses."""
+    """Result k is argument k along axis k; a mask becomes the numbers that it chooses."""
     axis = node.item or 0
     own = slots(node.args[axis])
     if any(node.inputs[i].dtype == bool for i in own):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from math import prod
+
 from numpy.lib import recfunctions
 
 from traceprop.lineage.graph.edge import Edge, Edges, opaque, opaque_in_extent
 from traceprop.lineage.graph.node import Node
-from traceprop.lineage.graph.template import slots
+from traceprop.lineage.graph.template import shape_of, slots
 from traceprop.lineage.registry import CONSERVATIVE, implements
 from traceprop.lineage.rowmap import Identity, Patch
 
@@ -44,7 +45,7 @@ def _first(node: Node, parent: Node) -> Patch:
     reason="the function sees all records, so that every row gets all rows",
 )  # fmt: skip
 def applied_rows(node: Node) -> Edges:
-    """`apply_along_fields(func, arr)`: `func` is told to work along the last axis."""
+    """`apply_along_fields(func, arr)`: `func` has to work along the last axis."""
     return opaque(node)
 
 
@@ -56,8 +57,7 @@ def stacked_records(node: Node) -> Edges:
         return opaque(node)
     edges, start = [], 0
     for value in arrays:
-        place = slots(value)
-        length = node.inputs[place[0]].n_rows if place else int(np.size(value))
-        edges += [Edge(i, Patch(start, start + length, node.n_rows, length)) for i in place]
+        length = prod(shape_of(node, value))
+        edges += [Edge(i, Patch(start, start + length, node.n_rows, length)) for i in slots(value)]
         start += length
     return edges if start == node.n_rows else opaque(node)

@@ -6,7 +6,7 @@ import numpy as np
 
 from traceprop.lineage.graph.edge import CONTROL, Edge, opaque
 from traceprop.lineage.graph.node import Held, Node
-from traceprop.lineage.graph.template import argument, slots
+from traceprop.lineage.graph.template import argument, shape_of, slots
 from traceprop.lineage.recording.kept_arrays import check_unchanged
 from traceprop.lineage.registry import implements_ufuncs
 from traceprop.lineage.rowmap import All, Groups, Identity, RowMap, Spans
@@ -25,21 +25,13 @@ def ufunc_outer_rows(node: Node) -> list[Edge]:
     """Axes of the first operand come first: its rows are the output's."""
     edges = []
     first = slots(node.args[:1])
+    leads = set(first) if shape_of(node, node.args[0]) else set(slots(node.args[1:2]))
     for i, parent in enumerate(node.inputs):
-        keeps = (i in first and parent.shape) or (
-            (not first or not _ndim(node, 0)) and parent.shape
-        )
-        if keeps and parent.n_rows == node.n_rows and (i in first or not _ndim(node, 0)):
+        if i in leads and parent.shape and parent.n_rows == node.n_rows:
             edges.append(Edge(i, Identity(node.n_rows)))
         else:
             edges.append(Edge(i, All(node.n_rows, parent.n_rows)))
     return edges
-
-
-def _ndim(node: Node, position: int) -> int:
-    value = node.args[position]
-    place = slots(value)
-    return len(node.inputs[place[0]].shape) if place else int(np.ndim(value))
 
 
 @implements_ufuncs("reduceat", family="reduction", mixes=True)
