@@ -267,6 +267,17 @@ def test_a_file_that_changes_between_its_batches_is_refused(loans: Path) -> None
         list(batches)
 
 
+@pytest.mark.parametrize("encoded", [False, True])
+def test_text_that_is_not_utf8_is_refused_by_name(tmp_path: Path, encoded: bool) -> None:
+    text = pa.array([b"good", b"\xae\xff", b"good"]).view(pa.string())
+    text = text.dictionary_encode() if encoded else text
+    pq.write_table(pa.table({"x": [1, 2, 3], "t": text}), tmp_path / "t.parquet")
+    for options in ({}, {"batch_rows": 2}):
+        with pytest.raises(SourceError, match=r"t\.parquet, column 't' holds text that isn't UTF"):
+            list(tp.read_parquet(tmp_path / "t.parquet", **options))
+    assert len(tp.read_parquet(tmp_path / "t.parquet", columns=["x"])) == 3
+
+
 def test_batches_of_files_with_other_kinds_of_columns_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [1], "t": pa.nulls(1)}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"x": [0.5], "t": ["b"]}), tmp_path / "b.parquet")

@@ -225,6 +225,7 @@ def as_column(chunked: Any, column: str, name: str) -> arrow_columns.Column:
         chunked, kind = chunked.cast(kind.value_type), kind.value_type
     if kinds.is_dictionary(kind) or _is_text(kind):
         chunked = chunked.cast(pa.dictionary(pa.int32(), pa.string()))
+        _check_text(chunked, column, name)
     elif kinds.is_timestamp(kind) and kind.tz is not None:
         chunked = chunked.cast(pa.timestamp(kind.unit))
     elif kinds.is_time(kind):
@@ -234,6 +235,20 @@ def as_column(chunked: Any, column: str, name: str) -> arrow_columns.Column:
         floats = [_as_numbers(chunk, column, name) for chunk in chunked.chunks]
         chunked = pa.chunked_array(floats, pa.float64())
     return arrow_columns.column(chunked)
+
+
+def _check_text(chunked: Any, column: str, name: str) -> None:
+    """Refuse text that isn't UTF-8, which a damaged file may hold and pyarrow doesn't look at."""
+    import pyarrow as pa
+
+    try:
+        for chunk in chunked.chunks:
+            chunk.dictionary.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise SourceError(
+            f"{name}, column {column!r} holds text that isn't UTF-8; the file is damaged, or was "
+            "written wrongly: write it again, or leave the column out with columns="
+        ) from error
 
 
 def kind_of(kind: Any) -> str | None:
