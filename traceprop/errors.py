@@ -32,6 +32,12 @@ class ChangedArrayError(LineageError, LookupError):
     """A plain array of a recorded call wasn't kept, or was written into since."""
 
 
+class UnknownNameError(LineageError, KeyError):
+    """A source or a column was named that isn't there."""
+
+    __str__ = Exception.__str__  # KeyError would print the message in quotes
+
+
 class EscapeError(LineageError):
     """A value left the lineage as a plain array while `traceprop.strict` was on."""
 

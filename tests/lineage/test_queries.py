@@ -7,7 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from traceprop.errors import LineageError, RowError
+from traceprop import lineage
+from traceprop.errors import LineageError, RowError, SourceError, TracepropError
 from traceprop.lineage import RowSet, array, load_lineage, save_lineage
 
 VALUES = np.arange(9.0).reshape(3, 3)
@@ -89,3 +90,34 @@ def test_cells_are_asked_for_from_several_threads(X):
     for each in threads:
         each.join()
     assert not wrong
+
+
+def two_files_of_one_name():
+    first = lineage.Source("one/x.csv", n_rows=2, sha256="1" * 64, path="/data/one/x.csv")
+    second = lineage.Source("two/x.csv", n_rows=2, sha256="2" * 64, path="/data/two/x.csv")
+    X = lineage.from_source(np.ones((2, 2)), first)
+    return first, second, X + lineage.from_source(np.ones((2, 2)), second)[::-1]
+
+
+@pytest.mark.parametrize("ask", ["sources", "cells"])
+def test_a_source_is_found_by_what_it_is_called(ask):
+    first, second, X = two_files_of_one_name()
+    found = getattr(X, ask)()
+    assert found["one/x.csv"] == found["/data/one/x.csv"] == found[first]
+    assert found[second] == found["two/x.csv"]
+    assert "x.csv" in found
+    with pytest.raises(SourceError, match=r"x.csv is the name of several sources \(/data/"):
+        found["x.csv"]
+    assert "other.csv" not in found
+    assert 3 not in found
+    assert found.get("other.csv") is None
+    with pytest.raises(KeyError) as lost:
+        found["other.csv"]
+    assert str(lost.value) == "other.csv is no source here: there is one/x.csv, two/x.csv."
+    assert isinstance(lost.value, TracepropError)
+
+
+def test_a_source_equals_its_uri_and_no_other_text():
+    first, _, _ = two_files_of_one_name()
+    assert first == "one/x.csv"
+    assert first not in ("x.csv", "/data/one/x.csv")

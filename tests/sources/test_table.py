@@ -51,7 +51,7 @@ def test_each_column_knows_its_rows_and_name(table: tp.Table) -> None:
     for name in table.columns:
         assert rows_of(table[name]) == [0, 1, 2, 3]
     assert table["age"].columns is None or table["age"].columns == ("age",)
-    assert table.source == "people.csv"
+    assert table.source.name == "people.csv"
     assert table["job"][3].trace().trace_to_file() == "people.csv row 3"
 
 

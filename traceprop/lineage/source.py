@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import importlib
 import itertools
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.errors import RowError, SourceError
+from traceprop.errors import RowError, SourceError, UnknownNameError
 from traceprop.lineage.answers.verdict import RowVerdict
 from traceprop.lineage.rowset import RowSet
 
@@ -51,8 +52,8 @@ class Source:
 
     Notes
     -----
-    A source equals another one of the same `uri` and digest, and any of the strings `uri`, `path`
-    and `name`. It hashes like its `uri`.
+    A source equals another one of the same `uri` and digest, and the string `uri`, by which it
+    hashes. `find_source` finds it by its path and its name too.
     """
 
     __slots__ = ("_sha256", "columns", "n_rows", "name", "path", "row_hashes", "uri")
@@ -234,7 +235,7 @@ class Source:
         if isinstance(other, Source):
             return self.uri == other.uri and self.sha256 == other.sha256
         if isinstance(other, str):
-            return other in (self.uri, self.path, self.name)
+            return self.uri == other
         return NotImplemented
 
     def __hash__(self) -> int:
@@ -247,6 +248,57 @@ class Source:
 
 
 Source._kinds[Source.kind] = Source
+
+
+def find_source(sources: Iterable[Source], name: str | os.PathLike[str] | Source) -> Source:
+    """Return the one of `sources` that is called so: by its uri, else its path, else its name.
+
+    Raises
+    ------
+    UnknownNameError
+        None is; the message lists what there is. It is a KeyError too.
+    SourceError
+        Several are.
+    """
+    known = list(sources)
+    if isinstance(name, Source):
+        if name in known:
+            return known[known.index(name)]
+        raise _unknown(name.uri, known)
+    called = os.fspath(name)
+    for names in (
+        [source.uri for source in known],
+        [source.path for source in known],
+        [source.name for source in known],
+    ):
+        for wanted in dict.fromkeys((called, os.path.abspath(called))):
+            hits = [source for source, each in zip(known, names, strict=True) if each == wanted]
+            if len(hits) > 1:
+                paths = ", ".join(source.path for source in hits)
+                raise SourceError(
+                    f"{called} is the name of several sources ({paths}): give a path, or the "
+                    f"source itself."
+                )
+            if hits:
+                return hits[0]
+    raise _unknown(called, known)
+
+
+def is_there(sources: Iterable[Source], name: str | Source) -> bool:
+    """Whether one or more of `sources` are called so."""
+    try:
+        find_source(sources, name)
+    except UnknownNameError:
+        return False
+    except SourceError:
+        return True
+    return True
+
+
+def _unknown(name: str, known: list[Source]) -> UnknownNameError:
+    there = ", ".join(source.uri for source in known)
+    return UnknownNameError(f"{name} is no source here: there is {there or 'none'}.")
+
 
 _memory_numbers = itertools.count(1)
 

@@ -53,7 +53,10 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
 
     @property
     def columns(self) -> tuple[str, ...] | None:
-        """Names of the columns (or of the cells of one row), None where they aren't known."""
+        """Names of the columns (or of the cells of one row), None where they aren't known.
+
+        A column is read and written by its name too: `X["income"]`, `X[["age", "debt"]]`.
+        """
         return columns(self.node)
 
     def sources(self) -> SourceMap:
@@ -227,13 +230,13 @@ def from_source(
 
 
 def _column_names(array: NDArray[Any], columns: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of an array's columns; those of a 1-D one name it, or each of its cells."""
+    """Return the names of an array's columns; one of one axis is a column."""
     names = tuple(columns)
-    fitting = {0: (0,), 1: (1, array.size)}.get(array.ndim, array.shape[-1:])
-    if len(names) not in fitting:
+    width = array.shape[-1] if array.ndim > 1 else array.ndim
+    if len(names) != width:
         raise DataError(
-            f"columns= gives {len(names)} names, and the array has "
-            f"{array.shape[-1] if array.ndim else 0} columns: give a name for each."
+            f"columns= gives {len(names)} names, and the array has {width} columns: give a name "
+            f"for each."
         )
     return names
 

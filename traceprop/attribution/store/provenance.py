@@ -26,11 +26,11 @@ from traceprop.attribution.store.sample_rows import SampleRows, open_sample_rows
 from traceprop.attribution.store.shards import open_sample_ids
 from traceprop.attribution.store.stored_source import StoredSource
 from traceprop.attribution.store.writer import LINEAGE
-from traceprop.errors import RowError, SourceError, StoreError, StoreWarning
+from traceprop.errors import RowError, SourceError, StoreError, StoreWarning, UnknownNameError
 from traceprop.lineage.answers.query import SourceMap
 from traceprop.lineage.answers.trace import Trace
 from traceprop.lineage.rowset import Rows, RowSet
-from traceprop.lineage.source import Source
+from traceprop.lineage.source import Source, find_source
 
 if TYPE_CHECKING:
     from traceprop.lineage import LineageGraph
@@ -181,27 +181,10 @@ class Provenance:
 
     def _find(self, uri: str | os.PathLike[str] | Source) -> int:
         """Return the number of the source that is called so: exactly, by path, by file name."""
-        if isinstance(uri, Source):
-            if uri in self.sources:
-                return self.sources.index(uri)
-            raise self._unknown(uri.uri)
-        name = os.fspath(uri)
-        for known in (
-            [source.uri for source in self.sources],
-            [source.path for source in self.sources],
-            [source.name for source in self.sources],
-        ):
-            for wanted in dict.fromkeys((name, os.path.abspath(name))):
-                hits = [i for i, candidate in enumerate(known) if candidate == wanted]
-                if len(hits) > 1:
-                    paths = ", ".join(self.sources[i].path for i in hits)
-                    raise SourceError(
-                        f"{name} is the name of several sources ({paths}): give a path, or one of "
-                        f"the store's sources."
-                    )
-                if hits:
-                    return hits[0]
-        raise self._unknown(name)
+        try:
+            return self.sources.index(find_source(self.sources, uri))
+        except UnknownNameError:
+            raise self._unknown(uri.uri if isinstance(uri, Source) else os.fspath(uri)) from None
 
     def _unknown(self, name: str) -> SourceError:
         known = ", ".join(source.uri for source in self.sources)

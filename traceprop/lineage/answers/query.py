@@ -20,7 +20,7 @@ from traceprop.lineage.graph.memo import memo
 from traceprop.lineage.graph.node import SOURCE, Node, inputs_first
 from traceprop.lineage.rowmap import Identity, RowMap, Take
 from traceprop.lineage.rowset import EMPTY, RowSet, union
-from traceprop.lineage.source import Source
+from traceprop.lineage.source import Source, find_source, is_there
 
 _KINDS: Final = (DIRECT, STATISTIC, CONTROL)
 
@@ -39,13 +39,10 @@ class SourceMap(Mapping[Source, RowSet]):
         self._rows = {source: found for source, found in rows.items() if len(found)}
 
     def __getitem__(self, source: Source | str) -> RowSet:
-        for candidate, rows in self._rows.items():
-            if candidate == source:
-                return rows
-        raise KeyError(source)
+        return self._rows[find_source(self._rows, source)]
 
     def __contains__(self, source: object) -> bool:
-        return any(candidate == source for candidate in self._rows)
+        return isinstance(source, (Source, str)) and is_there(self._rows, source)
 
     def __iter__(self) -> Iterator[Source]:
         return iter(self._rows)

@@ -26,7 +26,7 @@ from traceprop.lineage.graph.edges import edges
 from traceprop.lineage.graph.node import SOURCE, Node, inputs_first
 from traceprop.lineage.recording.tracked import Tracked
 from traceprop.lineage.rowset import RowSet
-from traceprop.lineage.source import Source
+from traceprop.lineage.source import Source, find_source, is_there
 
 _KINDS: Final = (DIRECT, STATISTIC, CONTROL)
 
@@ -46,13 +46,10 @@ class CellMapping(Mapping[Source, CellSet]):
         self._cells = {source: found for source, found in cells.items() if len(found)}
 
     def __getitem__(self, source: Source | str) -> CellSet:
-        for candidate, cells in self._cells.items():
-            if candidate == source:
-                return cells
-        raise KeyError(source)
+        return self._cells[find_source(self._cells, source)]
 
     def __contains__(self, source: object) -> bool:
-        return any(candidate == source for candidate in self._cells)
+        return isinstance(source, (Source, str)) and is_there(self._cells, source)
 
     def __iter__(self) -> Iterator[Source]:
         return iter(self._cells)

@@ -9,7 +9,8 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from traceprop.errors import LineageError
+from traceprop.errors import LineageError, UnknownNameError
+from traceprop.lineage.answers.columns import columns
 from traceprop.lineage.graph.node import FIRST, Node, make_held, make_node, slot
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.granularity import level
@@ -70,6 +71,8 @@ class Subscript(Tracked):
                 inputs = (node, key.node)
                 args = (FIRST, hold(key, 1))
         else:
+            if kind is str or kind is list:
+                key = _numbered(self, key)
             tensors: list[Tracked] = [self]
             plain, template = _strip_key(key, tensors)
             result = array[plain]
@@ -95,6 +98,8 @@ class Subscript(Tracked):
         return tensor
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if type(key) is str or type(key) is list:
+            key = _numbered(self, key)
         tensors: list[Tracked] = [self]
         value_template: Any
         plain_key, key_template = _strip_key(key, tensors)
@@ -139,6 +144,27 @@ class Subscript(Tracked):
     def __contains__(self, value: Any) -> bool:
         escape(self, "in")
         return bool(np.any(self._array == (value._array if isinstance(value, Tracked) else value)))
+
+
+def _numbered(tensor: Tracked, key: Any) -> Any:
+    """Return a key of column names as one of column numbers; of anything else, the key itself.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no such column.
+    """
+    listed = [key] if type(key) is str else key
+    if not listed or type(listed[0]) is not str or tensor._array.dtype.names is not None:
+        return key
+    names = columns(tensor.node) or ()
+    for name in listed:
+        if name not in names:
+            there = f"there are {', '.join(names)}" if names else "its columns have no names"
+            raise UnknownNameError(f"There is no column {name!r}: {there}.")
+    numbers = [names.index(name) for name in listed]
+    before = (slice(None),) * (tensor._array.ndim - 1)
+    return (*before, numbers[0] if type(key) is str else numbers)
 
 
 def _reads_late(key: Any, tensors: list[Tracked]) -> bool:
