@@ -21,7 +21,7 @@ ORDER = (
     "sources",
     "interop",
     "testing",
-    "replay",
+    "replays",
     "curvature",
     "audit",
     "attribution",

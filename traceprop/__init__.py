@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from traceprop.lineage import load_lineage as load_lineage
     from traceprop.lineage import save_lineage as save_lineage
     from traceprop.lineage import strict as strict
+    from traceprop.replays import replay as replay
     from traceprop.sources import Table as Table
     from traceprop.sources import load_csv as load_csv
     from traceprop.sources import load_parquet as load_parquet
@@ -42,6 +43,7 @@ _HOMES = {
     "from_pandas": "traceprop.interop.pandas",
     "granularity": "traceprop.lineage",
     "load_lineage": "traceprop.lineage",
+    "replay": "traceprop.replays",
     "save_lineage": "traceprop.lineage",
     "strict": "traceprop.lineage",
     "Table": "traceprop.sources",
