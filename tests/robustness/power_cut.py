@@ -16,11 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from traceprop.attribution.store.files import StoreFolder
+from traceprop.audit.log_files import LogFiles
 
 
 @dataclass(frozen=True)
 class Event:
-    """`make`, `content`, `sync`, `sync_folder`, `rename` or `unlink`, and what it was done to."""
+    """What was done, and to what.
+
+    `make`, `content`, `append`, `truncate`, `sync`, `sync_folder`, `rename` or `unlink`; `content`
+    is what was written, or of a truncation what is left.
+    """
 
     kind: str
     path: Path
@@ -60,10 +65,52 @@ class LoggedFolder(StoreFolder):
         super()._unlink(path)
 
 
+class LoggedLogFiles(LogFiles):
+    """An audit log's files that keep a list of what was done to them."""
+
+    log_of_events: list[Event]
+
+    def append(self, path: Path, data: bytes) -> None:
+        new = not path.exists()
+        super().append(path, data)
+        self.log_of_events.append(Event("content" if new else "append", path, data))
+
+    def truncate(self, path: Path, size: int) -> None:
+        super().truncate(path, size)
+        self.log_of_events.append(Event("truncate", path, path.read_bytes()))
+
+    def sync(self, path: Path) -> None:
+        super().sync(path)
+        self.log_of_events.append(Event("sync", path))
+
+    def sync_folder(self, folder: Path) -> None:
+        super().sync_folder(folder)
+        self.log_of_events.append(Event("sync_folder", folder))
+
+    def _make_folders(self) -> None:
+        missing = [p for p in (self.folder, self.folder.parent) if not p.exists()]
+        super()._make_folders()
+        self.log_of_events += [Event("make", p) for p in reversed(missing)]
+
+    def _rename(self, old: Path, new: Path) -> None:
+        super()._rename(old, new)
+        self.log_of_events.append(Event("rename", old, new=new))
+
+
 @dataclass
 class _File:
     content: bytes
-    synced: bool = False
+    lasting: int = 0  # bytes that were synced
+
+    @property
+    def synced(self) -> bool:
+        return self.lasting == len(self.content)
+
+    def torn(self, cut: float) -> bytes:
+        """What is synced, the first part of the rest, and zeros, if anything, for what is left."""
+        rest = self.content[self.lasting :]
+        n = int(cut * len(rest))
+        return self.content[: self.lasting] + rest[:n] + bytes(len(rest) - n if n else 0)
 
 
 @dataclass
@@ -86,8 +133,14 @@ class _Disk:
             if path in self.live:  # written over: only a temporary that was left by a crash
                 self.change(path.parent, {path: "gone"})
             self.change(path.parent, {path: _File(event.content)})
+        elif event.kind == "append":
+            self.live[path].content += event.content
+        elif event.kind == "truncate":
+            file = self.live[path]
+            file.content = event.content
+            file.lasting = min(file.lasting, len(event.content))
         elif event.kind == "sync":
-            self.live[path].synced = True
+            self.live[path].lasting = len(self.live[path].content)
         elif event.kind == "rename":
             self.change(path.parent, {path: "gone", event.new: self.live[path]})
         elif event.kind == "unlink":
@@ -117,15 +170,9 @@ class _Disk:
         unsynced = [file for file in self.live.values() if file is not None and not file.synced]
         lost = {id(file) for i, file in enumerate(unsynced, len(self.pending)) if i not in kept}
         return {
-            path: file and (_torn(file.content, cut) if id(file) in lost else file.content)
+            path: file and (file.torn(cut) if id(file) in lost else file.content)
             for path, file in names.items()
         }
-
-
-def _torn(content: bytes, cut: float) -> bytes:
-    """The first part of a file, and zeros, if anything, for the rest."""
-    n = int(cut * len(content))
-    return content[:n] + bytes(len(content) - n if n else 0)
 
 
 def _apply(names: dict[Path, _File | None], change: dict[Path, _File | str | None]) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 from traceprop.audit.canonical import canonical, parse
 from traceprop.audit.entry import FIRST, Entry, make_entry, read_line, seal_facts
 from traceprop.audit.log_files import LogFiles, reporting_log_errors
+from traceprop.audit.opening import Opening
 from traceprop.audit.settings import (
     LogSettings,
     check_settings,
@@ -155,13 +156,14 @@ class AuditLog:
         if facts is not None:
             key = key or secrets.token_bytes(KEY_BYTES)
             sealed = seal_facts(key, facts)
-            # First, so that no entry is without its key; a key without its entry does no harm.
-            opening = {"entry": serial, "facts": facts, "key": key.hex()}
-            self.files.append(self.files.openings, self._fresh_line() + canonical(opening) + b"\n")
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         entry = make_entry(
             head.log, serial, time, kind, head.sha256, commitments=sealed, plain=plain
         )
+        if key is not None and facts is not None:
+            # First, so that no entry is without its key; a key without its entry does no harm.
+            line = Opening(serial, entry.sha256, key, facts).to_line()
+            self.files.append(self.files.openings, self._fresh_line() + line)
         line = entry.to_line()
         self.files.append(self.files.log, line)
         head = Head(head.log, serial, entry.sha256, head.end, head.end + len(line))
@@ -186,7 +188,8 @@ class AuditLog:
         self.files.sync(self.files.log)
         if not self.files.head.exists():
             self.files.sync_names()
-        self.files.replace(self.files.head, canonical(asdict(head)))
+        # An older head would do as well, so its name need not last at once.
+        self.files.replace(self.files.head, canonical(asdict(head)), at_once=False)
 
     def _caught_up(self) -> Head | None:
         """Return the log's last entry, once a torn end is cut off; None for a log to begin."""

@@ -10,21 +10,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from traceprop.audit.canonical import parse
-from traceprop.audit.entry import FIRST, Entry, read_line, seal_facts
+from traceprop.audit.entry import FIRST, Entry, read_line
 from traceprop.audit.log import Head, read_head
 from traceprop.audit.log_files import LogFiles
+from traceprop.audit.opening import Opening, read_openings
 from traceprop.errors import AuditError
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """An entry's key and facts, as long as nobody destroyed them."""
-
-    key: bytes
-    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +71,26 @@ def check_log(store: str | os.PathLike[str]) -> LogCheck:
     '12 entries, the last of 2026-03-01T12:00:00.000Z'
     """
     files = LogFiles(Path(store))
+    entries: list[Entry] = []
+    broken, torn = None, 0
     try:
-        lines = _lines(files)
-        head = read_head(files.head)
-        openings = _openings(files.openings)
+        lines, head = _lines(files), read_head(files.head)
+        try:
+            torn = _chain(lines, head, entries)
+            _hold_against_head(entries, head, files)
+        except _BrokenAt as found:
+            broken = found
+        openings = read_openings(files.openings, entries)
     except OSError as refused:
         raise AuditError(
             f"The audit log {files.log} can't be read ({refused.strerror}): give the store whose "
             f"log it is, with <store>.audit beside it."
         ) from refused
-    entries: list[Entry] = []
-    try:
-        torn = _chain(lines, head, entries)
-        if not entries:
-            raise AuditError(f"The audit log {files.log} holds no entry: a crash ended its first.")
-        _hold_against_head(entries, head)
-        for entry in entries:
-            _check_opening(entry, openings.get(entry.serial))
-    except _BrokenAt as broken:
+    unfit = next((e for e in entries if not _fits(e, openings)), None)
+    if unfit is not None and (broken is None or unfit.serial < broken.serial):
+        why = "its facts beside the log are not those that were sealed"
+        broken = _BrokenAt(unfit.serial, why)
+    if broken is not None:
         kept = tuple(entry for entry in entries if entry.serial < broken.serial)
         reason = f"NOT VALID at entry {broken.serial}: {broken.why}"
         return LogCheck(False, reason, broken.serial, kept, openings)
@@ -168,8 +161,10 @@ def _check_start(entries: list[Entry]) -> None:
     )
 
 
-def _hold_against_head(entries: list[Entry], head: Head | None) -> None:
-    """Entries that were on the disk for good must be there, and be the same."""
+def _hold_against_head(entries: list[Entry], head: Head | None, files: LogFiles) -> None:
+    """Make sure that what was on the disk for good is there, and is the same."""
+    if not entries:
+        raise AuditError(f"The audit log {files.log} holds no entry: a crash ended its first.")
     if head is None:
         return
     last = entries[-1].serial
@@ -180,28 +175,9 @@ def _hold_against_head(entries: list[Entry], head: Head | None) -> None:
         raise _BrokenAt(head.serial, "it was replaced: another one was on the disk")
 
 
-def _check_opening(entry: Entry, opening: Opening | None) -> None:
-    if opening is None:
-        return
-    if seal_facts(opening.key, opening.facts) != dict(entry.commitments):
-        raise _BrokenAt(entry.serial, "its facts beside the log are not those that were sealed")
-
-
-def _openings(path: Path) -> dict[int, Opening]:
-    """Read the openings that are left; a line that a crash cut short is none."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return {}
-    found = {}
-    for line in data.splitlines():
-        try:
-            fields = parse(line)
-            opening = Opening(bytes.fromhex(fields["key"]), dict(fields["facts"]))
-            found[int(fields["entry"])] = opening
-        except (ValueError, KeyError, TypeError):
-            continue  # a crash cut it short; the entry says nothing then
-    return found
+def _fits(entry: Entry, openings: Mapping[int, Opening]) -> bool:
+    opening = openings.get(entry.serial)
+    return opening is None or opening.fits(entry)
 
 
 def _read(line: bytes) -> Entry | ValueError:

@@ -67,8 +67,11 @@ class LogFiles:
             if written != len(data):
                 raise OSError(f"only {written} of {len(data)} bytes could be written")
 
-    def replace(self, path: Path, data: bytes) -> None:
-        """Give a file new content in one step; it is on the disk when this returns."""
+    def replace(self, path: Path, data: bytes, *, at_once: bool = True) -> None:
+        """Give a file new content in one step.
+
+        A power cut leaves the old or the new content; `at_once`, the new one from now on.
+        """
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
         try:
             self.append(temporary, data)
@@ -76,7 +79,8 @@ class LogFiles:
             self._rename(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-        self.sync_folder(self.folder)
+        if at_once:
+            self.sync_folder(self.folder)
 
     def truncate(self, path: Path, size: int) -> None:
         """Cut a file's end off."""

@@ -16,8 +16,9 @@ from pathlib import Path
 from traceprop.audit.canonical import canonical
 from traceprop.audit.entry import Entry
 from traceprop.audit.log import AuditLog, Head
-from traceprop.audit.log_check import Opening, check_log
+from traceprop.audit.log_check import check_log
 from traceprop.audit.log_files import reporting_log_errors
+from traceprop.audit.opening import Opening
 from traceprop.audit.settings import settings_of
 from traceprop.errors import AuditError
 
@@ -127,7 +128,4 @@ def _rewrite(log: AuditLog, through: int) -> None:
 
 
 def _lines(openings: dict[int, Opening]) -> bytes:
-    return b"".join(
-        canonical({"entry": n, "facts": opening.facts, "key": opening.key.hex()}) + b"\n"
-        for n, opening in sorted(openings.items())
-    )
+    return b"".join(opening.to_line() for _, opening in sorted(openings.items()))
