@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from traceprop.lineage import granularity
+
 X = np.array([[1.0, -2.0], [3.0, 0.5], [-1.0, 4.0], [2.5, -0.5]])
 SQUARE = np.array([[1.0, -2.0, 3.0], [3.0, 0.5, 1.0], [-1.0, 4.0, 2.0]])
 CUBE = np.arange(24.0).reshape(2, 3, 4)
@@ -33,3 +35,13 @@ class Programs(list[Any]):
             return function
 
         return register
+
+
+def at_granularity_op(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function, recorded without masks and indices."""
+
+    def coarse(*arguments: Any) -> Any:
+        with granularity("op"):
+            return function(*arguments)
+
+    return coarse

@@ -25,7 +25,7 @@ from traceprop.testing import assert_sound
 PROGRAMS = Programs()
 
 
-# Views of views, strided and turned round.
+# Views of views, strided and reversed.
 
 
 @PROGRAMS.on(X)

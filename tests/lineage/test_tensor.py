@@ -234,7 +234,7 @@ def test_descendants_run_forward(X):
     kept = X[X[:, 0] > 3]
     source = X.node.source
     assert source.rows([3]).descendants(X * 2) == {3}
-    assert source.rows([0]).descendants(kept) == {0, 1}  # the mask hangs on it
+    assert source.rows([0]).descendants(kept) == {0, 1}  # the mask depends on it
     assert source.rows([0]).descendants(X[2:]) == set()
 
 

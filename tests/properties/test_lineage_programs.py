@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 
 from traceprop.lineage import load_lineage, save_lineage
-from traceprop.lineage.answers.query import dependencies, descendants
+from traceprop.lineage.answers.forward import descendants
+from traceprop.lineage.answers.query import dependencies
 from traceprop.lineage.rowset import RowSet
 from traceprop.testing import assert_sound, programs
 from traceprop.testing.choices import Choices

@@ -16,7 +16,7 @@ from traceprop.errors import DataError
 from traceprop.interop.arrow import as_columns
 from traceprop.interop.returned import note_sent, own_source, returned
 from traceprop.lazy import needing_extras
-from traceprop.lineage.answers.origins import source_maps
+from traceprop.lineage.answers.origins import row_maps_to_sources
 from traceprop.lineage.tensor import values
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _identity(table: ColumnStore) -> tuple[str, npt.NDArray[Any]]:
     leaves = table._leaves()
     if len(leaves) == 1:
         for column in table._columns.values():
-            row_map = source_maps(column.tensor().node).get(leaves[0])
+            row_map = row_maps_to_sources(column.tensor().node).get(leaves[0])
             if row_map is None or not row_map.functional:
                 break
             rows = row_map.index()

@@ -345,7 +345,8 @@ class SourceRows:
 
     def descendants(self, tensor: Tracked | LineageGraph) -> RowSet:
         """Rows of `tensor` that depend on these rows in any way: direct, statistic or control."""
-        from traceprop.lineage.answers.query import descendants, node_of
+        from traceprop.lineage.answers.forward import descendants
+        from traceprop.lineage.answers.query import node_of
 
         return descendants(node_of(tensor), self.source, self.rows)
 

@@ -1,7 +1,9 @@
 """For your own property tests: random arrays, random programs, and a check of their lineage.
 
 `assert_sound(function, *arrays)` runs your function on plain and on tracked arrays, nudges every
-source row, and fails when an output row changes with a row that its lineage doesn't name. The
+source row, and fails when an output row changes with a row that its lineage doesn't name;
+`assert_cells_sound` does the same with cells, and `precision` and `cell_precision` count how much
+of what the lineage names can be seen to matter. The
 strategies `arrays`, `tensors` and `programs` are for hypothesis, which is imported when one of them
 is first asked for; `assert_sound` works without it.
 
@@ -20,6 +22,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from traceprop.testing.cells import assert_cells_sound as assert_cells_sound
+    from traceprop.testing.cells import cell_precision as cell_precision
+    from traceprop.testing.cells import perturbed_cells as perturbed_cells
     from traceprop.testing.oracle import assert_same_values as assert_same_values
     from traceprop.testing.oracle import assert_sound as assert_sound
     from traceprop.testing.oracle import perturbed as perturbed
@@ -32,9 +37,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "Program": "program",
     "arrays": "strategies",
+    "assert_cells_sound": "cells",
     "assert_same_values": "oracle",
     "assert_sound": "oracle",
+    "cell_precision": "cells",
     "perturbed": "oracle",
+    "perturbed_cells": "cells",
     "precision": "oracle",
     "programs": "strategies",
     "tensors": "strategies",
@@ -43,9 +51,12 @@ _HOMES = {
 __all__ = [
     "Program",
     "arrays",
+    "assert_cells_sound",
     "assert_same_values",
     "assert_sound",
+    "cell_precision",
     "perturbed",
+    "perturbed_cells",
     "precision",
     "programs",
     "tensors",

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from traceprop.lineage import ProvenanceTensor, strict
-from traceprop.lineage.graph.node import SOURCE
 from traceprop.testing.oracle import (
     Array,
     Pairs,
     assert_same_values,
+    count_shown,
     flat_results,
     perturbed,
     track,
@@ -116,12 +116,4 @@ def cell_precision(
     -------
     shown, recorded : int
     """
-    sources = track(arrays)
-    tracked = flat_results(run_quietly(function, *(each.copy() for each in sources)))
-    shown = total = 0
-    for tensor, pairs in zip(tracked, perturbed_cells(function, arrays, finite), strict=True):
-        if isinstance(tensor, ProvenanceTensor) and tensor.node.op is not SOURCE:
-            in_lineage = recorded_cells(tensor, sources)
-            shown += int((in_lineage & pairs).sum())
-            total += int(in_lineage.sum())
-    return shown, total
+    return count_shown(function, arrays, perturbed_cells(function, arrays, finite), recorded_cells)

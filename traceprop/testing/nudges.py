@@ -1,7 +1,7 @@
 """Nudges: other values for one row of an array, of its own dtype.
 
 One nudge shows little (a larger value changes no minimum), so a row gets several: a little more,
-far more, far less, the sign turned round, zero, NaN, a neighbour's values (which makes ties), and
+far more, far less, the sign reversed, zero, NaN, a neighbour's values (which makes ties), and
 single cells alone.
 """
 

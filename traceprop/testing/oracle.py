@@ -4,7 +4,7 @@ A lineage is *sound* if every output row that any nudge of a source row changes 
 its dependencies: direct, statistic or control. It is *precise* as far as the rows that it names can
 be seen to matter. The oracle knows nothing of lineage: it runs the function again on plain arrays
 with one row changed, and compares bit for bit. An array whose shape or dtype changes counts as
-changed in every row, since where its rows are and what they are made of hangs on all that decided
+changed in every row, since where its rows are and what they are made of depends on all that decided
 the shape.
 """
 
@@ -219,12 +219,30 @@ def precision(
     shown, recorded : int
         Their quotient is the share of the lineage that can be seen to matter.
     """
+    return count_shown(function, arrays, perturbed(function, arrays, finite), recorded)
+
+
+def count_shown(
+    function: Callable[..., Any],
+    arrays: Sequence[Array],
+    changed: Sequence[Pairs],
+    recorded_in: Callable[[ProvenanceTensor, Sequence[ProvenanceTensor]], Pairs],
+) -> tuple[int, int]:
+    """Count the pairs that nudges showed among those that `recorded_in` a lineage, and the latter.
+
+    Parameters
+    ----------
+    changed : sequence of pairs
+        What nudges showed, for each result.
+    recorded_in : callable
+        Takes a result and the sources, and returns the pairs that its lineage has.
+    """
     sources = track(arrays)
     tracked = flat_results(run_quietly(function, *(each.copy() for each in sources)))
     shown = total = 0
-    for tensor, pairs in zip(tracked, perturbed(function, arrays, finite), strict=True):
+    for tensor, pairs in zip(tracked, changed, strict=True):
         if isinstance(tensor, ProvenanceTensor) and tensor.node.op is not SOURCE:
-            in_lineage = recorded(tensor, sources)
+            in_lineage = recorded_in(tensor, sources)
             shown += int((in_lineage & pairs).sum())
             total += int(in_lineage.sum())
     return shown, total

@@ -58,7 +58,7 @@ class Step:
         result = self.result(variables)
         if self.makes:
             made = _results(result)
-            if len(made) != self.makes:  # unstacking a shape that hangs on values
+            if len(made) != self.makes:  # unstacking a shape that depends on values
                 raise ValueError(f"{self} made {len(made)} variables instead of {self.makes}")
             variables.extend(made)
 
@@ -71,7 +71,7 @@ class Step:
     def named(self, kept: int) -> Step:
         """Return the same call with the arguments behind the first `kept` given by name.
 
-        Where the function takes no names, or doesn't tell them, it stays as it is.
+        Where the function takes no names, or doesn't say them, it stays as it is.
         """
         try:
             parameters = inspect.signature(self.function).parameters.values()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from traceprop.lineage.answers.compose import compose_path, merge
 from traceprop.lineage.answers.survey import survey
+from traceprop.lineage.graph.edge import DIRECT
 from traceprop.lineage.graph.edges import edges
 from traceprop.lineage.graph.memo import memo
 from traceprop.lineage.graph.node import SOURCE, Node
@@ -36,10 +37,12 @@ class Origin(NamedTuple):
 
 def origins_of(node: Node) -> list[Origin]:
     """Return one `Origin` per source that flows into `node` directly."""
-    return [Origin(source, *row_map.groups()) for source, row_map in source_maps(node).items()]
+    return [
+        Origin(source, *row_map.groups()) for source, row_map in row_maps_to_sources(node).items()
+    ]
 
 
-def source_maps(node: Node) -> dict[Source, RowMap]:
+def row_maps_to_sources(node: Node) -> dict[Source, RowMap]:
     """Return the row map from `node` to each source, composed along every direct path."""
     kept = memo(node)
     if kept.origins is None:
@@ -55,7 +58,7 @@ def only_path(node: Node) -> tuple[Source, list[RowMap]] | None:
     """
     path = []
     while node.op is not SOURCE:
-        direct = [edge for edge in edges(node) if not edge.kind]
+        direct = [edge for edge in edges(node) if edge.kind == DIRECT]
         if len(direct) != 1 or not direct[0].map.functional:
             return None
         path.append(direct[0].map)

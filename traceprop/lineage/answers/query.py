@@ -1,4 +1,4 @@
-"""Asking a node: which rows it rests on, and what rests on which rows.
+"""Asking a node which rows it rests on.
 
 Backward, a set of rows is carried from the node to its sources along the edges; at each node the
 sets that arrive are joined, one per kind, before they go on. A path is as far from direct as its
@@ -15,9 +15,8 @@ from traceprop.lineage.answers.compose import image_along
 from traceprop.lineage.answers.origins import only_path
 from traceprop.lineage.answers.survey import survey
 from traceprop.lineage.graph.edge import CONTROL, DIRECT, EXTENT, STATISTIC
-from traceprop.lineage.graph.edges import edges
 from traceprop.lineage.graph.memo import memo
-from traceprop.lineage.graph.node import SOURCE, Node, inputs_first
+from traceprop.lineage.graph.node import SOURCE, Node
 from traceprop.lineage.rowmap import Identity, RowMap, Take
 from traceprop.lineage.rowset import EMPTY, RowSet, union
 from traceprop.lineage.source import Source, find_source, is_there
@@ -99,7 +98,7 @@ def sources(node: Node) -> SourceMap:
             kept.sources = SourceMap({source: image_along(along, node.n_rows).packed()})
         else:
             found = reach(node, whole, direct_only=True)
-            kept.sources = _by_source(found, DIRECT)
+            kept.sources = rows_by_source(found, DIRECT)
     return kept.sources  # type: ignore[no-any-return]
 
 
@@ -109,13 +108,14 @@ def dependencies(node: Node, rows: RowSet | None = None) -> Dependencies:
     if rows is None and kept.dependencies is not None:
         return kept.dependencies  # type: ignore[no-any-return]
     found = reach(node, RowSet.span(0, node.n_rows) if rows is None else rows)
-    answer = Dependencies(*(_by_source(found, kind) for kind in _KINDS))
+    answer = Dependencies(*(rows_by_source(found, kind) for kind in _KINDS))
     if rows is None:
         kept.dependencies = answer
     return answer
 
 
-def _by_source(reached: dict[Node, Sets], kind: int) -> SourceMap:
+def rows_by_source(reached: dict[Node, Sets], kind: int) -> SourceMap:
+    """Return the rows of the sources among the nodes that were reached, of one kind."""
     merged: dict[Source, RowSet] = {}
     for node, sets in reached.items():
         if node.op is SOURCE and len(sets[kind]):
@@ -141,7 +141,7 @@ def reach(root: Node, rows: RowSet, direct_only: bool = False) -> dict[Node, Set
         node = ready.pop()
         sets = reached.get(node)
         inputs = node.inputs
-        for i, row_map, kind, _ in followed[node]:
+        for i, row_map, kind, _aggregates in followed[node]:
             parent = inputs[i]
             left = waiting[parent] - 1
             if kind == EXTENT:
@@ -201,23 +201,3 @@ def node_of(asked: Any) -> Node:
             f"{type(asked).__name__} has no lineage: give a tensor, or a lineage that was loaded."
         )
     return node
-
-
-def descendants(node: Node, source: Source, rows: RowSet) -> RowSet:
-    """Rows of `node` that depend on `rows` of `source` in any way."""
-    touched: dict[Node, RowSet] = {}
-    for each in inputs_first(node):
-        if each.op is SOURCE:
-            if each.args[0] == source:
-                own = each.args[1]
-                touched[each] = rows if own is None else Take(own, source.n_rows).preimage(rows)
-            continue
-        found = EMPTY
-        for edge in edges(each):
-            before = touched.get(each.inputs[edge.input], EMPTY)
-            if len(before):
-                if edge.kind == EXTENT:
-                    return RowSet.span(0, node.n_rows)
-                found = union(found, edge.map.preimage(before))
-        touched[each] = found
-    return touched.get(node, EMPTY)

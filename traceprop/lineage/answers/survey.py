@@ -13,7 +13,7 @@ Followed = dict[Node, tuple[Edge, ...]]
 def survey(root: Node, direct_only: bool) -> tuple[Followed, dict[Node, int]]:
     """Return the edges to follow from each node that `root` rests on, and how many lead to each.
 
-    A node that takes only the shape of another has no edge to it, and yet hangs on what decided
+    A node that takes only the shape of another has no edge to it, and yet depends on what decided
     that shape: such an input gets an edge that carries no rows.
     """
     followed: Followed = {}

@@ -67,7 +67,7 @@ class Trace:
     def _what(self, source: Source, row: str) -> str:
         """Name rows of a source, given in words, or its cells."""
         found = None if self.cells is None else self.cells.get(source)
-        return f"{source} {row if found is None else found.told(row)}"
+        return f"{source} {row if found is None else found.in_words(row)}"
 
     def verify(self) -> Verification:
         """Open the sources again and say of each row whether it is still what was loaded.

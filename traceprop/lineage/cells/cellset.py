@@ -83,7 +83,7 @@ class CellSet(Collection[tuple[int, ...]]):
             merged[trail] = union(merged.get(trail, RowSet()), cells)
         return CellSet(merged, self.columns or other.columns)
 
-    def told(self, row: str) -> str:
+    def in_words(self, row: str) -> str:
         """Say which cells these are; where they are in one row, it is called `row`."""
         if len(self.rows) != 1 or len(self._cells) != 1:
             return repr(self)
@@ -99,7 +99,7 @@ class CellSet(Collection[tuple[int, ...]]):
         return "; ".join(shown) or "no cells"
 
     def _texts(self, trail: Trail, cells: RowSet, row: str = "") -> Iterator[str]:
-        """Columns that have the same rows in the set are told together."""
+        """Columns that have the same rows in the set are named together."""
         if not trail:
             yield row or repr(cells)
             return

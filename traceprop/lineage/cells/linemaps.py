@@ -112,8 +112,8 @@ class Segments(CellMap):
         return np.moveaxis(before[self._high] > before[self._low], 0, self._axis)
 
 
-class Packed(CellMap):
-    """Cell i of a line rests on `count` cells of the input's from `count` × i on.
+class _Groups(CellMap):
+    """Groups of `count` cells along a line.
 
     Parameters
     ----------
@@ -127,6 +127,12 @@ class Packed(CellMap):
         self._shape = shape
         self._axis = axis
         self._count = count
+
+
+class Packed(_Groups):
+    """Cell i of a line rests on `count` cells of the input's from `count` × i on."""
+
+    __slots__ = ()
 
     def image(self, mask: Mask) -> Mask:
         """All cells of these groups."""
@@ -137,21 +143,10 @@ class Packed(CellMap):
         return packed(mask, self._axis, self._count)
 
 
-class Unpacked(CellMap):
-    """Cells `count` × i to `count` × (i + 1) of a line rest on cell i of the input's, as bits do.
+class Unpacked(_Groups):
+    """Cells `count` × i to `count` × (i + 1) of a line rest on the input's cell i, as bits do."""
 
-    Parameters
-    ----------
-    shape : tuple of int
-        The input's.
-    """
-
-    __slots__ = ("_axis", "_count", "_shape")
-
-    def __init__(self, shape: Shape, axis: int, count: int) -> None:
-        self._shape = shape
-        self._axis = axis
-        self._count = count
+    __slots__ = ()
 
     def image(self, mask: Mask) -> Mask:
         """Cells that have one of these in them."""

@@ -1,7 +1,7 @@
 """What moves cells and makes none: run the same function on cell numbers, see where they end up.
 
-As for rows (`traceprop.lineage.rules.rowids`), with each input replaced by an array of its shape
-whose cells are numbered, the inputs one after the other. Plain data and fillings are 0.
+As for rows (`lineage.rules.row_numbers`), with each input replaced by an array of its shape whose
+cells are numbered, the inputs one after the other. Plain data and fillings are 0.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from traceprop.lineage.graph.template import named, parameter_names, slots
 from traceprop.lineage.registry import rule_of
 from traceprop.lineage.rules.indexing import GETITEM, names_fields
 from traceprop.lineage.rules.movement import FLATTEN, VIEW
-from traceprop.lineage.rules.rowids import flatten, parameters
+from traceprop.lineage.rules.row_numbers import flatten, parameters
 
 _COPYING: Final = ("edge", "reflect", "symmetric", "wrap")
 _MOST_ORDERED: Final = 4  # axes: as many orders as they can be put in are tried

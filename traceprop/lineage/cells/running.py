@@ -20,7 +20,7 @@ from traceprop.lineage.cells.maps import (
 from traceprop.lineage.cells.table import by_rows, refines, wide
 from traceprop.lineage.graph.node import Held, Node
 from traceprop.lineage.graph.template import argument, named, shape_of, slots
-from traceprop.lineage.rules.rowids import parameters
+from traceprop.lineage.rules.row_numbers import parameters
 
 
 def running(node: Node, axis: Any) -> Refined:

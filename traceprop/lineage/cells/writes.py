@@ -29,7 +29,7 @@ from traceprop.lineage.registry import rule_of
 from traceprop.lineage.rules.indexing import names_fields
 from traceprop.lineage.rules.movement import VIEW
 from traceprop.lineage.rules.mutators import SETITEM, SETITEM_LATE, SHARED, seen_cells
-from traceprop.lineage.rules.rowids import parameters
+from traceprop.lineage.rules.row_numbers import parameters
 
 
 @refines(family="mutators")

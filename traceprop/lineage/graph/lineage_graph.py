@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any
 from traceprop.errors import LineageError, RowError
 from traceprop.lineage.answers.idioms import Step, steps
 from traceprop.lineage.answers.origins import Origin, origins_of
-from traceprop.lineage.answers.query import Dependencies, SourceMap, dependencies, reach, sources
+from traceprop.lineage.answers.query import (
+    Dependencies,
+    SourceMap,
+    dependencies,
+    reach,
+    rows_by_source,
+    sources,
+)
 from traceprop.lineage.answers.trace import Trace
 from traceprop.lineage.graph import drawing
+from traceprop.lineage.graph.edge import DIRECT
 from traceprop.lineage.graph.escaped import Escape, escapes_of
 from traceprop.lineage.graph.node import SOURCE, Node, inputs_first
 from traceprop.lineage.rowset import RowSet
@@ -131,6 +139,4 @@ class LineageGraph:
 def trace_rows(node: Node, rows: RowSet) -> Trace:
     """Trace some rows of a node to their source rows and steps."""
     reached = reach(node, rows, direct_only=True)
-    from traceprop.lineage.answers.query import _by_source
-
-    return Trace(_by_source(reached, 0), steps(node, reached=reached))
+    return Trace(rows_by_source(reached, DIRECT), steps(node, reached=reached))

@@ -1,6 +1,6 @@
 """Functions of several arrays that give each back in another shape, as views.
 
-Each result shows the memory of one argument, and hangs on the others' shapes alone. So each is
+Each result shows the memory of one argument, and depends on the others' shapes alone. So each is
 recorded by itself: a view has one parent, and a write into that is news to no other result.
 """
 
@@ -18,7 +18,7 @@ from traceprop.lineage.recording.plain_targets import adopted
 from traceprop.lineage.recording.tracked import KIND, Tracked, attach_view, wrap
 from traceprop.lineage.registry import handles, implements
 from traceprop.lineage.rules.movement import moved_rows
-from traceprop.lineage.rules.rowids import moved
+from traceprop.lineage.rules.row_numbers import moved
 
 Function = Callable[..., Any]
 

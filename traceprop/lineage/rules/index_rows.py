@@ -48,7 +48,7 @@ def chosen_map(held: Held, n: int) -> RowMap | None:
 
 
 def _narrowed(index: Rows, n: int) -> tuple[Rows, int, int]:
-    """Copy an index into the smallest type for `n` rows; tell its lowest and highest number."""
+    """Copy an index into the smallest type for `n` rows; also return its lowest and highest."""
     if len(index) < KERNEL_FROM:
         few: Rows = index.astype(row_dtype(n))
         return few, int(index.min(initial=0)), int(index.max(initial=0))

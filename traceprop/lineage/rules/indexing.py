@@ -13,7 +13,7 @@ from traceprop.lineage.graph.template import Place, places
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import All, Identity, RowMap, Slice
 from traceprop.lineage.rules.index_rows import chosen_map
-from traceprop.lineage.rules.rowids import moved
+from traceprop.lineage.rules.row_numbers import moved
 
 GETITEM: Final = Op("getitem", operator.getitem)
 

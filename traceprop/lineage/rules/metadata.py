@@ -1,4 +1,4 @@
-"""Functions that tell shapes, types and text: no value leaves."""
+"""Functions that answer with shapes, types and text: no value leaves."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def _plain(value: Any) -> Any:
     np.triu_indices_from,
     family="metadata", status=EXACT,
 )  # fmt: skip
-def tell(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Ask the plain array."""
+def describe(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The answer is the plain array's."""
     return function(
         *(_plain(each) for each in args), **{name: _plain(v) for name, v in kwargs.items()}
     )

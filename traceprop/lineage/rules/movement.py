@@ -1,4 +1,4 @@
-"""Functions that only move cells: one rule for all of them, `rowids.moved`.
+"""Functions that only move cells: one rule for all of them, `row_numbers.moved`.
 
 What follows says which arguments are data, and finds the cases in which a formula gives the answer
 without running anything: rows left in place, plain reshapes, work along one axis other than 0.
@@ -29,7 +29,7 @@ from traceprop.lineage.recording.calls import call
 from traceprop.lineage.registry import CONSERVATIVE, handles, implements, rule_of
 from traceprop.lineage.rowmap import All, Blocks, Identity, RowMap, Spans
 from traceprop.lineage.rules.index_rows import chosen_map
-from traceprop.lineage.rules.rowids import RowNumbers, decode, moved
+from traceprop.lineage.rules.row_numbers import RowNumbers, decode, moved
 
 FLATTEN: Final = Op("flatten", lambda a, order="C": a.flatten(order))
 VIEW: Final = Op("view", lambda a, dtype: a.view(dtype))
@@ -153,7 +153,7 @@ def _places(node: Node, index: Node) -> RowMap:
 
 @handles(sliding_window_view, family="movement")
 def windows(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Make windows that can be read: a write into one would change others, untold."""
+    """Make windows that can be read: a write into one would change others unnoticed."""
     if kwargs.get("writeable"):
         raise LineageError(
             "Writes into overlapping windows can't be followed: write into the array itself, and "
@@ -169,7 +169,7 @@ def transpose_rows(node: Node) -> Edges:
     parent = node.inputs[0]
     if len(node.inputs) > 1:
         return opaque(node)
-    axes = np.empty((0, *range(1, len(parent.shape))))  # an array whose axes tell their number
+    axes = np.empty((0, *range(1, len(parent.shape))))  # axis k has length k
     moved_axes = node.op(axes, *node.args[1:], **(node.kwargs or {})).shape
     if not moved_axes or moved_axes[0] == 0:
         return row_by_row(node.n_rows)

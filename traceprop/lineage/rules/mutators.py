@@ -1,7 +1,7 @@
 """Writes into an argument: what the written rows are made of afterwards.
 
-One rule serves them all: do the same write on row numbers (`rowids`), and see which cells still
-hold their own. Rows that are written whole forget what they held before.
+One rule serves them all: do the same write on row numbers, and see which cells still hold their
+own. Rows that are written whole forget what they held before.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from traceprop.lineage.rowmap import All, Identity, Outside, Patch, RowMap, Span
 from traceprop.lineage.rules.elementwise import aligned
 from traceprop.lineage.rules.indexing import names_fields
 from traceprop.lineage.rules.movement import FIELD, VIEW, same_bytes
-from traceprop.lineage.rules.rowids import RowNumbers, decode, flatten, parameters
+from traceprop.lineage.rules.row_numbers import RowNumbers, decode, flatten, parameters
 
 SETITEM: Final = Op("setitem", operator.setitem)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.graph.edge import CONTROL, Edge, opaque, opaque_in_extent
+from traceprop.lineage.graph.edge import CONTROL, DIRECT, Edge, opaque, opaque_in_extent
 from traceprop.lineage.graph.node import Node
 from traceprop.lineage.graph.template import named, slots
 from traceprop.lineage.registry import implements
@@ -32,9 +32,9 @@ def reduce_rows(node: Node, axis: Any = "axis") -> list[Edge]:
     deciding = set(slots(named(node, "where")))
     edges = []
     for i, parent in enumerate(node.inputs):
-        kind = CONTROL if i in deciding else 0
+        kind = CONTROL if i in deciding else DIRECT
         if collapses:
-            edges.append(Edge(i, All(node.n_rows, parent.n_rows), kind, True))
+            edges.append(Edge(i, All(node.n_rows, parent.n_rows), kind, aggregates=True))
         elif i == 0:
             edges.append(Edge(0, Identity(node.n_rows)))
         else:

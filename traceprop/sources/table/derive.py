@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from traceprop.errors import DataError, SourceError
-from traceprop.lineage.answers.origins import source_maps
+from traceprop.lineage.answers.origins import row_maps_to_sources
 from traceprop.lineage.graph.node import Op
 from traceprop.lineage.recording.calls import call
 from traceprop.lineage.registry import implements
@@ -74,12 +74,12 @@ def as_column(name: str, data: Any, columns: Columns, n_rows: int, check: bool) 
 def _check_aligned(name: str, tensor: ProvenanceTensor, columns: Columns) -> None:
     """Compare the tensor's rows of each source with those that the table has of it."""
     found = {
-        source: row_map for source, row_map in source_maps(tensor.node).items()
+        source: row_map for source, row_map in row_maps_to_sources(tensor.node).items()
         if row_map.functional
     }  # fmt: skip
     wrong = ""
     for column in {id(each.rows): each for each in columns.values()}.values():
-        for source, row_map in source_maps(column.tensor().node).items():
+        for source, row_map in row_maps_to_sources(column.tensor().node).items():
             if source not in found or not row_map.functional:
                 continue
             differ = np.flatnonzero(row_map.index() != found[source].index())

@@ -52,7 +52,7 @@ _ANY_KIND: Final = frozenset({"count", "nunique", "min", "max", "first", "last"}
 
 @implements(_GROUP_BY, family="sources")
 def _decided_by_all(node: Node) -> Edges:
-    """Which number a group has hangs on every row's keys."""
+    """Which number a group has depends on every row's keys."""
     return [
         Edge(i, All(node.n_rows, parent.n_rows), CONTROL) for i, parent in enumerate(node.inputs)
     ]

@@ -31,7 +31,7 @@ _SORT = Op("sort", _sort)
 
 @implements(_SORT, family="sources")
 def _decided_by_all(node: Node) -> Edges:
-    """Which row comes where hangs on every row's keys."""
+    """Which row comes where depends on every row's keys."""
     return [
         Edge(i, All(node.n_rows, parent.n_rows), CONTROL) for i, parent in enumerate(node.inputs)
     ]

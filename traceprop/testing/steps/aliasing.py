@@ -130,7 +130,7 @@ def _field(x: Any, *kind: Any) -> Any:
 
 @step("aliasing")
 def _write_that_raises(choices: Choices, b: Builder) -> None:
-    """Raise always: whether a write raises may hang on no value, which no lineage could tell."""
+    """Raise always: whether a write raises may depend on no value: no lineage says so."""
     b.write(_put_too_far, pick_target(choices, b), pick(choices, b, "fi", most=1, test=len))
 
 

@@ -63,7 +63,7 @@ def _clip(choices: Choices, b: Builder) -> None:
 
 @step("elementwise")
 def _scimath(choices: Choices, b: Builder) -> None:
-    """Add a function whose result's type hangs on the values, and make the type one again."""
+    """Add a function whose result's type depends on the values, and make the type one again."""
     function = choices.pick((np.emath.sqrt, np.emath.log, np.emath.arcsin))
     b.call(method("astype"), b.call(function, pick(choices, b, REAL)), "complex128")
 

@@ -10,7 +10,7 @@ from traceprop.testing.steps import ANY, INTEGERS, NUMERIC, REAL, pick, step
 
 
 def _table(choices: Choices, b: Builder) -> Var:
-    """Draw a sorted table: in another one, what NumPy finds hangs on what it looked up before."""
+    """Draw a sorted table: in another one, what NumPy finds depends on what it looked up before."""
     x = pick(choices, b, REAL, most=1, test=len)
     return b.call(np.sort, b.call(np.nan_to_num, x))
 
