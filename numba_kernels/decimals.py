@@ -22,6 +22,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from numba_kernels.words import (
+    bits_of_float,
     float_of_bits,
     high_product,
     leading_zeros,
@@ -40,7 +41,6 @@ _LEAST_POWER, _LARGEST_POWER = -342, 308  # beyond, 19 digits times 10^q are 0 o
 _FAR = 100_000  # an exponent that is far beyond, with any digits that a cell can hold before it
 _MANTISSA_BITS, _BIAS = 52, 1023
 _INFINITY = np.uint64(0x7FF0000000000000)
-_SIGN = np.uint64(1 << 63)
 _EXACT = np.uint64(1 << 53)
 
 
@@ -67,7 +67,7 @@ _TENS = np.array([10**k for k in range(20)], np.uint64)
 _FLOAT_TENS = np.array([10.0**k for k in range(23)])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _word(data, i):
     """Eight bytes from i on; zeros where the text has ended."""
     if i + 8 <= data.size:
@@ -78,7 +78,7 @@ def _word(data, i):
     return word
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _eight_digits(word):
     """Value of eight bytes of one digit each, the first the most significant (Lemire 2021)."""
     word = word * np.uint64(10) + (word >> np.uint64(8))
@@ -88,7 +88,7 @@ def _eight_digits(word):
     return (upper + lower) >> np.uint64(32)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _add_digits(data, i, value):
     """Read the digits at i: what `value` becomes with them appended (modulo 2⁶⁴), and their end."""
     digits = _word(data, i) ^ _ASCII_ZEROS
@@ -179,13 +179,16 @@ def _exponent(data, i, stop):
     return (-value if negative else value), (-1 if i == begin else i)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _number(data, i, stop):
     """Read the number at i, before stop: it and its end; the end is -1 where it isn't plain."""
     negative = data[i] == _MINUS
-    i += negative or data[i] == _PLUS
+    i += negative | (data[i] == _PLUS)  # no branch: signs come at random
     begin = i
-    w, i = _add_digits(data, i, np.uint64(0))
+    if i + 1 < stop and data[i + 1] == _POINT and _ZERO <= data[i] <= _ZERO + 9:
+        w, i = np.uint64(data[i] - _ZERO), i + 1  # by far the most usual: one digit and a point
+    else:
+        w, i = _add_digits(data, i, np.uint64(0))
     count, shift, exponent = i - begin, 0, 0
     if i < stop and data[i] == _POINT:
         point = i
@@ -203,14 +206,14 @@ def _number(data, i, stop):
     if count <= _MOST_DIGITS and w <= _EXACT and -22 <= power <= 22:
         value = np.float64(np.int64(w))
         value = value / _FLOAT_TENS[-power] if power < 0 else value * _FLOAT_TENS[power]
-        return (-value if negative else value), i
+        return float_of_bits(bits_of_float(value) | np.uint64(negative) << np.uint64(63)), i
     if count <= _MOST_DIGITS:
         bits = _rounded(w, power)
     else:
         bits, decided = _many_digits(data, begin, end, exponent)
         if not decided:
             return 0.0, -1
-    return float_of_bits(bits | _SIGN if negative else bits), i
+    return float_of_bits(bits | np.uint64(negative) << np.uint64(63)), i
 
 
 @njit(cache=True, nogil=True)

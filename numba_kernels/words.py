@@ -70,6 +70,16 @@ def high_product(typing_context: Any, left: Any, right: Any) -> Any:
 
 
 @intrinsic
+def bits_of_float(typing_context: Any, value: Any) -> Any:
+    """Return the bits of a float64 as a word."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], _I64)
+
+    return types.uint64(types.float64), generate
+
+
+@intrinsic
 def float_of_bits(typing_context: Any, word: Any) -> Any:
     """Return the float64 that has the bits of a word."""
 
