@@ -26,7 +26,7 @@ from traceprop.lineage.recording.tracked import KIND, OVERWRITE, Tracked, wrap
 from traceprop.lineage.rerun import WRITES, copy_in_place, results_of, why_not
 from traceprop.replays.compare import check_equal
 from traceprop.replays.leaves import Given, Leaves
-from traceprop.replays.row_counts import check_row_counts
+from traceprop.replays.row_counts import check_positions, check_row_counts
 from traceprop.replays.without import check_escapes, rows_left_out
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class _Run:
         if node.item is not None and key in self._several:
             results = self._several[key]
         else:
-            results = results_of(node, inputs, _spare(node, inputs))
+            results = self._results(node, inputs)
         if node.item is not None:
             self._waiting[key] -= 1
             self._several[key] = results
@@ -201,6 +201,16 @@ class _Run:
                 "was written into an array of another shape, or its library changed"
             )
         return value
+
+    def _results(self, node: Node, inputs: list[Any]) -> list[Any]:
+        try:
+            return results_of(node, inputs, _spare(node, inputs))
+        except LineageError:
+            if self._renew:  # the reason may be a better one than NumPy's
+                made = tuple(self.made[parent] for parent in node.inputs)
+                check_positions(node, make_node(node.op, made, (), None, (), node.dtype))
+                check_row_counts(self.made)
+            raise
 
     def _new_node(self, node: Node, inputs: list[Any], value: Any) -> Node:
         """Return the node of this run: its masks and indices are the new ones."""

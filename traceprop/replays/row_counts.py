@@ -81,9 +81,7 @@ def check_row_counts(made: Mapping[Node, Node]) -> None:
     for node, now in made.items():
         if node.op is SOURCE or rule_of(node.op).family == "sources":
             continue  # tables take no numbers of rows
-        _check_keys(node, now)
-        _check_positions(node, now)
-        _check_plain_choosers(node, now)
+        check_positions(node, now)
         for value in _numbers(node):
             for each in _each(value):
                 if each in counts:
@@ -91,6 +89,19 @@ def check_row_counts(made: Mapping[Node, Node]) -> None:
             for length in value.shape if isinstance(value, (np.ndarray, Constant)) else ():
                 if length in counts:
                     raise _ambiguous(node, f"an array of length {length}", counts[length])
+
+
+def check_positions(node: Node, now: Node) -> None:
+    """Refuse positions, masks and indices of a step that may belong to the rows that there were.
+
+    Parameters
+    ----------
+    node, now : Node
+        The recorded step and that of the replay, of which only the inputs are looked at.
+    """
+    _check_keys(node, now)
+    _check_numbered(node, now)
+    _check_plain_choosers(node, now)
 
 
 def _suspects(made: Mapping[Node, Node]) -> dict[float, int]:
@@ -228,7 +239,7 @@ def _old_rows(node: Node) -> LineageError:
     )
 
 
-def _check_positions(node: Node, now: Node) -> None:
+def _check_numbered(node: Node, now: Node) -> None:
     """Look at the positions that a function takes as numbers."""
     names = _POSITIONS.get(node.op)
     if names is None or not _rows_changed(node, now):
