@@ -1,6 +1,6 @@
 """The numbers of a CSV text as one float64 matrix: plain cells are read by a kernel of our own.
 
-A batch of rows at a time is hashed and read, on all cores. Promise: the values are those of
+A batch of rows at a time is hashed and read, in as many threads as there are cores. Promise: the values are those of
 pyarrow, which are those of `float`. Batches with a cell that isn't plain go to pyarrow; a text that
 begins with one, or that has many, is left to pyarrow whole, as is one that pyarrow refuses: it then
 says where and why.
@@ -26,6 +26,7 @@ from traceprop.sources.csv_text import CsvText, found_rows, index_rows
 from traceprop.sources.row_index import FoundRows, IndexedRows, RowIndex, index_found
 
 _FEW = 4  # of so many batches, one may go to pyarrow
+_THREADS = min(os.cpu_count() or 1, 8)  # more would wait for the one that finds the rows
 _MAX_LENGTH = 2**32 - 1  # of a row, beyond which its length isn't known
 _NUMBER_CHARACTERS = "0123456789+-.eE"
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -106,7 +107,7 @@ class NumberReader:
         self._done = 0
 
     def position(self) -> int:
-        """Bytes that were read so far."""
+        """Bytes that were read so far, or a little less: threads don't wait to count them."""
         return self._done
 
     def read(self) -> tuple[Matrix | None, RowIndex | None]:
@@ -162,7 +163,7 @@ class NumberReader:
 
         # One thread loads or compiles the kernels: numba can't do that in two at once.
         begun = [work(0)]
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "traceprop-numbers") as pool:
+        with ThreadPoolExecutor(_THREADS, "traceprop-numbers") as pool:
             return begun + list(pool.map(work, range(1, len(found)))), odd
 
     def _by_arrow(self, found: FoundRows, first_row: int) -> Matrix:
