@@ -24,6 +24,7 @@ from securesystemslib.dsse import Envelope as IndependentEnvelope
 from securesystemslib.signer import SSlibKey
 
 from asv_bench.goals import Goal, at_most, exactly
+from asv_bench.goals.certificate_log import log_goals
 from asv_bench.timing import median_interval
 from tests.compliance.authority import Authority
 from tests.compliance.mutations import mutated
@@ -69,7 +70,7 @@ def goals() -> Iterator[Goal]:
         yield from _exports(scene)
         yield _mutations(scene)
         yield _time(scene)
-        # The audit log's lines (entries changed, dropped, reordered) belong here.
+        yield from log_goals(scene.folder, scene.key)
 
 
 def _scene(folder: Path) -> Scene:
@@ -113,7 +114,6 @@ class Refusal:
 
 def _refusals(scene: Scene) -> Iterator[Goal]:
     """One line a kind: how many of its cases pass, or fail for another reason than theirs."""
-    # Replayed certificates (serial or model digest not matching the log) are one more kind.
     kinds = {
         "forged": _forged(scene),
         "re-encoded": _reencoded(scene),
