@@ -61,6 +61,40 @@ def test_steps_come_in_order_and_print_without_quotes(X):
     assert kept.ops() == kept.ops()
 
 
+LIKENESSES = {
+    "a quotient of scaled columns": (lambda X: _scaled(X)[:, 0] / _scaled(X)[:, 1], "divide"),
+    "a difference of scaled columns": (
+        lambda X: (_scaled(X)[:, 0] - _scaled(X)[:, 1]) / _scaled(X)[:, 2],
+        "divide",
+    ),
+    "a choice by how many are missing": (
+        lambda X: np.where(X[:, 0] > np.isnan(X[:, 1]).sum(), 1, X[:, 2]),
+        "where",
+    ),
+    "a write by how many are missing": (lambda X: _written(X.copy()), "setitem"),
+}
+
+
+def _scaled(X):
+    return (X - X.mean(axis=0)) / X.std(axis=0)
+
+
+def _written(X):
+    X[np.isnan(X).sum() < X] = 1.0
+    return X
+
+
+@pytest.mark.parametrize("what", LIKENESSES)
+def test_what_only_looks_like_an_idiom_keeps_its_name(X, what):
+    make, name = LIKENESSES[what]
+    assert make(X).ops()[-1] == name
+
+
+def test_a_mask_of_gaps_may_be_worked_on(X):
+    missing = np.isnan(X[:, 1]) | (X[:, 1] > 3)
+    assert np.where(missing, 0.0, X[:, 1]).ops() == ["impute"]
+
+
 def test_columns_and_single_rows_are_no_steps(X):
     assert X[:, 1:].T[0].ops() == []
     assert X[3].ops() == []

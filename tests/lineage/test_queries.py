@@ -121,3 +121,13 @@ def test_a_source_equals_its_uri_and_no_other_text():
     first, _, _ = two_files_of_one_name()
     assert first == "one/x.csv"
     assert first not in ("x.csv", "/data/one/x.csv")
+
+
+def test_a_tensor_and_a_trace_print_as_what_they_are(X):
+    doubled = (X * 2)[1:]
+    assert repr(doubled).startswith("ProvenanceTensor([[ 6.,  8., 10.],\n                  [12.,")
+    assert repr(doubled).endswith(
+        "\n                 sources={x: rows 1-2}, steps=[multiply, row_slice])"
+    )
+    trace = doubled.trace()
+    assert repr(trace) == str(trace) == "x rows 1-2 · multiply → row_slice"

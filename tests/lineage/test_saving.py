@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
+import os
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -103,12 +106,59 @@ def test_a_failed_save_leaves_the_old_file(values, tmp_path, monkeypatch):
     assert [each.name for each in tmp_path.iterdir()] == ["lineage"]
 
 
-def rewrite(path, change):
+def test_a_lineage_is_for_its_owner_alone_and_on_disk_when_saved(values, tmp_path, monkeypatch):
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr("os.fsync", lambda file: (synced.append(file), fsync(file)))
+    save_lineage(tmp_path / "lineage", *pipeline(values))
+    assert (tmp_path / "lineage").stat().st_mode & 0o777 == 0o600
+    assert len(synced) == 2  # the file, and the folder
+
+
+def test_two_threads_save_to_one_path(values, tmp_path):
+    tensors = list(pipeline(values))
+    path = tmp_path / "lineage"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda each: save_lineage(path, each), tensors * 3))
+    assert len(load_lineage(path).roots) == 1
+    assert [each.name for each in tmp_path.iterdir()] == ["lineage"]
+
+
+def test_a_folder_that_is_not_there_is_named(values, tmp_path):
+    with pytest.raises(LineageError, match=f"There is no folder {tmp_path}/no: make it"):
+        save_lineage(tmp_path / "no" / "lineage", *pipeline(values))
+
+
+@pytest.mark.parametrize("where", ["args", "kwargs"])
+def test_a_header_nested_without_end_is_damaged(values, tmp_path, where):
+    path = tmp_path / "lineage"
+    save_lineage(path, *pipeline(values))
+    deep = "[" * 100_000 + "]" * 100_000
+
+    def nest(header):
+        header["nodes"][-1][where] = "NESTED"
+
+    rewrite(path, nest, lambda text: text.replace('"NESTED"', deep))
+    with pytest.raises(LineageError, match="damaged"):
+        load_lineage(path)
+    rewrite_text = "[" * 500 + "]" * 500  # read by JSON, too deep for what makes values of it
+    save_lineage(path, *pipeline(values))
+    rewrite(path, nest, lambda text: text.replace('"NESTED"', rewrite_text))
+    limit = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(len(inspect.stack()) + 400)
+        with pytest.raises(LineageError, match="damaged"):
+            load_lineage(path)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def rewrite(path, change, nest=str):
     with pa.ipc.open_file(path) as reader:
         table = reader.read_all()
     header = json.loads(table.schema.metadata[b"traceprop.lineage"])
     change(header)
-    text = json.dumps(header).encode()
+    text = nest(json.dumps(header)).encode()
     digest = saving._digest(text, table.to_pydict())  # as one who knows the format would
     metadata = {b"traceprop.lineage": text, b"traceprop.lineage.sha256": digest}
     schema = table.schema.with_metadata(metadata)

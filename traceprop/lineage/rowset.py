@@ -153,21 +153,33 @@ class RowSet(Collection[int]):
             return False
         if isinstance(self._data, range):
             return row in self._data
-        rows = self.to_numpy()
-        place = int(np.searchsorted(rows, row))
-        return place < len(rows) and int(rows[place]) == row
+        if self._start is not None:
+            place = int(row) - self._start
+            if not 0 <= place < 8 * len(self._data):
+                return False
+            return bool(int(self._data[place >> 3]) >> (7 - (place & 7)) & 1)
+        place = int(np.searchsorted(self._data, row))
+        return place < len(self._data) and int(self._data[place]) == row
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, RowSet):
             if isinstance(self._data, range) and isinstance(other._data, range):
                 return self._data == other._data
-            return len(self) == len(other) and bool(np.all(self.to_numpy() == other.to_numpy()))
+            if self._length != other._length or self._first != other._first:
+                return False
+            return bool(np.all(self.to_numpy() == other.to_numpy()))
         if isinstance(other, (set, frozenset)):
             return len(self) == len(other) and all(row in other for row in self)
         return NotImplemented
 
     def __hash__(self) -> int:
-        return hash((self._length, next(iter(self), None)))
+        return hash((self._length, self._first))
+
+    @property
+    def _first(self) -> int | None:
+        if self._start is not None:  # a packed mask begins with a row
+            return self._start
+        return int(self._data[0]) if self._length else None
 
     def __or__(self, other: RowSet) -> RowSet:
         return union(self, other)
@@ -176,27 +188,54 @@ class RowSet(Collection[int]):
         """Return the runs of consecutive rows, in order."""
         if isinstance(self._data, range):
             return [self._data] if self._length else []
-        rows = self.to_numpy()
-        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-        firsts = rows[np.concatenate(([0], breaks))].tolist()
-        lasts = rows[np.concatenate((breaks - 1, [len(rows) - 1]))].tolist()
-        return [range(a, b + 1) for a, b in zip(firsts, lasts, strict=True)]
+        return _runs(self.to_numpy())
+
+    def _first_ranges(self, count: int) -> list[range]:
+        """Return the first runs, more than `count` where there are, without a look at the rest."""
+        if isinstance(self._data, range):
+            return self.ranges()
+        size = 64 * count
+        while True:
+            if self._start is None:
+                rows = self._data[:size]
+            else:
+                bits = np.unpackbits(self._data[: size // 8 + 1].view(np.uint8))
+                rows = np.flatnonzero(bits) + self._start
+            runs = _runs(rows)
+            if len(rows) == self._length or len(runs) > count + 1:
+                return runs[: count + 1]  # the last run of a part may be cut short: left out
+            size *= 8
+
+    @property
+    def _last(self) -> int:
+        if self._start is None:
+            return int(self._data[-1])
+        byte = int(self._data[-1])  # its lowest bit that is set is the last row
+        return self._start + 8 * len(self._data) - (byte & -byte).bit_length()
 
     def __str__(self) -> str:
-        runs = self.ranges()
+        runs = self._first_ranges(_MOST_RANGES_PRINTED)
         shown = [
             str(run.start) if len(run) == 1 else f"{run.start}-{run.stop - 1}"
             for run in runs[:_MOST_RANGES_PRINTED]
         ]
         text = ", ".join(shown)
         if len(runs) > _MOST_RANGES_PRINTED:
-            text += f", … {runs[-1].stop - 1} ({self._length} rows)"
+            text += f", … {self._last} ({self._length} rows)"
         return text
 
     def __repr__(self) -> str:
         if not self._length:
             return "no rows"
         return f"row {self}" if self._length == 1 else f"rows {self}"
+
+
+def _runs(rows: Rows) -> list[range]:
+    """Return the runs of consecutive numbers in sorted rows, of which there are some."""
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    firsts = rows[np.concatenate(([0], breaks))].tolist()
+    lasts = rows[np.concatenate((breaks - 1, [len(rows) - 1]))].tolist()
+    return [range(a, b + 1) for a, b in zip(firsts, lasts, strict=True)]
 
 
 EMPTY: Final = RowSet()

@@ -274,7 +274,7 @@ def find_source(sources: Iterable[Source], name: str | os.PathLike[str] | Source
         for wanted in dict.fromkeys((called, os.path.abspath(called))):
             hits = [source for source, each in zip(known, names, strict=True) if each == wanted]
             if len(hits) > 1:
-                paths = ", ".join(source.path for source in hits)
+                paths = ", ".join(sorted(source.path for source in hits))
                 raise SourceError(
                     f"{called} is the name of several sources ({paths}): give a path, or the "
                     f"source itself."
@@ -296,7 +296,7 @@ def is_there(sources: Iterable[Source], name: str | Source) -> bool:
 
 
 def _unknown(name: str, known: list[Source]) -> UnknownNameError:
-    there = ", ".join(source.uri for source in known)
+    there = ", ".join(sorted(source.uri for source in known))
     return UnknownNameError(f"{name} is no source here: there is {there or 'none'}.")
 
 

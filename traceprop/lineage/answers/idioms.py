@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from traceprop.lineage.graph.edge import DIRECT
-from traceprop.lineage.graph.edges import edges
+from traceprop.lineage.graph.edges import MANY_ROWS, edges, made_of
 from traceprop.lineage.graph.memo import memo
 from traceprop.lineage.graph.node import (
     CONSTANT,
@@ -175,11 +175,11 @@ def _operand(node: Node, position: int) -> Node | None:
 def _scale(node: Node) -> Idiom | None:
     """(X - centre) / spread, (X - lowest) / range, and their halves."""
     data, divisor = _operand(node, 0), _operand(node, 1)
-    if data is None or divisor is None:
-        return None
+    if data is None or divisor is None or made_of(divisor) != MANY_ROWS:
+        return None  # a quotient of two columns is no scaling, whatever they were scaled by
     if data.op is np.subtract:
         inner, taken = _operand(data, 0), _operand(data, 1)
-        if inner is not None and taken is not None:
+        if inner is not None and taken is not None and made_of(taken) == MANY_ROWS:
             if rests_on(taken, _MEANS) and rests_on(divisor, _SPREADS):
                 return Idiom("normalize", (inner,))
             if rests_on(taken, _LOWEST) and rests_on(divisor, _RANGES):
@@ -236,12 +236,22 @@ def _impute(node: Node) -> Idiom | None:
     deciding = node.inputs[slots(node.args[:1])[0]] if slots(node.args[:1]) else None
     if node.op is SETITEM:
         mask = _operand(node, 1)
-        if mask is not None and rests_on(mask, frozenset({np.isnan})):
+        if mask is not None and _tells_gaps(mask):
             return Idiom("impute", (node.inputs[0],))
         return None
-    if deciding is not None and rests_on(deciding, frozenset({np.isnan})):
+    if deciding is not None and _tells_gaps(deciding):
         return Idiom("impute", direct_inputs(node))
     return None
+
+
+def _tells_gaps(mask: Node) -> bool:
+    """Whether a mask says of each of its rows whether something is missing in that row."""
+    level = {mask}
+    for _ in range(_DEPTH):
+        if any(each.op is np.isnan for each in level):
+            return True
+        level = {below for each in level for below in direct_inputs(each)}
+    return False
 
 
 def _one_hot(node: Node) -> Idiom | None:

@@ -23,8 +23,9 @@ def _lineage(tensor: ProvenanceTensor) -> str:
 
 def text(tensor: ProvenanceTensor) -> str:
     """Values, then what they come from."""
-    values = np.array2string(np.asarray(tensor._array), separator=", ", prefix="tensor(")
-    return f"tensor({values},\n       {_lineage(tensor)})"
+    name = type(tensor).__name__
+    values = np.array2string(np.asarray(tensor._array), separator=", ", prefix=f"{name}(")
+    return f"{name}({values},\n{' ' * len(name)} {_lineage(tensor)})"
 
 
 def html(tensor: ProvenanceTensor) -> str:

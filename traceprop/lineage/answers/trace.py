@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from traceprop.lineage.cells.cellset import CellSet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trace:
     """The source rows that flow into some rows, and the steps they went through.
 
@@ -89,6 +89,8 @@ class Trace:
     def __str__(self) -> str:
         places = "; ".join(self._what(*_place(source, rows)) for source, rows in self.rows.items())
         return " · ".join(part for part in (places or _NOWHERE, " → ".join(self.steps)) if part)
+
+    __repr__ = __str__
 
 
 _NOWHERE = "no source row"

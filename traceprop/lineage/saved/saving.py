@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from traceprop.errors import LineageError
+from traceprop.files import PRIVATE_FILE, write_file
 from traceprop.lineage.answers.query import node_of
 from traceprop.lineage.graph.escaped import Escape, escapes_of, note_escape
 from traceprop.lineage.graph.lineage_graph import LineageGraph
@@ -30,12 +31,16 @@ VERSION: Final = 2
 _KEY: Final = b"traceprop.lineage"
 _DIGEST_KEY: Final = b"traceprop.lineage.sha256"
 _COLUMNS: Final = ("dtype", "shape", "data")
+# What a header that says something else than it should makes us raise while it is read.
+_DAMAGE: Final = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError)
 
 Columns = dict[str, list[Any]]
 
 
 def save_lineage(path: str | os.PathLike[str], *tensors: Tracked | LineageGraph) -> None:
     """Write the lineage of tensors to a file, replacing it whole or not at all.
+
+    The file is for its owner alone (mode 0600): masks and indices tell rows apart.
 
     Parameters
     ----------
@@ -46,7 +51,7 @@ def save_lineage(path: str | os.PathLike[str], *tensors: Tracked | LineageGraph)
     Raises
     ------
     LineageError
-        When there are none, or one has no lineage.
+        When there are none, one has no lineage, or the folder isn't there.
 
     Examples
     --------
@@ -119,14 +124,15 @@ def _write(path: Path, header: dict[str, Any], arrays: list[np.ndarray[Any, Any]
         [("dtype", pa.string()), ("shape", pa.list_(pa.int64())), ("data", pa.large_binary())],
         metadata={_KEY: text, _DIGEST_KEY: _digest(text, columns)},
     )
-    table = pa.table(columns, schema=schema)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as writer:
+        writer.write_table(pa.table(columns, schema=schema))
     try:
-        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            writer.write_table(table)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        write_file(path, sink.getvalue().to_pybytes(), mode=PRIVATE_FILE)
+    except FileNotFoundError as missing:
+        raise LineageError(f"There is no folder {path.parent}: make it, or save elsewhere.") from (
+            missing
+        )
 
 
 def _digest(header: bytes, columns: Columns) -> bytes:
@@ -154,7 +160,7 @@ def load_lineage(path: str | os.PathLike[str]) -> LineageGraph:
     header, arrays = _read(Path(path))
     try:
         roots = _nodes(header, Decoder(arrays))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as wrong:
+    except _DAMAGE as wrong:
         raise LineageError(f"{path} is a damaged lineage: save it again.") from wrong
     return LineageGraph(roots, ancestors(*roots))
 
@@ -172,7 +178,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[np.ndarray[Any, Any]]]:
             table = reader.read_all()
         table.validate(full=True)  # before a damaged offset is followed
         columns: Columns = table.to_pydict()
-    except (pa.ArrowException, OSError, ValueError) as wrong:
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as wrong:
         raise LineageError(f"{path} is not a saved lineage, or is damaged: {wrong}") from wrong
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise LineageError(f"{path} is not a saved lineage, or is damaged.")
@@ -188,7 +194,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[np.ndarray[Any, Any]]]:
             np.frombuffer(data, dtype=Decoder.dtype(dtype)).reshape(shape)
             for dtype, shape, data in zip(*(columns[name] for name in _COLUMNS), strict=True)
         ]
-    except (KeyError, ValueError, TypeError) as wrong:
+    except _DAMAGE as wrong:
         raise LineageError(f"{path} is a damaged lineage: save it again.") from wrong
     return header, arrays
 
