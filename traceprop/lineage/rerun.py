@@ -12,7 +12,7 @@ cells, and with it the last bit of a sum, follows the layout.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -39,23 +39,10 @@ from traceprop.lineage.recording.plain_targets import PART
 from traceprop.lineage.recording.tracked import MEANWHILE, OVERWRITE, UNFINISHED
 from traceprop.lineage.registry import REFUSED, classification, rule_of
 from traceprop.lineage.rules.broadcasting import BROADCAST
-from traceprop.lineage.rules.mutators import SETITEM, SETITEM_LATE, SHARED
+from traceprop.lineage.rules.mutators import SETITEM_LATE, SHARED
 from traceprop.lineage.saved.encoding import Unresolved
 
 Array = NDArray[Any]
-
-WRITES: Final = frozenset(
-    {
-        SETITEM,
-        np.copyto,
-        np.put,
-        np.place,
-        np.putmask,
-        np.put_along_axis,
-        np.fill_diagonal,
-    }
-)
-"""Operations that write into their first argument and return nothing; `ufunc.at` is one too."""
 
 _LATE: Final = "it read cells while they were written, in an order that isn't recorded"
 _NEVER: Final[dict[Any, str]] = {
@@ -70,6 +57,13 @@ _NEVER: Final[dict[Any, str]] = {
 }
 _PLAIN: Final = (bool, int, float, complex, str, bytes, type(None), slice, type(Ellipsis), type,
                  range, np.dtype, np.generic)  # fmt: skip
+
+
+def writes(op: Callable[..., Any]) -> bool:
+    """Whether an operation writes into its first argument and returns nothing."""
+    if isinstance(op, UfuncMethod):
+        return op.method == "at"
+    return rule_of(op).written is not None
 
 
 def why_not(node: Node) -> str | None:
@@ -204,7 +198,7 @@ def _run(node: Node, inputs: Sequence[Any], spare: int) -> list[Any]:
         return [np.broadcast_to(inputs[0], np.broadcast_shapes(*(np.shape(a) for a in inputs)))]
     args = filled(node.args, inputs)
     kwargs = filled(node.kwargs, inputs) if node.kwargs else {}
-    if op in WRITES or (isinstance(op, UfuncMethod) and op.method == "at"):
+    if writes(op):
         target = inputs[0] if spare == 0 else copy_in_place(inputs[0])
         op(target, *args[1:], **kwargs)
         return [target]

@@ -23,7 +23,7 @@ from traceprop.lineage.graph.lineage_graph import LineageGraph
 from traceprop.lineage.graph.node import SOURCE, Held, Node, inputs_first, make_held, make_node
 from traceprop.lineage.graph.template import transform
 from traceprop.lineage.recording.tracked import KIND, OVERWRITE, Tracked, wrap
-from traceprop.lineage.rerun import WRITES, copy_in_place, results_of, why_not
+from traceprop.lineage.rerun import copy_in_place, results_of, why_not, writes
 from traceprop.replays.compare import check_equal
 from traceprop.replays.leaves import Given, Leaves
 from traceprop.replays.row_counts import check_positions, check_row_counts
@@ -245,7 +245,7 @@ def _spare(node: Node, inputs: list[Any]) -> int:
     """Return an input that may be written into since nobody else sees its memory; -1 if none."""
     if isinstance(node.op, np.ufunc):
         candidates = range(len(inputs))
-    elif node.op in WRITES or node.op is OVERWRITE or getattr(node.op, "method", "") == "at":
+    elif writes(node.op) or node.op is OVERWRITE:
         candidates = range(1)
     else:
         return -1

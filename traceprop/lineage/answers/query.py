@@ -7,10 +7,10 @@ farthest edge: through a mean it is a statistic, through a mask a control.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from traceprop.errors import LineageError
+from traceprop.lineage.answers.by_source import BySource
 from traceprop.lineage.answers.compose import image_along
 from traceprop.lineage.answers.origins import only_path
 from traceprop.lineage.answers.survey import survey
@@ -19,38 +19,20 @@ from traceprop.lineage.graph.memo import memo
 from traceprop.lineage.graph.node import SOURCE, Node
 from traceprop.lineage.rowmap import Identity, RowMap, Take
 from traceprop.lineage.rowset import EMPTY, RowSet, union
-from traceprop.lineage.source import Source, find_source, is_there
+from traceprop.lineage.source import Source
 
 _KINDS: Final = (DIRECT, STATISTIC, CONTROL)
 
 Sets = list[RowSet]  # one per kind
 
 
-class SourceMap(Mapping[Source, RowSet]):
+class SourceMap(BySource[RowSet]):
     """Rows of each source; a source is found by itself, or by its uri, path or name.
 
     Prints as `{credit_scores.csv: rows 0-5, 8}`.
     """
 
-    __slots__ = ("_rows",)
-
-    def __init__(self, rows: Mapping[Source, RowSet]) -> None:
-        self._rows = {source: found for source, found in rows.items() if len(found)}
-
-    def __getitem__(self, source: Source | str) -> RowSet:
-        return self._rows[find_source(self._rows, source)]
-
-    def __contains__(self, source: object) -> bool:
-        return isinstance(source, (Source, str)) and is_there(self._rows, source)
-
-    def __iter__(self) -> Iterator[Source]:
-        return iter(self._rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __repr__(self) -> str:
-        return "{" + ", ".join(f"{source}: {rows!r}" for source, rows in self._rows.items()) + "}"
+    __slots__ = ()
 
 
 class Dependencies:

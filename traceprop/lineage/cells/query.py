@@ -8,12 +8,13 @@ the walk passes, and nothing is kept.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
 
 from traceprop.errors import LineageError
+from traceprop.lineage.answers.by_source import BySource
 from traceprop.lineage.answers.columns import columns
 from traceprop.lineage.answers.idioms import Step, steps
 from traceprop.lineage.answers.trace import Trace
@@ -26,7 +27,7 @@ from traceprop.lineage.graph.edges import edges
 from traceprop.lineage.graph.node import SOURCE, Node, inputs_first
 from traceprop.lineage.recording.tracked import Tracked
 from traceprop.lineage.rowset import RowSet
-from traceprop.lineage.source import Source, find_source, is_there
+from traceprop.lineage.source import Source
 
 _KINDS: Final = (DIRECT, STATISTIC, CONTROL)
 
@@ -34,31 +35,13 @@ Masks = list[Mask | None]
 """One per kind."""
 
 
-class CellMapping(Mapping[Source, CellSet]):
+class CellMapping(BySource[CellSet]):
     """Cells of each source; a source is found by itself, or by its uri, path or name.
 
     Prints as `{credit_scores.csv: row 3, column income}`.
     """
 
-    __slots__ = ("_cells",)
-
-    def __init__(self, cells: Mapping[Source, CellSet]) -> None:
-        self._cells = {source: found for source, found in cells.items() if len(found)}
-
-    def __getitem__(self, source: Source | str) -> CellSet:
-        return self._cells[find_source(self._cells, source)]
-
-    def __contains__(self, source: object) -> bool:
-        return isinstance(source, (Source, str)) and is_there(self._cells, source)
-
-    def __iter__(self) -> Iterator[Source]:
-        return iter(self._cells)
-
-    def __len__(self) -> int:
-        return len(self._cells)
-
-    def __repr__(self) -> str:
-        return "{" + ", ".join(f"{source}: {cells!r}" for source, cells in self.items()) + "}"
+    __slots__ = ()
 
 
 class Cells(CellMapping):
