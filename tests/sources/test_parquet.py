@@ -7,6 +7,7 @@ import decimal
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -265,6 +266,27 @@ def test_a_file_that_changes_between_its_batches_is_refused(loans: Path) -> None
     os.utime(loans, ns=(1, 1))
     with pytest.raises(SourceError, match="changed while it was read"):
         list(batches)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 100])
+def test_a_table_may_be_decoded_in_runs_of_row_groups(
+    loans: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    whole = tp.read_parquet(loans)
+    monkeypatch.setattr(parquet_read, "_RUN_ROWS", rows)
+    in_runs = tp.read_parquet(loans)
+    assert np.array_equal(in_runs.source.row_hashes, whole.source.row_hashes)
+    pd.testing.assert_frame_equal(in_runs.to_pandas(), whole.to_pandas())
+
+
+def test_rows_that_were_never_read_are_unknown_in_a_changed_file(loans: Path) -> None:
+    batches = tp.load_parquet(loans, columns=["id"], batch_rows=2)
+    (source,) = next(batches).sources()
+    pq.write_table(pq.read_table(loans).slice(1), loans)
+    verdicts = source.verify([0, 1, 5])
+    assert [verdict.state for verdict in verdicts] == ["gone", "same row", "unknown"]
+    assert "was not read" in str(verdicts[2])
+    assert verdicts[1].now == 0
 
 
 @pytest.mark.parametrize("encoded", [False, True])

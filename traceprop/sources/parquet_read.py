@@ -21,7 +21,7 @@ from traceprop.sources.typed_hashes import EXACT, hash_numbers, hash_table
 
 _BATCH_ROWS = 1 << 15  # decoded, hashed and copied while they are warm
 _TILE_ROWS = 1 << 12  # rows of the matrix that stay in the cache while their columns are written
-_RUN_ROWS = 1 << 19  # rows that are decoded at a time for a table
+_RUN_ROWS = 1 << 22  # rows decoded at a time for a table, which then need not be put together
 _SHARE = 1 << 17  # rows of a table that one thread hashes at a time
 _WORKERS = 2
 

@@ -21,7 +21,7 @@ from traceprop.sources import parquet_read as reading
 from traceprop.sources.inputs import Input, stored_input
 from traceprop.sources.progress import wait_with_bar
 from traceprop.sources.typed_hashes import hash_table
-from traceprop.sources.verify import Present, verify_rows
+from traceprop.sources.verify import UNREAD, Present, verify_rows
 
 Selection = Sequence[str | int] | None
 
@@ -83,7 +83,7 @@ class ParquetSource(Source):
         with file.open() as stream:
             opened = reading.open_parquet(stream, file.name, selection, numeric=numeric)
             source = cls._of(file, opened, sha256, numeric=numeric)
-            source.row_hashes = np.zeros(opened.n_rows, np.uint64)
+            source.row_hashes = np.full(opened.n_rows, UNREAD)
             start = 0
             for piece in reading.pieces(opened, size):
                 source.row_hashes[start : start + piece.num_rows] = hash_table(piece)

@@ -43,6 +43,11 @@ class Present:
     at: Rows | None = None
 
 
+#: Stands for the hash of a row that was not read yet, as when batches were left early.
+UNREAD = np.uint64(0)
+_NOTES = {"unknown": "the file changed, and the row was not read when it was loaded in batches"}
+
+
 def verify_rows(
     source: Source, rows: Iterable[int], read: Callable[[], Present]
 ) -> list[RowVerdict]:
@@ -80,11 +85,13 @@ def verify_rows(
             now, states = _fates(old, present.hashes, wanted)
         else:
             now, states = present.at, _states(old[wanted], present.hashes, present.at)
+        unread = old[wanted] == UNREAD
+        now, states = np.where(unread, -1, now), np.where(unread, "unknown", states)
     lines = np.zeros(now.size, np.int64)
     if present.lines is not None:
         lines[now >= 0] = present.lines(now[now >= 0])
     return [
-        RowVerdict(source, row, state, None if at < 0 else at, line or None)
+        RowVerdict(source, row, state, None if at < 0 else at, line or None, _NOTES.get(state, ""))
         for row, state, at, line in zip(
             wanted.tolist(), states.tolist(), now.tolist(), lines.tolist(), strict=True
         )
