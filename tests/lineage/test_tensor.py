@@ -228,6 +228,8 @@ def test_sources_compare_by_uri_and_digest():
         a.check_rows([-1])
     with pytest.raises(RowError, match="give ints"):
         a.rows(["one"])
+    with pytest.raises(RowError, match=r"give rows=\[2\]"):
+        a.rows(2)
 
 
 def test_descendants_run_forward(X):

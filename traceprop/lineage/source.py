@@ -142,6 +142,8 @@ class Source:
         RowError
             When a row is not one of this source's.
         """
+        if isinstance(rows, (int, np.integer)):
+            raise RowError(f"{rows} is no list of rows of {self.name}: give rows=[{rows}].")
         try:
             wanted = RowSet(rows)
         except TypeError as wrong:
