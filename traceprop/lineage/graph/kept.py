@@ -3,7 +3,7 @@
 Recording refers to a large plain array rather than copy it, with the bytes of a few of its cells
 (its mark). Promise: whoever reads one by `read` gets the values that the call got, as far as the
 mark can tell, or an error; never silently others. A write that leaves the marked cells alone goes
-unnoticed: looking at every cell would cost up to 40 % of a filter.
+unnoticed: over a million rows a sum of all cells takes 8 % of a gather by them, a CRC-32 44 %.
 """
 
 from __future__ import annotations
