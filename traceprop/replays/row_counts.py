@@ -6,6 +6,8 @@ is refused by name. The rule, for each length n that an axis of any array had an
 
 - a number or a length of a plain array that is n or n-1 (as well as 1/n, its root, its logarithm
   and the like, from 10 rows on) is ambiguous; 0 and 1 are taken as written;
+- so is, from 200 rows on, a number that is a usual share of n, rounded or not: a twentieth, an
+  eighth or a third, several of them, or twice n;
 - a position on an axis whose length changed (an index, a slice's bound, a place to split at) is
   ambiguous from 10 on where it is at least a twentieth of n, since it may be a share of the rows;
 - a plain mask or index along such an axis, as `rng.permutation(len(X))`, belongs to the old rows.
@@ -33,11 +35,15 @@ from traceprop.lineage.rules.mutators import SETITEM
 
 _SMALL: Final = 10  # positions below it are taken as written
 _SHARE: Final = 20  # and those in the first or last twentieth
+_SHARES: Final = (
+    *(k / 20 for k in range(1, 20)), *(k / 8 for k in (1, 3, 5, 7)), 1 / 3, 2 / 3, 2.0
+)  # fmt: skip
+_MANY: Final = 200  # rows from which on few other numbers are shares of them by chance
 _LOOKED_INTO: Final = 16  # cells of a plain array
 _NO_ROWS: Final = frozenset(
     {"axis", "axes", "axis1", "axis2", "axisa", "axisb", "axisc", "source", "destination", "ddof",
      "keepdims", "order", "kind", "mode", "correction", "ndmin", "decimals", "start", "ord",
-     "side", "dtype", "indexing", "subscripts"}
+     "side", "q", "dtype", "indexing", "subscripts"}
 )  # fmt: skip
 _POSITIONS: Final[dict[Any, tuple[str, ...]]] = {
     np.take: ("indices",),
@@ -107,6 +113,7 @@ def check_positions(node: Node, now: Node) -> None:
 def _suspects(made: Mapping[Node, Node]) -> dict[float, int]:
     """Return the numbers that may stand for a length that changed, each with that length."""
     lengths: set[int] = set()
+    cells: set[int] = set()
     for node, now in made.items():
         if node.op is SOURCE and now.shape[:1] != node.shape[:1]:
             lengths.add(node.args[0].n_rows)
@@ -115,13 +122,17 @@ def _suspects(made: Mapping[Node, Node]) -> dict[float, int]:
         else:
             lengths.update(a for a, b in zip(node.shape, now.shape, strict=True) if a != b)
         if math.prod(node.shape) != math.prod(now.shape):
-            lengths.add(math.prod(node.shape))
+            cells.add(math.prod(node.shape))
+    cells -= lengths
     counts: dict[float, int] = {}
-    for n in lengths:
+    for n in lengths | cells:
         found: list[float] = [n, n - 1, -n, 1 - n]
         if n >= _SMALL:
             for m in (n, n - 1):
                 found += [1 / m, math.sqrt(m), 1 / math.sqrt(m), math.log(m), math.log2(m)]
+        if n >= _MANY and n not in cells:
+            for share in (share * n for share in _SHARES):
+                found += [share, math.floor(share), round(share), math.ceil(share)]
         counts.update((number, n) for number in found if number not in (0, 1, -1))
     return counts
 
