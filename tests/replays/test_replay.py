@@ -102,7 +102,7 @@ def test_no_rows_is_the_whole(path):
 
 def test_rows_that_are_not_there(path):
     X, _ = prepare(tp.load_csv(path))
-    with pytest.raises(LineageError, match=r"no source called other\.csv; its sources are .*table"):
+    with pytest.raises(LineageError, match=r"other\.csv is no source here: there is .*table"):
         tp.replay(X, without={"other.csv": [1]})
     with pytest.raises(RowError, match="no row 200"):
         tp.replay(X, without={"table.csv": [200]})

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from traceprop.errors import LineageError, SourceError
 from traceprop.lineage.graph.node import Node
 from traceprop.lineage.rowset import RowSet, row_dtype
-from traceprop.lineage.source import MemorySource, Source
-from traceprop.replays.without import source_called
+from traceprop.lineage.source import MemorySource, Source, find_source
 
 Array = NDArray[Any]
 Rows = NDArray[np.integer[Any]]
@@ -43,7 +42,7 @@ class Leaves:
         self._waiting = Counter(_key(leaf) for leaf in leaves)
         self._read: dict[tuple[Source, Any], Array] = {}
         known = list({leaf.args[0]: None for leaf in leaves})
-        self._given = {source_called(known, name): data for name, data in given.items()}
+        self._given = {find_source(known, name): data for name, data in given.items()}
         self._without = without
 
     def rows(self, leaf: Node) -> Rows | None:

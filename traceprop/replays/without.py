@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from traceprop.errors import LineageError
 from traceprop.lineage.graph.escaped import Escape, escapes_of
 from traceprop.lineage.graph.node import SOURCE, Node
 from traceprop.lineage.rowset import RowSet
-from traceprop.lineage.source import Source, SourceRows
+from traceprop.lineage.source import Source, SourceRows, find_source
 
 
 def rows_left_out(nodes: Iterable[Node], without: Any) -> dict[Source, RowSet]:
@@ -24,7 +23,7 @@ def rows_left_out(nodes: Iterable[Node], without: Any) -> dict[Source, RowSet]:
 
     Raises
     ------
-    LineageError
+    UnknownNameError, SourceError
         When the lineage has no such source, or several of that name.
     RowError
         When a source has no such row.
@@ -34,33 +33,11 @@ def rows_left_out(nodes: Iterable[Node], without: Any) -> dict[Source, RowSet]:
     known = list({node.args[0]: None for node in nodes if node.op is SOURCE})
     found: dict[Source, RowSet] = {}
     for name, rows in _pairs(without):
-        source = source_called(known, name)
+        source = find_source(known, name)
         wanted = source.check_rows(rows)
         if len(wanted):
             found[source] = found[source] | wanted if source in found else wanted
     return found
-
-
-def source_called(known: Sequence[Source], name: Source | str | os.PathLike[str]) -> Source:
-    """Return the one of a lineage's sources that is meant.
-
-    Raises
-    ------
-    LineageError
-        When there is none, or several of that name.
-    """
-    if isinstance(name, Source):
-        matching = [source for source in known if source == name]
-    else:
-        called = os.fspath(name)
-        matching = [each for each in known if called in (each.uri, each.path, each.name)]
-    if len(matching) != 1:
-        said = "no source" if not matching else f"{len(matching)} sources"
-        raise LineageError(
-            f"The lineage rests on {said} called {name}; its sources are "
-            f"{', '.join(source.uri for source in known) or 'none'}."
-        )
-    return matching[0]
 
 
 def _pairs(without: Any) -> list[tuple[Any, Any]]:
