@@ -92,6 +92,10 @@ def test_a_column_of_numbers_here_and_text_there_is_refused_by_name(tmp_path: Pa
         r"\('02x' in two\.csv row 0 \(line 2\)\)",
     ):
         tp.read_csv(tmp_path / "*.csv")
+    (tmp_path / "two.csv").write_text('a,b\n1,"02\n"\n')  # Python's float would take that
+    with pytest.raises(SourceError, match=r"\('02\\n' in two\.csv row 0"):
+        tp.read_csv(tmp_path / "*.csv")
+    (tmp_path / "two.csv").write_text("a,b\n1,02x\n")
     table = tp.read_csv(tmp_path / "*.csv", dtypes={"b": str})
     assert values(table["b"]).tolist() == ["2", "02x"]
     with pytest.raises(SourceError, match=r"two\.csv line 2 \(row 0\), column 'b': '02x'"):

@@ -252,7 +252,9 @@ def test_what_this_process_loaded_it_may_load_again(
         inputs.stored_input("memory://in/b.csv", "b.csv")
 
 
-@pytest.mark.parametrize("named", [3, None, b"a.csv", io.StringIO("a\n1\n"), ["a.csv", 3]])
+@pytest.mark.parametrize(
+    "named", [3, None, b"a.csv", io.StringIO("a\n1\n"), ["a.csv", 3], "", "a\0"]
+)
 def test_what_is_no_path_is_refused(named: object) -> None:
     with pytest.raises(SourceError, match="is no path: name files by a path"):
         inputs.resolve(named)  # type: ignore[arg-type]

@@ -310,7 +310,7 @@ def test_every_recorded_operation_runs_again(loans: tp.Table, people: tp.Table) 
         (
             lambda a, b: tp.Table.concat([b, b.rename({"t": "i", "i": "t"})]),
             SourceError,
-            "'t' is text in people and numbers in people",
+            r"'t' is text in people \('cid' in people row 0\) and numbers in people",
         ),
         (lambda a, b: a.filter([0, 1]), RowError, "row numbers go to take"),
         (lambda a, b: a.take([True] * 5), RowError, "a mask goes to filter"),

@@ -125,17 +125,22 @@ def resolve(named: Named, filesystem: Any = None) -> list[Input]:
 
 
 def _paths(named: object) -> list[Path]:
-    if isinstance(named, str | os.PathLike):
-        return [named]
-    several = isinstance(named, Iterable) and not isinstance(named, bytes | IOBase)
+    several = isinstance(named, Iterable) and not isinstance(
+        named, str | bytes | os.PathLike | IOBase
+    )
     listed: list[Any] = [*cast("Iterable[Any]", named)] if several else [named]
     for path in listed:
-        if not isinstance(path, str | os.PathLike):
+        if not isinstance(path, str | os.PathLike) or _is_nothing(os.fsdecode(path)):
             raise SourceError(
                 f"{path!r} is no path: name files by a path, a list of paths, a glob or URLs; data "
                 "in memory is loaded by tp.array, tp.from_pandas or Table.from_arrow"
             )
     return listed
+
+
+def _is_nothing(path: str) -> bool:
+    """Whether no file can have this path: the empty one would be the working folder."""
+    return not path or "\0" in path
 
 
 def stored_input(path: str, name: str) -> Input:

@@ -6,6 +6,7 @@ misses every value, as a file may have it, fits any kind.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -100,7 +101,7 @@ def _example(column: Stored) -> str:
     if column.categories is None:
         return ""
     codes = values(column.tensor())
-    odd = [code for code, text in enumerate(column.categories) if not _is_number(text)]
+    odd = [code for code, text in enumerate(column.categories) if not _NUMBER.fullmatch(text)]
     rows = np.flatnonzero(np.isin(codes, odd))
     if not rows.size:
         return ""
@@ -108,14 +109,7 @@ def _example(column: Stored) -> str:
     return f" ({column.categories[codes[row]]!r} in {column.tensor()[row].trace()})"
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NOTHING = "nothing but missing values"
 _KINDS = {"M": "dates", "m": "durations", "b": "numbers", "i": "numbers", "u": "numbers",
           "f": "numbers"}  # fmt: skip
