@@ -1,9 +1,9 @@
 """The numbers of a CSV text as one float64 matrix: plain cells are read by a kernel of our own.
 
-A batch of rows at a time is hashed and read, in as many threads as there are cores. Promise: the values are those of
-pyarrow, which are those of `float`. Batches with a cell that isn't plain go to pyarrow; a text that
-begins with one, or that has many, is left to pyarrow whole, as is one that pyarrow refuses: it then
-says where and why.
+A batch of rows at a time is hashed and read, in as many threads as there are cores. Promise: the
+values are those of pyarrow, which are those of `float`. Batches with a cell that isn't plain go to
+pyarrow; a text that begins with one, or that has many, is left to pyarrow whole, as is one that
+pyarrow refuses: it then says where and why.
 """
 
 from __future__ import annotations
