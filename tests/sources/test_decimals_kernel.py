@@ -164,6 +164,13 @@ def test_ties_of_up_to_nineteen_digits_are_decided() -> None:
     check([f"{tie}e{q}" for tie in ties[::50] for q in range(-30, 30)])
 
 
+def test_every_number_of_digits_before_and_after_the_point() -> None:
+    """Words of eight digits are read whole, and the rest of a number in part of one."""
+    digits = "1234567890" * 2
+    check([digits[:n] for n in range(1, 20)])
+    check([f"{digits[:n]}.{digits[:m]}" for n in range(19) for m in range(20 - n) if n + m])
+
+
 def random_doubles(count: int, seed: int) -> np.ndarray:
     """Finite floats of all magnitudes: random bits."""
     bits = np.random.default_rng(seed).integers(0, 2**64, count, np.uint64, endpoint=False)
