@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from traceprop.testing.cells import assert_cells_sound
+from traceprop.testing import assert_cells_sound
 
 rng = np.random.default_rng(1)
 M = rng.normal(size=(4, 3))

@@ -10,12 +10,12 @@ from tests.lineage.test_completeness import FUNCTIONS, SOUND, TABLE, UFUNCS, pub
 from traceprop.lineage.cells.table import rule_for, wideness
 from traceprop.lineage.graph.node import Op, ufunc_method
 from traceprop.lineage.registry import REFUSED, handler_of, rule_of
-from traceprop.testing.cells import assert_cells_sound, cell_precision
+from traceprop.testing import assert_cells_sound, cell_precision
 from traceprop.testing.program import name_of
 
 
 def makes_no_node(function) -> bool:
-    """Whether calls are refused, tell only shapes, leave, or are made of other operations."""
+    """Whether calls are refused, answer with shapes, leave, or are made of other operations."""
     kept = TABLE[function]
     if kept.status == REFUSED or kept.family in ("metadata", "doors"):
         return True

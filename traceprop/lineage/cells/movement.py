@@ -32,7 +32,7 @@ from traceprop.lineage.graph.template import named, parameter_names, slots
 from traceprop.lineage.registry import rule_of
 from traceprop.lineage.rules.indexing import GETITEM, names_fields
 from traceprop.lineage.rules.movement import FLATTEN, VIEW
-from traceprop.lineage.rules.row_numbers import flatten, parameters
+from traceprop.lineage.rules.row_numbers import run_on_numbers
 
 _COPYING: Final = ("edge", "reflect", "symmetric", "wrap")
 _MOST_ORDERED: Final = 4  # axes: as many orders as they can be put in are tried
@@ -65,15 +65,13 @@ class CellNumbers:
         return {i: Numbered(result, self.starts[i], self._shapes[i]) for i in inputs}
 
 
-def moved(node: Node, data: tuple[int, ...], **fixed: Any) -> Refined:
+def moved(node: Node, data: tuple[int, ...]) -> Refined:
     """Run a node's function on cell numbers.
 
     Parameters
     ----------
     data : tuple of int
         Positions of the arguments that are moved; by their names they are too.
-    **fixed
-        Arguments to pass instead of the recorded ones.
     """
     names = parameter_names(node.op)
     by_name = {names[i] for i in data if i < len(names)}
@@ -82,20 +80,9 @@ def moved(node: Node, data: tuple[int, ...], **fixed: Any) -> Refined:
     moving |= {i for name in by_name & set(kwargs) for i in slots(kwargs[name])}
     numbers = CellNumbers(node)
     try:
-        args = [
-            numbers.numbered(value) if at in data else parameters(value)
-            for at, value in enumerate(node.args)
-        ]
-        options = {
-            name: numbers.numbered(value) if name in by_name else parameters(value)
-            for name, value in kwargs.items()
-            if name not in ("dtype", "casting")
-        }
+        result = run_on_numbers(node, numbers, {*data, *by_name})
     except LookupError:
         return {}  # a mask or index that wasn't kept, or was changed since
-    result = node.op(*args, **{**options, **fixed})
-    if node.item is not None:
-        result = list(flatten(result))[node.item]
     if np.shape(result) != node.shape:
         return {}
     return numbers.read(np.asarray(result), moving)

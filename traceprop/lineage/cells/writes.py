@@ -29,7 +29,7 @@ from traceprop.lineage.registry import rule_of
 from traceprop.lineage.rules.indexing import names_fields
 from traceprop.lineage.rules.movement import VIEW
 from traceprop.lineage.rules.mutators import SETITEM, SETITEM_LATE, SHARED, seen_cells
-from traceprop.lineage.rules.row_numbers import parameters
+from traceprop.lineage.rules.row_numbers import parameters, write_numbers
 
 
 @refines(family="mutators")
@@ -41,17 +41,11 @@ def written_cells(node: Node) -> Refined:
     if node.op is SETITEM and names_fields(node.args[1]):
         return {}
     numbers = CellNumbers(node)
+    cells = numbers.cells(0)
     try:
-        args = [
-            numbers.numbered(value) if at == position else parameters(value)
-            for at, value in enumerate(node.args[1:], start=1)
-        ]
-        kwargs = parameters(node.kwargs or {})
+        write_numbers(node, numbers, cells, position)
     except LookupError:
         return {}
-    kwargs.pop("casting", None)
-    cells = numbers.cells(0)
-    node.op(cells, *args, **kwargs)
     maps = dict(numbers.read(cells, {0, *slots(node.args[position])}))
     for i in set(range(len(node.inputs))) - set(maps):
         found = _decided(node, i, position)

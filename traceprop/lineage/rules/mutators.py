@@ -36,7 +36,13 @@ from traceprop.lineage.rowmap import All, Identity, Outside, Patch, RowMap, Span
 from traceprop.lineage.rules.elementwise import aligned
 from traceprop.lineage.rules.indexing import names_fields
 from traceprop.lineage.rules.movement import FIELD, VIEW, same_bytes
-from traceprop.lineage.rules.row_numbers import RowNumbers, decode, flatten, parameters
+from traceprop.lineage.rules.row_numbers import (
+    RowNumbers,
+    decode,
+    flatten,
+    parameters,
+    write_numbers,
+)
 
 SETITEM: Final = Op("setitem", operator.setitem)
 
@@ -162,15 +168,9 @@ def _numbered_rows(node: Node, position: int) -> list[RowMap] | None:
     numbers = RowNumbers(node)
     cells = np.array(numbers.cells(0))
     try:
-        args = [
-            numbers.numbered(value) if at == position else parameters(value)
-            for at, value in enumerate(node.args[1:], start=1)
-        ]
-        kwargs = parameters(node.kwargs or {})
+        write_numbers(node, numbers, cells, position)
     except LookupError:
         return None
-    kwargs.pop("casting", None)
-    node.op(cells, *args, **kwargs)
     return decode(cells, numbers, node.n_rows)
 
 

@@ -8,8 +8,8 @@ back into a row map per input.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,51 @@ def parameters(template: Any) -> Any:
     return transform(template, value)
 
 
+class Numbers(Protocol):
+    """Numbers of rows or of cells that stand in for a node's inputs."""
+
+    def numbered(self, template: Any) -> Any:
+        """Return data with numbers for tracked inputs and 0 for everything plain."""
+
+
+def run_on_numbers(node: Node, numbers: Numbers, data: Collection[int | str]) -> Any:
+    """Run a node's function with numbers for the arguments in `data`, by position and by name.
+
+    Raises
+    ------
+    LookupError
+        Where another argument isn't known, see `parameters`.
+    """
+    args = [
+        numbers.numbered(value) if position in data else parameters(value)
+        for position, value in enumerate(node.args)
+    ]
+    kwargs = {
+        name: numbers.numbered(value) if name in data else parameters(value)
+        for name, value in (node.kwargs or {}).items()
+        if name not in ("dtype", "casting")
+    }
+    result = node.op(*args, **kwargs)
+    return result if node.item is None else list(flatten(result))[node.item]
+
+
+def write_numbers(node: Node, numbers: Numbers, target: Any, position: int) -> None:
+    """Do a node's write on `target`, with numbers for the argument at `position`.
+
+    Raises
+    ------
+    LookupError
+        Where another argument isn't known, see `parameters`.
+    """
+    args = [
+        numbers.numbered(value) if at == position else parameters(value)
+        for at, value in enumerate(node.args[1:], start=1)
+    ]
+    kwargs = parameters(node.kwargs or {})
+    kwargs.pop("casting", None)
+    node.op(target, *args, **kwargs)
+
+
 def flatten(result: Any) -> Iterator[Any]:
     """Yield the arrays in a function's result, in the order in which they are numbered."""
     if isinstance(result, (tuple, list)):
@@ -146,24 +191,13 @@ def simplify(rows: Rows, n_in: int) -> RowMap:
     return Take(rows.astype(row_dtype(n_in), copy=False), n_in)
 
 
-def moved(node: Node, data: Sequence[int | str], flat: bool = False) -> list[RowMap]:
+def moved(node: Node, data: Collection[int | str], flat: bool = False) -> list[RowMap]:
     """Run the node's function on row numbers and return a row map per input.
 
     `data` names the arguments that are data, by position and by name.
     """
     numbers = RowNumbers(node, flat)
-    args = [
-        numbers.numbered(value) if position in data else parameters(value)
-        for position, value in enumerate(node.args)
-    ]
-    kwargs = {
-        name: numbers.numbered(value) if name in data else parameters(value)
-        for name, value in (node.kwargs or {}).items()
-        if name not in ("dtype", "casting")
-    }
-    result = node.op(*args, **kwargs)
-    if node.item is not None:
-        result = list(flatten(result))[node.item]
+    result = run_on_numbers(node, numbers, data)
     if flat and result.shape[:1] != node.shape[:1]:
         return moved(node, data)  # axis 0 is gone, as after np.take(a, 3, axis=0)
     return decode(result, numbers, node.n_rows)
