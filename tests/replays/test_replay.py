@@ -199,6 +199,43 @@ def test_tables(tmp_path):
     assert found.columns == design.columns
 
 
+def test_a_table_is_read_once(tmp_path, monkeypatch):
+    from traceprop.sources import csv_source
+
+    table = tp.read_csv(people(tmp_path, PEOPLE))
+    reads = []
+    parse = csv_source.parse_csv
+    monkeypatch.setattr(
+        csv_source, "parse_csv", lambda *a, **kw: reads.append(a) or parse(*a, **kw)
+    )
+    tensors = tp.replay(*(table[name] for name in table), table.to_tensor(["age", "town"]))
+    assert len(reads) == 1
+    assert values(tensors[0]).tolist() == ["ann", "bob", "cid", "dee", "eve", "fay"]
+
+
+def test_a_parquet_table_and_a_query_are_read_by_columns(tmp_path):
+    import sqlite3
+
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows = {"town": ["Bern", "Rome", "Bern", "Rome"], "age": [3, 4, 5, 6]}
+    parquet.write_table(pa.table(rows), tmp_path / "t.parquet")
+    with sqlite3.connect(tmp_path / "t.db") as base:
+        base.execute("create table t (town text, age integer)")
+        base.executemany("insert into t values (?, ?)", list(zip(*rows.values(), strict=True)))
+    base.close()
+    query = "select town, age from t order by age"
+    for table in (
+        tp.read_parquet(tmp_path / "t.parquet"),
+        tp.read_sql(query, tmp_path / "t.db"),
+    ):
+        design = table.to_tensor()
+        assert same_bits(values(tp.replay(design)), values(design))
+        found = tp.replay(design, without={table.source: [1]})
+        assert same_bits(values(found), np.delete(values(design), 1, axis=0))
+
+
 def test_a_text_that_only_the_removed_rows_have_is_refused(tmp_path):
     table = tp.read_csv(people(tmp_path, [*PEOPLE, "gus,30,Lima"]))
     with pytest.raises(LineageError, match=r"'town' of people\.csv has a text, or a gap, in no"):

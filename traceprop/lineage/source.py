@@ -119,6 +119,16 @@ class Source:
         """
         raise SourceError(f"{self.name} ({self.kind}) can't be read again: load it as a file.")
 
+    def read_columns(self, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+        """Read several columns of a table again, in one pass where this kind can.
+
+        Raises
+        ------
+        SourceError
+            As `read`.
+        """
+        return {name: self.read(name) for name in names}
+
     def verify(self, rows: Iterable[int]) -> list[RowVerdict]:
         """Open the source again and say of each row what became of it; `Trace.verify` asks.
 

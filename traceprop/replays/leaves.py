@@ -71,8 +71,9 @@ class Leaves:
         """
         key = _key(leaf)
         if key not in self._read:
-            self._read[key] = self._whole(leaf)
+            self._read.update(self._wholes(leaf.args[0], key[1]))
         whole = self._read[key]
+        _check_kind(leaf, whole)
         self._waiting[key] -= 1
         if not self._waiting[key]:
             del self._read[key]
@@ -81,25 +82,20 @@ class Leaves:
         _check_categories(leaf, whole, part)
         return part
 
-    def _whole(self, leaf: Node) -> Array:
-        source, column = leaf.args[0], leaf.args[2]
+    def _wholes(self, source: Source, column: str | None) -> dict[tuple[Source, Any], Array]:
+        """Read a source; of a table all columns that are waited for, in one pass."""
         given = self._given_for(source)
         if given is not None:
-            return given
+            return {(source, column): given}
         if isinstance(source, MemorySource):
             raise SourceError(
                 f"{source} was in memory, so it can't be read again: give what it held, as "
                 f"tp.replay(X, sources={{{source.uri!r}: array}}), or load it from a file"
             )
-        whole: Array = source.read(column) if isinstance(column, str) else source.read()
-        expected = (source.n_rows, *leaf.shape[1:])
-        if whole.shape != expected or whole.dtype != leaf.dtype:
-            raise SourceError(
-                f"{source} gave {whole.dtype}{list(whole.shape)} where {leaf.dtype}"
-                f"{list(expected)} was recorded, although its digest is the same: its library "
-                "reads it otherwise today; load it anew"
-            )
-        return whole
+        if column is None:
+            return {(source, None): source.read()}
+        names = [name for each, name in self._waiting if each == source and name is not None]
+        return {(source, name): data for name, data in source.read_columns(names).items()}
 
     def _given_for(self, source: Source) -> Array | None:
         if source not in self._given:
@@ -116,6 +112,18 @@ class Leaves:
 def _key(leaf: Node) -> tuple[Source, Any]:
     column = leaf.args[2]
     return leaf.args[0], column if isinstance(column, str) else None
+
+
+def _check_kind(leaf: Node, whole: Array) -> None:
+    """Refuse rows that are read in another way than they were."""
+    source = leaf.args[0]
+    expected = (source.n_rows, *leaf.shape[1:])
+    if whole.shape != expected or whole.dtype != leaf.dtype:
+        raise SourceError(
+            f"{source} gave {whole.dtype}{list(whole.shape)} where {leaf.dtype}{list(expected)} "
+            "was recorded, although its digest is the same: its library reads it otherwise today; "
+            "load it anew"
+        )
 
 
 def _taken(whole: Array, rows: Rows) -> Array:

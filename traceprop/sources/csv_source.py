@@ -168,18 +168,30 @@ class CsvSource(Source):
         SourceError
             Where the file is gone, or changed since it was loaded.
         """
-        try:
-            parsed = parse_csv(self._file(), self.format, self._selection, numeric=self.numeric)
-        except SourceError:
-            self.check()  # a changed file is said to be changed, whatever else is wrong with it
-            raise
-        self._compare(parsed.sha256)
+        parsed = self._parsed()
         if self.numeric:
             matrix: npt.NDArray[np.float64] = parsed.values
             return matrix if column is None else matrix[:, self.columns.index(column)]
         if column is None:
             raise SourceError(f"{self.name} was loaded as a table; say which column to read")
         return arrow_columns.column(parsed.values.column(column)).values
+
+    def read_columns(self, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+        """Read several columns of a table again in one pass; errors as for `read`."""
+        if self.numeric:
+            return super().read_columns(names)
+        table = self._parsed().values
+        return {name: arrow_columns.column(table.column(name)).values for name in names}
+
+    def _parsed(self) -> ParsedCsv:
+        """Parse the file again, once it is certain that it is the one that was loaded."""
+        try:
+            parsed = parse_csv(self._file(), self.format, self._selection, numeric=self.numeric)
+        except SourceError:
+            self.check()  # a changed file is said to be changed, whatever else is wrong with it
+            raise
+        self._compare(parsed.sha256)
+        return parsed
 
     def verify(self, rows: Iterable[int]) -> list[RowVerdict]:
         """Open the file again and say what became of rows, found by their hash wherever they are.

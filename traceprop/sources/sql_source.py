@@ -161,6 +161,13 @@ class SqlSource(Source):
             raise SourceError(f"{self.name} was loaded as a table; say which column to read")
         return table_column(columns[column], column).values
 
+    def read_columns(self, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+        """Run the query again for several columns of a table; errors as for `read`."""
+        if self.query.numeric:
+            return super().read_columns(names)
+        columns = self._read_again()
+        return {name: table_column(columns[name], name).values for name in names}
+
     def verify(self, rows: Iterable[int]) -> list[RowVerdict]:
         """Run the query again and say what became of rows: found by key, else by their content.
 
