@@ -65,9 +65,9 @@ def as_column(name: str, data: Any, columns: Columns, n_rows: int, check: bool) 
         raise DataError(
             f"column {name!r} is {tensor.dtype}; a table holds numbers, dates and text (str)"
         )
-    if tensor.node is not tensor._node or values(tensor).flags.writeable:
+    if tensor.node is not tensor._node or tensor.flags.writeable:
         tensor = tensor.copy()
-        values(tensor).flags.writeable = False
+        tensor.setflags(write=False)
     return Stored(tensor)
 
 
@@ -116,5 +116,5 @@ def filled(name: str, column: Stored, value: Any) -> Stored:
     if dated and not isinstance(value, ProvenanceTensor):
         value = np.array(value, tensor.dtype)
     result = cast("ProvenanceTensor", np.where(missing_in(column), value, tensor))
-    values(result).flags.writeable = False
+    result.setflags(write=False)
     return Stored(result)
