@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from traceprop.audit.canonical import canonical
 from traceprop.audit.folder import audit_folder, key_path
 from traceprop.audit.log import AuditLog
 from traceprop.audit.log_check import check_log
+from traceprop.audit.retention import let_go
 from traceprop.audit.settings import VARIABLE
 from traceprop.cli import main
 from traceprop.compliance.envelope import open_envelope, sign
@@ -276,3 +278,12 @@ def test_a_log_that_is_off_is_said_in_the_certificate(
     assert "no audit log was kept when it was made" in checked.output
     statement = json.loads(open_envelope(job.certificate.read_bytes()).payload)["predicate"]
     assert statement["log"]["state"] == "off"
+
+
+def test_an_entry_that_was_let_go_is_not_held_against_a_certificate(job: Job):
+    for _ in range(2):
+        assert job.verify("--store", job.store).exit_code == 0
+    assert let_go(job.store, datetime.now(UTC) + timedelta(days=200)) == 6
+    checked = job.verify("--store", job.store)
+    assert checked.exit_code == 0, checked.output
+    assert "may have been let go after the retention" in checked.output

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from traceprop.compliance.inclusion import prove_row as prove_row
     from traceprop.compliance.policy import KeyRing as KeyRing
     from traceprop.compliance.policy import load_policy as load_policy
+    from traceprop.compliance.replay import Replay as Replay
     from traceprop.compliance.report import Report as Report
     from traceprop.compliance.report import export_compliance as export_compliance
     from traceprop.compliance.timestamp import request_timestamp as request_timestamp
