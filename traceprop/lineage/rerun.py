@@ -311,7 +311,7 @@ def _as_recorded(node: Node, result: Any, args: Any, kwargs: Any) -> Any:
     if result.dtype.kind in "US":
         return result.astype(node.inputs[0].dtype)
     takes_out = isinstance(node.op, (np.ufunc, UfuncMethod)) or "out" in parameter_names(node.op)
-    if takes_out and node.item is None and isinstance(result, np.ndarray):
+    if takes_out and node.item is None:
         target = np.empty_like(result, dtype=dtype)
         node.op(*args, **{"casting": "unsafe", **kwargs} if isinstance(node.op, np.ufunc)
                 else kwargs, out=target)  # fmt: skip
