@@ -102,4 +102,4 @@ def test_the_test_can_fail():
     assert _wrong("lineage", "from traceprop.interop.torch import dataset")
     assert not _wrong("lineage", "def f():\n    from traceprop.interop.torch import dataset")
     assert _wrong("numba_kernels", "from traceprop.errors import DataError")
-    assert _wrong("lineage", "import traceprop.sources.csv")
+    assert _wrong("lineage", "import traceprop.sources.csv.load")

@@ -26,8 +26,8 @@ from tests.naive.edits import edited
 from tests.naive.lines import UnclosedQuoteError, records
 from tests.naive.row_matches import fates
 from tests.naive.text_rows import unlike_their_text
-from traceprop.sources.files import digest
-from traceprop.sources.row_index import Grammar, scan_rows
+from traceprop.sources.identity.row_index import Grammar, scan_rows
+from traceprop.sources.inputs.files import digest
 
 THREADS = f"{os.cpu_count()} cores, threads as the libraries choose (wall time)"
 

@@ -17,8 +17,9 @@ from sklearn import datasets
 import traceprop as tp
 from traceprop.errors import SourceError
 from traceprop.lineage import values
-from traceprop.sources import csv_index, csv_stream
-from traceprop.sources.csv_format import MISSING
+from traceprop.sources.csv import index as csv_index
+from traceprop.sources.csv import stream as csv_stream
+from traceprop.sources.csv.format import MISSING
 
 BYTES = 12_000  # of each file, cut at a line end
 PACKAGED = Path(datasets.__file__).parent / "data"

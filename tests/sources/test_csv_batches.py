@@ -17,7 +17,8 @@ import traceprop as tp
 from tests.sources.test_csv_rows import Written, numbers, texts, written
 from traceprop.errors import SourceError
 from traceprop.lineage import values
-from traceprop.sources import csv_index, csv_stream
+from traceprop.sources.csv import index as csv_index
+from traceprop.sources.csv import stream as csv_stream
 
 reuse = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -191,7 +192,7 @@ def test_changed_bytes_are_found_though_the_times_are_not(
 ) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a\n" + "1\n" * 9)
-    monkeypatch.setattr("traceprop.sources.files.FileStamp.is_untouched", lambda *_: True)
+    monkeypatch.setattr("traceprop.sources.inputs.files.FileStamp.is_untouched", lambda *_: True)
     for content in ("a\n" + "1\n" * 8 + "2\n", "a\n" + "1\n" * 8, "a\n" + "1\n" * 10):
         path.write_text("a\n" + "1\n" * 9)
         batches = tp.load_csv(path, batch_rows=3)

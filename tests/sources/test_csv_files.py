@@ -14,7 +14,7 @@ import pytest
 import traceprop as tp
 from traceprop.errors import SourceError
 from traceprop.lineage import values
-from traceprop.sources import compression, remote
+from traceprop.sources.inputs import compression, remote
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ import traceprop as tp
 from tests.conftest import SHARED_DATA
 from traceprop.errors import SourceError
 from traceprop.lineage import values
-from traceprop.sources import csv_numbers, csv_parse, row_index
+from traceprop.sources.csv import numbers as csv_numbers
+from traceprop.sources.csv import parse as csv_parse
+from traceprop.sources.identity import row_index
 
 reuse = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

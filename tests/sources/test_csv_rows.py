@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 import traceprop as tp
 from traceprop.lineage import values
-from traceprop.sources import csv_arrow, row_index
-from traceprop.sources.csv_format import MISSING
+from traceprop.sources.csv import arrow as csv_arrow
+from traceprop.sources.csv.format import MISSING
+from traceprop.sources.identity import row_index
 
 LINE_END = re.compile(r"\r\n|\r|\n")
 COMMENT = re.compile(r"(?<![^\r\n])#[^\r\n]*")

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from traceprop.errors import SourceError
-from traceprop.sources import csv_stream, row_index
-from traceprop.sources.csv_encoding import TextEncoding
-from traceprop.sources.csv_format import CsvFormat
-from traceprop.sources.csv_stream import RowStream
-from traceprop.sources.csv_text import CsvText, skip_lines
-from traceprop.sources.row_index import ScanProblem, scan_rows
+from traceprop.sources.csv import stream as csv_stream
+from traceprop.sources.csv.encoding import TextEncoding
+from traceprop.sources.csv.format import CsvFormat
+from traceprop.sources.csv.stream import RowStream
+from traceprop.sources.csv.text import CsvText, skip_lines
+from traceprop.sources.identity import row_index
+from traceprop.sources.identity.row_index import ScanProblem, scan_rows
 
 PIECES = ['"', '""', ",", "\n", "\r", "\r\n", "a", "12.5", "é", "x" * 23, "#", ',"', '",', "\n#"]
 FILES = 20_000

@@ -12,7 +12,7 @@ import pytest
 import traceprop as tp
 from traceprop.errors import SourceError
 from traceprop.lineage import values
-from traceprop.sources.csv_format import CsvFormat
+from traceprop.sources.csv.format import CsvFormat
 
 
 @pytest.mark.parametrize(

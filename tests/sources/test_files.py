@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from traceprop.errors import SourceError
-from traceprop.sources import files
+from traceprop.sources.inputs import files
 
 
 def test_the_bytes_read_are_the_bytes_hashed(tmp_path: Path) -> None:

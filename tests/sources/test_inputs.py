@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from traceprop.errors import MissingExtraError, SourceError
-from traceprop.sources import inputs, remote
+from traceprop.sources.inputs import remote
+from traceprop.sources.inputs import resolve as inputs
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ import traceprop as tp
 from tests.naive.row_hashes import hash_of_row
 from traceprop.errors import SourceError
 from traceprop.lineage import values
-from traceprop.sources import parquet_read, parquet_source
+from traceprop.sources.parquet import read as parquet_read
+from traceprop.sources.parquet import source as parquet_source
 
 DAY = datetime.date(2024, 2, 29)
 MOMENT = datetime.datetime(2024, 2, 29, 13, 59, 1, 250_000)

@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import traceprop as tp
-from traceprop.sources import compression, csv_parse, files, parquet_source, progress
+from traceprop.sources.csv import parse as csv_parse
+from traceprop.sources.inputs import compression, files, progress
+from traceprop.sources.parquet import source as parquet_source
 
 
 class Screen(io.StringIO):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numba_kernels import row_gaps
 from tests.naive.lines import UnclosedQuoteError, records
 from tests.naive.row_hashes import xxh64
-from traceprop.sources import row_index
-from traceprop.sources.row_index import Grammar, ScanProblem, scan_rows
+from traceprop.sources.identity import row_index
+from traceprop.sources.identity.row_index import Grammar, ScanProblem, scan_rows
 
 COMMAS = Grammar(ord(","), ord('"'), skip_space=False)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traceprop.errors import SourceError
-from traceprop.sources.sql_text import parse_query
+from traceprop.sources.sql.text import parse_query
 
 
 @pytest.mark.parametrize(

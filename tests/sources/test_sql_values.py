@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from tests.naive import sql_digest as naive
 from traceprop.errors import SourceError
-from traceprop.sources.sql_digest import ResultDigest, encode, row_hashes
-from traceprop.sources.sql_values import from_arrow, from_python, joined, kind_of
+from traceprop.sources.sql.digest import ResultDigest, encode, row_hashes
+from traceprop.sources.sql.values import from_arrow, from_python, joined, kind_of
 
 VIENNA = datetime.timezone(datetime.timedelta(hours=2))
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.naive.row_hashes import hash_of_row
 from traceprop.errors import SourceError
-from traceprop.sources.typed_hashes import hash_numbers, hash_table
+from traceprop.sources.identity.typed_hashes import hash_numbers, hash_table
 
 MOMENT = datetime.datetime(2024, 2, 29, 13, 59, 1, 250_000)
 COLUMNS = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from traceprop.sources.csv import load_csv, read_csv
-from traceprop.sources.csv_source import CsvSource
-from traceprop.sources.parquet import load_parquet, read_parquet
-from traceprop.sources.parquet_source import ParquetSource
-from traceprop.sources.remote import allow_remote
-from traceprop.sources.sql import load_sql, read_sql
-from traceprop.sources.sql_source import SqlSource
+from traceprop.sources.csv.load import load_csv, read_csv
+from traceprop.sources.csv.source import CsvSource
+from traceprop.sources.inputs.remote import allow_remote
+from traceprop.sources.parquet.load import load_parquet, read_parquet
+from traceprop.sources.parquet.source import ParquetSource
+from traceprop.sources.sql.load import load_sql, read_sql
+from traceprop.sources.sql.source import SqlSource
 from traceprop.sources.table import Table
 
 __all__ = [

@@ -19,7 +19,7 @@ from traceprop.attribution.store.sample_rows import SampleRows
 from traceprop.errors import SourceError
 from traceprop.lineage.answers.verdict import RowVerdict
 from traceprop.lineage.source import Source
-from traceprop.sources.files import FileStamp, file_digest, stamp_file
+from traceprop.sources.inputs.files import FileStamp, file_digest, stamp_file
 
 if TYPE_CHECKING:
     from traceprop.lineage import LineageGraph

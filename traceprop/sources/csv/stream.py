@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import SourceError
-from traceprop.sources.compression import expanding
-from traceprop.sources.csv_encoding import detect_encoding
-from traceprop.sources.csv_format import CsvFormat
-from traceprop.sources.csv_text import CsvText, cut_off, open_text, scan_error, skip_lines
-from traceprop.sources.inputs import Input
-from traceprop.sources.row_index import ScanProblem, scan_rows
+from traceprop.sources.csv.encoding import detect_encoding
+from traceprop.sources.csv.format import CsvFormat
+from traceprop.sources.csv.text import CsvText, cut_off, open_text, scan_error, skip_lines
+from traceprop.sources.identity.row_index import ScanProblem, scan_rows
+from traceprop.sources.inputs.compression import expanding
+from traceprop.sources.inputs.resolve import Input
 
 _CHUNK = 1 << 22
 _LONGEST_ROW = 1 << 28  # bytes; a longer row is taken for a quote that never closes

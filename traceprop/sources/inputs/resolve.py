@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import SourceError
-from traceprop.sources import files, globs, remote
+from traceprop.sources.inputs import files, globs, remote
 
 Path = str | os.PathLike[str]
 Named = Path | Sequence[Path]

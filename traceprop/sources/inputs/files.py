@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import MissingFileError, SourceError
-from traceprop.sources.progress import wait_with_bar
+from traceprop.sources.inputs.progress import wait_with_bar
 
 _CHUNK = 1 << 22
 _SETTLED_AFTER_NS = 2_000_000_000

@@ -16,11 +16,11 @@ import numpy as np
 
 from traceprop.errors import SourceError, SourceWarning
 from traceprop.lineage.rowset import row_dtype
-from traceprop.sources import sql_values
-from traceprop.sources.sql_columns import matrix_of, table_column
-from traceprop.sources.sql_query import Columns, Key, SqlQuery
-from traceprop.sources.sql_result import Params
-from traceprop.sources.sql_source import SqlSource
+from traceprop.sources.sql import values as sql_values
+from traceprop.sources.sql.columns import matrix_of, table_column
+from traceprop.sources.sql.query import Columns, Key, SqlQuery
+from traceprop.sources.sql.result import Params
+from traceprop.sources.sql.source import SqlSource
 from traceprop.sources.table import Table
 
 if TYPE_CHECKING:

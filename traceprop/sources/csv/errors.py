@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import SourceError
-from traceprop.sources.csv_format import QUOTE
-from traceprop.sources.csv_text import CsvText
-from traceprop.sources.row_index import RowIndex, count_fields, first_ragged
+from traceprop.sources.csv.format import QUOTE
+from traceprop.sources.csv.text import CsvText
+from traceprop.sources.identity.row_index import RowIndex, count_fields, first_ragged
 
 _SHOWN = 40  # characters of a value that a message shows
 _OTHER_DELIMITERS = {",": "','", ";": "';'", "\t": r"'\t'", "|": "'|'"}

@@ -16,9 +16,9 @@ from functools import partial
 from typing import Any
 
 from traceprop.errors import SourceError
-from traceprop.sources import sql_values
-from traceprop.sources.sql_connection import is_sqlite3, refusals, vendor
-from traceprop.sources.sql_text import QueryText
+from traceprop.sources.sql import values as sql_values
+from traceprop.sources.sql.connection import is_sqlite3, refusals, vendor
+from traceprop.sources.sql.text import QueryText
 
 _FETCHED = 10_000  # rows that DBAPI is asked for at once
 _POSTGRES_FLOAT4 = 700

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from traceprop.errors import SourceError
 from traceprop.sources import columns as arrow_columns
-from traceprop.sources import sql_values
+from traceprop.sources.sql import values as sql_values
 
 
 def matrix_of(columns: Mapping[str, Any], name: str) -> npt.NDArray[np.float64]:

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from traceprop.errors import SourceError
 from traceprop.lazy import needing_extras
-from traceprop.sources import files
+from traceprop.sources.inputs import files
 
 _MEMORY = ":memory:"
 _POSTGRES = ("postgresql", "postgres")

@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from traceprop.errors import SourceError
 from traceprop.sources import columns as arrow_columns
-from traceprop.sources.csv_arrow import CsvReader, check_count, column_types
-from traceprop.sources.csv_index import IndexedFile
-from traceprop.sources.csv_numbers import PlainCells
-from traceprop.sources.csv_stream import RowStream, Stretch, read_top, reading
-from traceprop.sources.csv_text import CsvText, index_rows
-from traceprop.sources.files import FileStamp
-from traceprop.sources.inputs import Input
+from traceprop.sources.csv.arrow import CsvReader, check_count, column_types
+from traceprop.sources.csv.index import IndexedFile
+from traceprop.sources.csv.numbers import PlainCells
+from traceprop.sources.csv.stream import RowStream, Stretch, read_top, reading
+from traceprop.sources.csv.text import CsvText, index_rows
+from traceprop.sources.inputs.files import FileStamp
+from traceprop.sources.inputs.resolve import Input
 
 
 def read_batches(

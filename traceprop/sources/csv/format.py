@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import SourceError
-from traceprop.sources.csv_encoding import is_wide
-from traceprop.sources.row_index import Grammar
+from traceprop.sources.csv.encoding import is_wide
+from traceprop.sources.identity.row_index import Grammar
 
 QUOTE = '"'
 

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from traceprop.sources import columns as arrow_columns
-from traceprop.sources import files
-from traceprop.sources.compression import expanded
-from traceprop.sources.csv_arrow import CsvReader, check_count, column_types
-from traceprop.sources.csv_format import CsvFormat
-from traceprop.sources.csv_numbers import NumberReader, PlainCells
-from traceprop.sources.csv_text import CsvText, index_rows, open_text
-from traceprop.sources.inputs import Input, Stamp
-from traceprop.sources.progress import wait_with_bar
-from traceprop.sources.row_index import RowIndex
+from traceprop.sources.csv.arrow import CsvReader, check_count, column_types
+from traceprop.sources.csv.format import CsvFormat
+from traceprop.sources.csv.numbers import NumberReader, PlainCells
+from traceprop.sources.csv.text import CsvText, index_rows, open_text
+from traceprop.sources.identity.row_index import RowIndex
+from traceprop.sources.inputs import files
+from traceprop.sources.inputs.compression import expanded
+from traceprop.sources.inputs.progress import wait_with_bar
+from traceprop.sources.inputs.resolve import Input, Stamp
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from traceprop.errors import SourceError
 from traceprop.sources import columns as arrow_columns
-from traceprop.sources.csv_arrow import CsvReader, check_count, column_types
-from traceprop.sources.csv_format import QUOTE
-from traceprop.sources.csv_text import CsvText, found_rows, index_rows
-from traceprop.sources.row_index import FoundRows, IndexedRows, RowIndex, index_found
+from traceprop.sources.csv.arrow import CsvReader, check_count, column_types
+from traceprop.sources.csv.format import QUOTE
+from traceprop.sources.csv.text import CsvText, found_rows, index_rows
+from traceprop.sources.identity.row_index import FoundRows, IndexedRows, RowIndex, index_found
 
 _FEW = 4  # of so many batches, one may go to pyarrow
 _THREADS = min(os.cpu_count() or 1, 8)  # more would wait for the one that finds the rows

@@ -15,13 +15,13 @@ import numpy as np
 
 from traceprop.errors import SourceError
 from traceprop.sources import columns as arrow_columns
-from traceprop.sources.csv_arrow import column_types
-from traceprop.sources.csv_batches import read_batches
-from traceprop.sources.csv_format import CsvFormat, CsvOptions
-from traceprop.sources.csv_source import CsvSource
-from traceprop.sources.csv_stream import top_of_file
-from traceprop.sources.csv_text import CsvText
-from traceprop.sources.inputs import Named, resolve
+from traceprop.sources.csv.arrow import column_types
+from traceprop.sources.csv.batches import read_batches
+from traceprop.sources.csv.format import CsvFormat, CsvOptions
+from traceprop.sources.csv.source import CsvSource
+from traceprop.sources.csv.stream import top_of_file
+from traceprop.sources.csv.text import CsvText
+from traceprop.sources.inputs.resolve import Named, resolve
 from traceprop.sources.table import Table
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from traceprop.errors import SourceError
 from traceprop.sources import columns as arrow_columns
-from traceprop.sources.typed_hashes import EXACT, hash_numbers, hash_table
+from traceprop.sources.identity.typed_hashes import EXACT, hash_numbers, hash_table
 
 _BATCH_ROWS = 1 << 15  # decoded, hashed and copied while they are warm
 _TILE_ROWS = 1 << 12  # rows of the matrix that stay in the cache while their columns are written

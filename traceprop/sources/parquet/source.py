@@ -16,12 +16,12 @@ import numpy.typing as npt
 from traceprop.errors import SourceError
 from traceprop.lineage.answers.verdict import RowVerdict
 from traceprop.lineage.source import Source
-from traceprop.sources import files
-from traceprop.sources import parquet_read as reading
-from traceprop.sources.inputs import Input, stored_input
-from traceprop.sources.progress import wait_with_bar
-from traceprop.sources.typed_hashes import hash_table
-from traceprop.sources.verify import UNREAD, Present, verify_rows
+from traceprop.sources.identity.typed_hashes import hash_table
+from traceprop.sources.identity.verify import UNREAD, Present, verify_rows
+from traceprop.sources.inputs import files
+from traceprop.sources.inputs.progress import wait_with_bar
+from traceprop.sources.inputs.resolve import Input, stored_input
+from traceprop.sources.parquet import read as reading
 
 Selection = Sequence[str | int] | None
 
@@ -35,7 +35,7 @@ class ParquetSource(Source):
         Whether it was loaded as one float64 matrix (`load_parquet`) or column by column
         (`read_parquet`).
     row_hashes : uint64 array, shape (n_rows,)
-        Over the values of the columns that were loaded; see `traceprop.sources.typed_hashes`.
+        Over the values of the columns that were loaded; see `identity.typed_hashes`.
     """
 
     __slots__ = ("_group_starts", "_input", "numeric")

@@ -15,12 +15,12 @@ from traceprop.errors import SourceError
 from traceprop.lineage.answers.verdict import RowVerdict
 from traceprop.lineage.source import Source
 from traceprop.sources import columns as arrow_columns
-from traceprop.sources.csv_format import CsvFormat
-from traceprop.sources.csv_index import IndexedFile, SparseIndex, index_file
-from traceprop.sources.csv_parse import IndexedCsv, ParsedCsv, index_csv, parse_csv
-from traceprop.sources.inputs import Input, Stamp, stored_input
-from traceprop.sources.row_index import RowIndex
-from traceprop.sources.verify import Present, verify_rows
+from traceprop.sources.csv.format import CsvFormat
+from traceprop.sources.csv.index import IndexedFile, SparseIndex, index_file
+from traceprop.sources.csv.parse import IndexedCsv, ParsedCsv, index_csv, parse_csv
+from traceprop.sources.identity.row_index import RowIndex
+from traceprop.sources.identity.verify import Present, verify_rows
+from traceprop.sources.inputs.resolve import Input, Stamp, stored_input
 
 Selection = Sequence[str | int] | None
 

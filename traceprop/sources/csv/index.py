@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import SourceError
-from traceprop.sources.compression import expanding
-from traceprop.sources.csv_format import CsvFormat
-from traceprop.sources.csv_stream import RowStream, Stretch, read_top, reading
-from traceprop.sources.csv_text import CsvText, no_rows
-from traceprop.sources.inputs import Input, Stamp
-from traceprop.sources.progress import wait_with_bar
+from traceprop.sources.csv.format import CsvFormat
+from traceprop.sources.csv.stream import RowStream, Stretch, read_top, reading
+from traceprop.sources.csv.text import CsvText, no_rows
+from traceprop.sources.inputs.compression import expanding
+from traceprop.sources.inputs.progress import wait_with_bar
+from traceprop.sources.inputs.resolve import Input, Stamp
 
 _CHUNK = 1 << 22
 _MARK_ROWS = 1 << 16  # rows between two that are kept

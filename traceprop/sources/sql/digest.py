@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from traceprop.sources.sql_values import NOTHING, kind_of
+from traceprop.sources.sql.values import NOTHING, kind_of
 
 _VERSION = "traceprop.sql-result.v1"
 _INT64 = 2.0**63

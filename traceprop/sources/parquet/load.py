@@ -14,9 +14,9 @@ import numpy as np
 
 from traceprop.errors import SourceError
 from traceprop.lineage.rowset import row_dtype
-from traceprop.sources import parquet_read as reading
-from traceprop.sources.inputs import Named, resolve
-from traceprop.sources.parquet_source import ParquetSource
+from traceprop.sources.inputs.resolve import Named, resolve
+from traceprop.sources.parquet import read as reading
+from traceprop.sources.parquet.source import ParquetSource
 from traceprop.sources.table import Table
 
 if TYPE_CHECKING:

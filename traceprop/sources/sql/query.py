@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from traceprop.errors import SourceError
-from traceprop.sources.sql_result import Params
-from traceprop.sources.sql_text import QueryText, parse_query
+from traceprop.sources.sql.result import Params
+from traceprop.sources.sql.text import QueryText, parse_query
 
 Columns = str | Sequence[str | int] | None
 Key = str | Sequence[str] | None

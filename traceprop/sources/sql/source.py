@@ -19,14 +19,14 @@ import numpy.typing as npt
 from traceprop.errors import SourceError
 from traceprop.lineage.answers.verdict import RowVerdict
 from traceprop.lineage.source import Source
-from traceprop.sources import sql_values
-from traceprop.sources.sql_columns import matrix_of, table_column
-from traceprop.sources.sql_connection import Database, describe, is_postgres, opened
-from traceprop.sources.sql_digest import ResultDigest, encode, row_hashes
-from traceprop.sources.sql_keys import Keys
-from traceprop.sources.sql_query import SqlQuery
-from traceprop.sources.sql_result import Arrays, Result, run_query
-from traceprop.sources.verify import Present, verify_rows
+from traceprop.sources.identity.verify import Present, verify_rows
+from traceprop.sources.sql import values as sql_values
+from traceprop.sources.sql.columns import matrix_of, table_column
+from traceprop.sources.sql.connection import Database, describe, is_postgres, opened
+from traceprop.sources.sql.digest import ResultDigest, encode, row_hashes
+from traceprop.sources.sql.keys import Keys
+from traceprop.sources.sql.query import SqlQuery
+from traceprop.sources.sql.result import Arrays, Result, run_query
 
 Hashes = npt.NDArray[np.uint64]
 

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import SourceError
-from traceprop.sources.csv_errors import check_encoding, encoding_error, explain
-from traceprop.sources.csv_format import QUOTE
-from traceprop.sources.csv_text import CsvText
-from traceprop.sources.row_index import RowIndex, tidied
+from traceprop.sources.csv.errors import check_encoding, encoding_error, explain
+from traceprop.sources.csv.format import QUOTE
+from traceprop.sources.csv.text import CsvText
+from traceprop.sources.identity.row_index import RowIndex, tidied
 
 _BLOCK_BYTES = 1 << 20
 _MAX_INT32 = 2**31 - 1

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import SourceError
-from traceprop.sources.csv_encoding import TextEncoding, detect_encoding
-from traceprop.sources.csv_format import QUOTE, CsvFormat
-from traceprop.sources.row_index import (
+from traceprop.sources.csv.encoding import TextEncoding, detect_encoding
+from traceprop.sources.csv.format import QUOTE, CsvFormat
+from traceprop.sources.identity.row_index import (
     FoundRows,
     RowIndex,
     ScanProblem,

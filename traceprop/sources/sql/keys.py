@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traceprop.errors import SourceError
-from traceprop.sources.sql_values import joined, kind_of
+from traceprop.sources.sql.values import joined, kind_of
 
 _ROW, _AT = "\0row", "\0at"  # names that no column has
 

@@ -1,0 +1,1 @@
+"""CSV files: options in, values, rows and errors out."""

@@ -1,0 +1,1 @@
+"""What a user names as files, and their bytes: paths, globs, URLs, compressed or not."""

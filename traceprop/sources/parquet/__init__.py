@@ -1,0 +1,1 @@
+"""Parquet files: values and row groups, whole or in batches."""

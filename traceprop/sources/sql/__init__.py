@@ -1,0 +1,1 @@
+"""Queries of databases: any driver in, one result out, rows named by their key."""
