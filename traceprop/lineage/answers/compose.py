@@ -202,13 +202,18 @@ def image_along(path: Sequence[RowMap], n_out: int) -> RowSet:
 def _marked(rows: Rows, chosen: NDArray[np.bool_] | None, n_in: int) -> NDArray[np.bool_]:
     from numba_kernels.rowmaps import mark, mark_chosen
 
-    mask = np.zeros(n_in, dtype=np.bool_)
-    # Both threads write nothing but True: that they meet does no harm.
-    if chosen is None:
-        in_halves(lambda a, b: mark(rows[a:b], mask), len(rows))
-    else:
-        kept = chosen
-        in_halves(lambda a, b: mark_chosen(rows[a:b], kept[a:b], mask), len(rows))
+    def marked(start: int, stop: int) -> NDArray[np.bool_]:
+        mask = np.zeros(n_in, dtype=np.bool_)
+        if chosen is None:
+            mark(rows[start:stop], mask)
+        else:
+            mark_chosen(rows[start:stop], chosen[start:stop], mask)
+        return mask
+
+    # A mask for each thread: two that write into one take its cache lines from each other.
+    mask, *others = in_halves(marked, len(rows))
+    for other in others:
+        mask |= other
     return mask
 
 
