@@ -17,6 +17,7 @@ ORDER = (
     "errors",
     "lazy",
     "files",
+    "printable",
     "lineage",
     "sources",
     "interop",

@@ -166,6 +166,61 @@ def test_destroyed_keys_leave_the_log_as_it_was(store: Path):
         destroy_keys(store, [9])
 
 
+def test_keys_that_a_crash_left_in_a_copy_are_destroyed_too(store: Path):
+    openings = AuditLog(store).files.openings
+    left = openings.with_name(f".{openings.name}.0123456789abcdef.tmp")
+    left.write_bytes(openings.read_bytes())
+    destroy_keys(store, [2])
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "openings.jsonl"])
+def test_nothing_is_written_through_a_link(store: Path, name: str):
+    path = AuditLog(store).files.folder / name
+    elsewhere = path.rename(store / "elsewhere")
+    path.symlink_to(elsewhere)
+    before = elsewhere.read_bytes()
+    with pytest.raises(AuditError, match="can't be written"):
+        AuditLog(store).append("query", {"n": 1})
+    assert elsewhere.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"log": 1, "serial": "x", "sha256": [], "start": None, "end": None},
+        {"log": "a", "serial": 1.5, "sha256": "b", "start": 0, "end": 9},
+        {"log": "a", "serial": 0, "sha256": "b", "start": -5, "end": 9},
+    ],
+)
+def test_a_head_that_no_log_has_is_refused(store: Path, head: dict[str, object]):
+    AuditLog(store).files.head.write_text(json.dumps(head))
+    for ask in (check_log, lambda path: AuditLog(path).append("query", {"n": 1})):
+        with pytest.raises(AuditError, match=r"head\.json can't be read"):
+            ask(store)
+
+
+def test_facts_that_json_cannot_write_are_not_those_that_were_sealed(store: Path):
+    openings = AuditLog(store).files.openings
+    whole = openings.read_bytes()
+    openings.write_bytes(whole.replace(SECRET.encode(), b"\\ud800", 1))
+    assert check_log(store).at == 1
+    openings.write_bytes(whole.replace(b'{"entry":1,', b'{"entry":1e400,', 1))
+    found = check_log(store)
+    assert found.ok
+    assert 1 not in found.openings
+
+
+def test_an_entry_of_a_moment_that_there_is_not_fails(store: Path):
+    lines = _lines(store)
+    old = read_line(lines[0])
+    lines[0] = make_entry(
+        old.log, 0, "2026-99-99T00:00:00.000Z", "begin", old.previous, plain=old.plain
+    ).to_line()
+    _write(store, lines)
+    assert check_log(store).at == 0
+
+
 def test_old_entries_go_and_the_rest_still_verifies(store: Path):
     with pytest.raises(AuditError, match="184"):
         AuditLog(store).set(LogSettings(retention_days=30))

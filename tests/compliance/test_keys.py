@@ -84,6 +84,16 @@ def test_a_key_is_never_overwritten(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_the_public_half_of_a_key_that_is_away_is_never_overwritten(tmp_path: Path):
+    path = tmp_path / "signing.key"
+    before = keys.generate_key(path).public.pem()
+    path.rename(tmp_path / "offline.key")
+    with pytest.raises(CertificateError, match=r"signing\.key\.pub is there already"):
+        keys.generate_key(path)
+    assert keys.public_path(path).read_bytes() == before
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("bits", [0o644, 0o640, 0o604, 0o660, 0o601])
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path, bits: int):
     path = tmp_path / "signing.key"

@@ -140,6 +140,13 @@ def test_a_removal_from_data_that_nobody_recorded_is_no_erasure(name: str):
         assert weights["status"] == status
 
 
+def test_article_12_claims_no_order_and_no_proven_time():
+    said = clauses("EU_AI_ACT_ART12")["Art. 12(2)(a)"]
+    assert said["status"] == "evidenced"
+    assert "order" not in said["part"]
+    assert "by the signer's clock" in said["part"]
+
+
 def test_article_86_is_not_answered_by_a_removal():
     found = clauses("EU_AI_ACT_ART86")
     assert not [c for c in found.values() if c["status"] == "evidenced"]

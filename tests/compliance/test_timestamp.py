@@ -222,6 +222,9 @@ def test_questions_that_cannot_be_asked(
         request_timestamp(certificate, "http://127.0.0.1:1/")
     with pytest.raises(CertificateError, match="no http or https address"):
         request_timestamp(certificate, "file:///etc/passwd")
+    for impossible in ("http://[bad", "http://two words/"):
+        with pytest.raises(CertificateError, match="can't be reached"):
+            request_timestamp(certificate, impossible)
     for wrong in (tmp_path / "missing.pem", draft):
         with pytest.raises(CertificateError, match=r"can't be read|holds no X\.509"):
             request_timestamp(certificate, "http://127.0.0.1:1/", wrong)

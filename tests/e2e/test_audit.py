@@ -287,3 +287,21 @@ def test_an_entry_that_was_let_go_is_not_held_against_a_certificate(job: Job):
     checked = job.verify("--store", job.store)
     assert checked.exit_code == 0, checked.output
     assert "may have been let go after the retention" in checked.output
+
+
+def test_a_certificate_younger_than_the_log_was_not_let_go(job: Job):
+    """Made from an old copy of the store and its log, with the same key, after the real one's."""
+    for _ in range(2):
+        assert job.verify("--store", job.store).exit_code == 0
+    assert let_go(job.store, datetime.now(UTC) + timedelta(days=200)) == 6
+    later = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    replayed = _resigned(job, lambda predicate: predicate["issued"].update(time=later))
+    checked = job.verify("--store", job.store, certificate=replayed)
+    assert checked.exit_code == 1
+    assert "is not in the store's audit log" in checked.output
+
+
+def test_a_log_cannot_move_the_cursor(job: Job):
+    AuditLog(job.store).append("query", {"method": "a\n\x1b[2J"})
+    shown = _run("log", "show", job.store)
+    assert "method=a\\n\\x1b[2J" in shown.output

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from traceprop.audit.canonical import canonical
@@ -143,6 +144,7 @@ def _form(value: Mapping[str, Any]) -> bytes:
 
 def _well_formed(fields: dict[str, Any]) -> bool:
     sealed = fields["commitments"]
+    datetime.fromisoformat(fields["time"])  # raises for a moment that there is not
     return bool(
         type(fields["serial"]) is int
         and fields["serial"] >= 0

@@ -57,6 +57,14 @@ class Head:
     start: int = 0
     end: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse what no log has: it may come out of a file that was changed."""
+        numbers, texts = (self.serial, self.start, self.end), (self.log, self.sha256)
+        if {type(n) for n in numbers} != {int} or {type(text) for text in texts} != {str}:
+            raise TypeError("not the head of a log")
+        if self.serial < -1 or min(self.start, self.end) < 0:
+            raise ValueError("not the head of a log")
+
 
 class AuditLog:
     """The log of one store.

@@ -61,8 +61,8 @@ class LogFiles:
             os.close(descriptor)  # which unlocks
 
     def append(self, path: Path, data: bytes) -> None:
-        """Write at a file's end; it is on the disk after `sync` only."""
-        with open(path, "ab", buffering=0, opener=open_private) as file:
+        """Write at a file's end, never through a link; it is on the disk after `sync` only."""
+        with open(path, "ab", buffering=0, opener=_open_unlinked) as file:
             written = file.write(data)
             if written != len(data):
                 raise OSError(f"only {written} of {len(data)} bytes could be written")
@@ -81,6 +81,11 @@ class LogFiles:
             temporary.unlink(missing_ok=True)
         if at_once:
             self.sync_folder(self.folder)
+
+    def drop_leavings(self, path: Path) -> None:
+        """Delete what a crash left of `replace`: copies of a file's content, maybe of keys."""
+        for left in path.parent.glob(f".{path.name}.*.tmp"):
+            left.unlink(missing_ok=True)
 
     def truncate(self, path: Path, size: int) -> None:
         """Cut a file's end off."""
@@ -109,6 +114,10 @@ class LogFiles:
 
     def _rename(self, old: Path, new: Path) -> None:
         os.replace(old, new)
+
+
+def _open_unlinked(path: str, flags: int) -> int:
+    return open_private(path, flags | os.O_NOFOLLOW)
 
 
 @contextmanager

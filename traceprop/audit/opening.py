@@ -48,7 +48,10 @@ class Opening:
 
     def fits(self, entry: Entry) -> bool:
         """Tell whether the facts are those that the entry seals."""
-        return seal_facts(self.key, self.facts) == dict(entry.commitments)
+        try:
+            return seal_facts(self.key, self.facts) == dict(entry.commitments)
+        except (ValueError, RecursionError):
+            return False  # what JSON can't write was never sealed
 
 
 def read_openings(path: Path, entries: Iterable[Entry]) -> dict[int, Opening]:
@@ -68,7 +71,7 @@ def read_openings(path: Path, entries: Iterable[Entry]) -> dict[int, Opening]:
                 bytes.fromhex(fields["key"]),
                 dict(fields["facts"]),
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             continue  # a crash cut it short; the entry says nothing then
         if wanted.get(opening.serial) == opening.sha256:
             found[opening.serial] = opening

@@ -100,6 +100,7 @@ def destroy_keys(store: str | os.PathLike[str], serials: Iterable[int]) -> int:
                 f"The log has no entry {min(unknown)}: give numbers from `traceprop log show`."
             )
         kept = {n: opening for n, opening in found.openings.items() if n not in gone}
+        log.files.drop_leavings(log.files.openings)
         log.files.replace(log.files.openings, _lines(kept))
     return len(found.openings) - len(kept)
 
@@ -121,6 +122,7 @@ def _rewrite(log: AuditLog, through: int) -> None:
     lines = [entry.to_line() for entry in kept]
     log.files.replace(log.files.log, b"".join(lines))
     openings = {n: opening for n, opening in found.openings.items() if n > through}
+    log.files.drop_leavings(log.files.openings)
     log.files.replace(log.files.openings, _lines(openings))
     last, end = kept[-1], sum(map(len, lines))
     head = Head(last.log, last.serial, last.sha256, end - len(lines[-1]), end)

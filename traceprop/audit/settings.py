@@ -51,7 +51,7 @@ def settings_of(store: Path) -> LogSettings:
         check_settings(found)
     except FileNotFoundError:
         return LogSettings()
-    except (ValueError, KeyError, TypeError) as damaged:
+    except (ValueError, KeyError, TypeError, OSError) as damaged:
         raise AuditError(
             f"{path} can't be read as the settings of an audit log: set them anew with "
             f"`traceprop log set`."

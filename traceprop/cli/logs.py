@@ -10,6 +10,7 @@ import click
 from traceprop.audit.log_check import LogCheck
 from traceprop.cli.common import Commands, as_json_option, print_json, store_argument
 from traceprop.errors import AuditError
+from traceprop.printable import one_line
 
 
 @click.group(name="log", cls=Commands)
@@ -31,7 +32,7 @@ def show(store: Path, as_json: bool) -> None:
         facts = {**entry.plain, **(opening.facts if opening else {})}
         said = ", ".join(f"{name}={value}" for name, value in facts.items() if value is not None)
         sealed = "its key is gone" if entry.commitments and not opening else said
-        click.echo(f"{entry.serial:>6}  {entry.time}  {entry.kind:<12}  {sealed}")
+        click.echo(f"{entry.serial:>6}  {entry.time}  {entry.kind:<12}  {one_line(sealed)}")
     if as_json:
         print_json(
             [

@@ -148,8 +148,14 @@ def generate_key(path: str | Path) -> SigningKey:
     Raises
     ------
     CertificateError
-        There is a file of that name already (it is left as it is), or the folder can't be written.
+        There is a file of that name, or of its public half's, already (it is left as it is), or the
+        folder can't be written.
     """
+    if public_path(Path(path)).exists():
+        raise CertificateError(
+            f"{public_path(Path(path))} is there already, and may be all that is left to check "
+            "another key's certificates with: name another file."
+        )
     made = _make_key(Path(path))
     if made is None:
         raise CertificateError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from traceprop.compliance.draft import DRAFT
+from traceprop.printable import one_line
 
 
 def describe(statement: dict[str, Any]) -> str:
@@ -30,7 +31,7 @@ def describe(statement: dict[str, Any]) -> str:
         "What this certificate does not claim",
         *(f"  - {limit}" for limit in (*predicate["limits"], *predicate["removal"]["limits"])),
     ]
-    return "\n".join(lines)
+    return "\n".join(one_line(line) for line in lines)
 
 
 def _head(predicate: dict[str, Any]) -> list[str]:

@@ -14,8 +14,8 @@ from traceprop.errors import CertificateError
 
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
-# How far a signer's clock may be ahead of the timestamp authority's.
-_CLOCKS_DIFFER = timedelta(minutes=5)
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""How far a signer's clock may be ahead of another one."""
 
 
 class SigningTime(NamedTuple):
@@ -76,7 +76,7 @@ def signing_time(issued: str, stamped: datetime | None) -> SigningTime:
     asserted = parse_time(issued)
     if stamped is None:
         return SigningTime(asserted, "asserted")
-    if asserted > stamped + _CLOCKS_DIFFER:
+    if asserted > stamped + CLOCKS_DIFFER:
         raise CertificateError(
             f"its own time, {issued}, is later than its timestamp, {stamped.strftime(FORMAT)}"
         )

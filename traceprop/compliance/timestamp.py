@@ -20,6 +20,7 @@ from traceprop.compliance.times import timestamp_path
 from traceprop.errors import CertificateError
 from traceprop.files import write_file
 from traceprop.lazy import needing_extras
+from traceprop.printable import one_line
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -67,7 +68,7 @@ class Timestamp:
             *(UnsupportedAlgorithm, InternalError),
         ) as refused:
             raise CertificateError(
-                f"its timestamp doesn't verify: {_line(str(refused))}"
+                f"its timestamp doesn't verify: {one_line(str(refused))}"
             ) from refused
         return response.tst_info.gen_time.astimezone(UTC)
 
@@ -177,12 +178,11 @@ def _decode(answer: bytes) -> TimeStampResponse:
             # The parts are decoded when they are asked for.
             _ = response.tst_info.gen_time, response.signed_data
             return response
-        said = (
-            f"the authority refused: {_line(' '.join(response.status_string)) or 'no reason given'}"
-        )
+        reason = one_line(" ".join(response.status_string))
+        said = f"the authority refused: {reason or 'no reason given'}"
     except ValueError as damaged:
         raise CertificateError(
-            f"it is no timestamp of RFC 3161: {_line(str(damaged))}"
+            f"it is no timestamp of RFC 3161: {one_line(str(damaged))}"
         ) from damaged
     raise CertificateError(said)
 
@@ -197,28 +197,23 @@ def _answers(response: TimeStampResponse, request: TimeStampRequest) -> datetime
     return info.gen_time.astimezone(UTC)
 
 
-def _line(text: str) -> str:
-    """Make what others wrote fit for one line of a terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
 def _post(url: str, body: bytes) -> bytes:
     if not url.lower().startswith(("https://", "http://")):
         raise CertificateError(f"{url!r} is no http or https address of a timestamp authority.")
     # Imported here: it takes longer than a whole verification, which needs no network.
-    import urllib.error
     import urllib.request
+    from http.client import HTTPException
 
-    request = urllib.request.Request(
-        url, data=body, headers={"Content-Type": "application/timestamp-query"}
-    )
     try:
+        request = urllib.request.Request(
+            url, data=body, headers={"Content-Type": "application/timestamp-query"}
+        )
         with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
             found: bytes = answer.read(_LARGEST_RESPONSE)
-    except (urllib.error.URLError, TimeoutError, OSError) as failed:
+    except (OSError, HTTPException, ValueError) as failed:  # ValueError: no such address can be
         raise CertificateError(
-            f"The timestamp authority {url} can't be reached: {failed}. The certificate is valid "
-            "without a timestamp; its time is then asserted."
+            f"The timestamp authority {url} can't be reached: {one_line(str(failed))}. "
+            "The certificate is valid without a timestamp; its time is then asserted."
         ) from failed
     return found
 
