@@ -301,6 +301,14 @@ def test_a_certificate_younger_than_the_log_was_not_let_go(job: Job):
     assert "is not in the store's audit log" in checked.output
 
 
+def test_a_file_name_cannot_write_a_verdict(job: Job):
+    named = job.certificate.with_name("a\nb.json: valid: removal")
+    named.write_bytes(b"{}")
+    checked = job.verify(certificate=named)
+    assert checked.exit_code == 1
+    assert checked.output.count("\n") == 1
+
+
 def test_a_log_cannot_move_the_cursor(job: Job):
     AuditLog(job.store).append("query", {"method": "a\n\x1b[2J"})
     shown = _run("log", "show", job.store)

@@ -28,6 +28,7 @@ from traceprop.compliance.policy import KeyRing, TrustedKey, load_policy
 from traceprop.compliance.schema_check import first_error, load_schema
 from traceprop.compliance.times import SigningTime, signing_time, timestamp_path
 from traceprop.errors import CertificateError
+from traceprop.printable import one_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -136,7 +137,7 @@ def verify(
         verdict = _compare_store(verdict, data, store, replay, model)
     elif replay is not None:
         raise CertificateError("A removal is run again from its store: give store= too.")
-    return verdict._replace(reason=f"{path}: {verdict.reason}")
+    return verdict._replace(reason=one_line(f"{path}: {verdict.reason}"))
 
 
 def verify_bytes(
