@@ -309,6 +309,14 @@ def test_a_file_name_cannot_write_a_verdict(job: Job):
     assert checked.output.count("\n") == 1
 
 
+def test_a_file_without_an_end_is_not_read_to_it(job: Job, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("traceprop.compliance.verify._LARGEST", 1 << 20)
+    assert job.verify().exit_code == 0
+    checked = job.verify(certificate=Path("/dev/zero"))
+    assert checked.exit_code == 2
+    assert "larger than 1048576 bytes" in checked.output
+
+
 def test_a_log_cannot_move_the_cursor(job: Job):
     AuditLog(job.store).append("query", {"method": "a\n\x1b[2J"})
     shown = _run("log", "show", job.store)

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from traceprop.compliance.replay import Replay
     from traceprop.compliance.timestamp import Timestamp
 
+# A certificate has about 90 bytes a removed row; a device without an end is not to fill the memory.
+_LARGEST = 1 << 30
+
 
 class Verdict(NamedTuple):
     """The answer to whether a certificate holds. It is true or false as `ok` is.
@@ -120,12 +123,15 @@ def verify(
     >>> verdict.ok, verdict.reason  # doctest: +SKIP
     """
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            data = file.read(_LARGEST + 1)
     except OSError as failed:
         raise CertificateError(
             f"The certificate {path} can't be read ({failed.strerror}): give the file that "
             "Report.save wrote."
         ) from failed
+    if len(data) > _LARGEST:
+        raise CertificateError(f"{path} is larger than {_LARGEST} bytes: it was not read.")
     keys = _key_ring(key, policy, holder)
     timestamp = None if tsa_cert is None else _timestamp(path, tsa_cert)
     verdict = verify_bytes(data, keys, holder=holder, timestamp=timestamp)
