@@ -181,29 +181,54 @@ def assert_sound(function: Callable[..., Any], *arrays: Array, finite: bool = Fa
     --------
     >>> assert_sound(lambda X: (X - X.mean(axis=0))[X[:, 0] > 0], np.eye(3))
     """
+    changed = perturbed(function, arrays, finite)
+    for result, _, missing in unnamed_pairs(function, arrays, changed, recorded):
+        assert not missing.any(), _tell(result, missing, arrays)
+
+
+def unnamed_pairs(
+    function: Callable[..., Any],
+    arrays: Sequence[Array],
+    changed: Sequence[Pairs],
+    recorded_in: Callable[[ProvenanceTensor, Sequence[ProvenanceTensor]], Pairs],
+) -> Iterator[tuple[int, Any, Pairs]]:
+    """Give of each result its number, itself, and the pairs that changed but aren't recorded.
+
+    Raises
+    ------
+    AssertionError
+        When tracking changes a value.
+    EscapeError
+        When a value would leave the lineage.
+    """
     plain = run_quietly(function, *(each.copy() for each in arrays))
     sources = track(arrays)
     leaves = [each.copy() for each in sources]  # the function may write into what it gets
     with strict():
         tracked = run_quietly(function, *leaves)
     assert_same_values(plain, tracked)
-    changed = perturbed(function, arrays, finite)
-    for i, (tensor, pairs) in enumerate(zip(flat_results(tracked), changed, strict=True)):
+    for i, (result, pairs) in enumerate(zip(flat_results(tracked), changed, strict=True)):
         missing = pairs
-        if isinstance(tensor, ProvenanceTensor):
-            missing = pairs & ~recorded(tensor, sources)
-        assert not missing.any(), _tell(i, missing, arrays)
+        if isinstance(result, ProvenanceTensor):
+            missing = pairs & ~recorded_in(result, sources)
+        yield i, result, missing
+
+
+def source_of(column: int, sizes: Sequence[int]) -> tuple[int, int]:
+    """Say which source a column of pairs is of, and which of its rows or cells."""
+    position = 0
+    while column >= sizes[position]:
+        column -= sizes[position]
+        position += 1
+    return position, column
 
 
 def _tell(result: int, missing: Pairs, arrays: Sequence[Array]) -> str:
     row, column = map(int, np.argwhere(missing)[0])
-    position = 0
-    while column >= len(arrays[position]):
-        column -= len(arrays[position])
-        position += 1
+    position, source_row = source_of(column, [len(each) for each in arrays])
     return (
-        f"row {row} of result {result} changes with row {column} of source {position}, which is "
-        f"not among its dependencies ({int(missing.sum())} such pairs)"
+        f"row {row} of result {result} changes with row {source_row} of source {position}, which "
+        f"is not among its dependencies ({int(missing.sum())} such pairs)"
     )
 
 
