@@ -113,21 +113,23 @@ class NetworkObjective:
         Float64 inputs `(n, ...)` and targets, see `targets_tensor`.
     spec : LossSpec
         The loss.
-    penalty, scale : float
-        λ and c, as in `objective.HeadObjective`.
+    penalty : float or ndarray, shape (d,)
+        λ of all parameters, or of each.
+    scale : float
+        c, as in `objective.HeadObjective`.
     """
 
     network: Network
     inputs: Tensor
     targets: Tensor
     spec: LossSpec
-    penalty: float
+    penalty: float | Array
     scale: float
 
     def value(self, theta: Array) -> float:
         """Return J(θ)."""
         data = float(self.sample_losses(theta).sum())
-        return self.scale * data + 0.5 * self.penalty * float(theta @ theta)
+        return self.scale * data + 0.5 * float(np.sum(self.penalty * theta**2))
 
     def sample_losses(self, theta: Array) -> Array:
         """Return ℓ of each sample, shape `(n,)`."""

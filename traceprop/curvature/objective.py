@@ -1,11 +1,11 @@
 """The training objective of a linear head, with its exact derivatives, in float64.
 
-    J(θ) = c Σᵢ ℓ(yᵢ, Θ xᵢ) + λ/2 ‖θ‖²
+    J(θ) = c Σᵢ ℓ(yᵢ, Θ xᵢ) + ½ Σⱼ λⱼ θⱼ²
 
 Promises: value, gradient and Hessian are those of the loss that the torch criterion computes and of
-the penalty that an optimizer's `weight_decay` adds (λθ in the gradient, bias included), so for
-λ > 0 J is λ-strongly convex and ‖θ − θ*‖ ≤ ‖∇J(θ)‖ / λ. `distance_bound` is that bound with the
-rounding of its own computation added.
+the penalty that an optimizer's `weight_decay` adds (λθ in the gradient, bias included), or of one
+that spares the bias, as scikit-learn's models do. What that means for the distance to the minimum
+is in `bounds`.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class HeadObjective:
         Rows of Θ.
     spec : LossSpec
         The loss.
-    penalty : float
-        λ, not negative.
+    penalty : float or ndarray, shape (o·p,)
+        λ of all parameters, or of each; not negative.
     scale : float
         c, see `data_scale`.
     """
@@ -89,7 +89,7 @@ class HeadObjective:
     targets: Array
     n_outputs: int
     spec: LossSpec
-    penalty: float
+    penalty: float | Array
     scale: float
 
     @property
@@ -104,7 +104,7 @@ class HeadObjective:
     def value(self, theta: Array) -> float:
         """Return J(θ)."""
         data = output_terms.losses(self.spec, self.outputs(theta), self.targets).sum()
-        return float(self.scale * data + 0.5 * self.penalty * (theta @ theta))
+        return float(self.scale * data + 0.5 * np.sum(self.penalty * theta**2))
 
     def gradient(self, theta: Array) -> Array:
         """Return ∇J(θ), shape `(o·p,)`."""
@@ -112,7 +112,12 @@ class HeadObjective:
         return np.asarray((self.scale * (r.T @ self.features)).ravel() + self.penalty * theta)
 
     def hessian(self, theta: Array) -> Array:
-        """Return ∇²J(θ), shape `(o·p, o·p)`; for cross-entropy and λ = 0 it is singular."""
+        """Return ∇²J(θ), shape `(o·p, o·p)`; for cross-entropy and λ = 0 it is singular.
+
+        Of a softmax model whose bias has no penalty, class scores that all move alike change
+        nothing. That one direction gets a curvature of its own (see `shift`), so that a Newton
+        step, which has no part in it, can be solved for.
+        """
         o, p = self.n_outputs, self.features.shape[1]
         second = output_terms.curvature(self.spec, self.outputs(theta))
         blocks = np.zeros((o, p, o, p))
@@ -122,7 +127,8 @@ class HeadObjective:
                 blocks[a, :, b] = blocks[b, :, a] = self._block(second.weight(a, b))
         hessian = blocks.reshape(o * p, o * p)
         hessian[np.diag_indices_from(hessian)] += self.penalty
-        return np.asarray(hessian)
+        shift = self.shift()
+        return hessian if shift is None else hessian + self.scale * np.outer(shift, shift)
 
     def hessian_product(self, theta: Array, vectors: Array) -> Array:
         """Return H(θ) v for each row v of `(q, o·p)`, without forming H."""
@@ -131,7 +137,25 @@ class HeadObjective:
         for i, vector in enumerate(vectors):
             in_outputs = second.times(self.features @ vector.reshape(self.n_outputs, -1).T)
             products[i] = (self.scale * (in_outputs.T @ self.features)).ravel()
-        return np.asarray(products + self.penalty * vectors)
+        products += self.penalty * vectors
+        shift = self.shift()
+        if shift is not None:
+            products += self.scale * np.outer(vectors @ shift, shift)
+        return products
+
+    def shift(self) -> Array | None:
+        """Return the direction in which J is constant for lack of a penalty on the bias, or None.
+
+        Softmax takes no notice of a number added to all class scores: the biases together.
+        """
+        each = np.asarray(self.penalty)
+        if self.spec.kind != "cross_entropy" or each.ndim == 0 or not each.any():
+            return None
+        if each.reshape(self.n_outputs, -1)[:, -1].any():
+            return None
+        direction = np.zeros((self.n_outputs, self.features.shape[1]))
+        direction[:, -1] = np.sqrt(len(self.features) / self.n_outputs)
+        return direction.ravel()
 
     def solve(self, theta: Array, rhs: Array) -> Array:
         """Return H(θ)⁻¹ rhs: by Cholesky up to `MAX_DENSE` parameters, else by CG.
@@ -154,17 +178,6 @@ class HeadObjective:
                 f"conjugate gradients stopped at a relative residual of {result.residuals[0]:.1e}"
             )
         return np.asarray(result.solution[0])
-
-    def distance_bound(self, theta: Array) -> float:
-        """Return a bound on ‖θ − θ*‖, the distance to the minimum of J; needs λ > 0.
-
-        J is λ-strongly convex, so λ ‖θ − θ*‖ ≤ ‖∇J(θ)‖. What is computed is a rounded gradient, so
-        the norm of `gradient_error` is added: the bound holds for the exact ∇J.
-        """
-        if self.penalty <= 0:
-            raise ValueError("without a penalty J isn't strongly convex and has no such bound")
-        norm = np.linalg.norm(self.gradient(theta)) + np.linalg.norm(self.gradient_error(theta))
-        return float(norm / self.penalty)
 
     def gradient_error(self, theta: Array) -> Array:
         """Bound the rounding in each number of `gradient(theta)`, shape `(o·p,)`.

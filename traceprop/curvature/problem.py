@@ -36,6 +36,8 @@ class Problem:
         λ; None where it isn't known.
     penalty_origin : str
         Where it was read.
+    unpenalised : tuple of str
+        The parameters that the penalty spares, such as the bias of scikit-learn's models.
     batch_size : int or None
         Samples per step.
     head : LinearHead or None
@@ -50,6 +52,7 @@ class Problem:
     spec: LossSpec
     penalty: float | None
     penalty_origin: str
+    unpenalised: tuple[str, ...]
     batch_size: int | None
     head: LinearHead | None
     trained: tuple[str, ...]
@@ -69,7 +72,8 @@ class Problem:
         With weight c of a sample among n and c' among n − 1, the new objective times c/c' is
         c Σ_{j≠i} ℓⱼ + (c/c') λ/2‖θ‖². At the minimum, where λθ = −c n ḡ, its gradient is
         −(a gᵢ − b ḡ) with a = c and b = n c (1 − c/c'). For a mean loss a = b = 1/n: when one
-        sample goes the others weigh more. For a loss summed over all samples b = 0.
+        sample goes the others weigh more. For a loss summed over all samples b = 0. Parameters
+        without a penalty have λ = 0 in both, and nothing changes.
 
         Raises
         ------
@@ -93,7 +97,7 @@ class Problem:
             np.asarray(targets),
             self.head.n_outputs,
             self.spec,
-            self.penalty or 0.0,
+            self._head_penalty(),
             self.scale(len(inputs)),
         )
 
@@ -105,8 +109,31 @@ class Problem:
             float64(inputs),
             targets_tensor(self.spec, targets),
             self.spec,
-            self.penalty or 0.0,
+            self._network_penalty(network),
             self.scale(len(inputs)),
+        )
+
+    def _head_penalty(self) -> float | NDArray[np.float64]:
+        """Return λ, or λ of each parameter of the head where it spares some."""
+        assert self.head is not None
+        if not self.unpenalised or not self.penalty:
+            return self.penalty or 0.0
+        each = np.full((self.head.n_outputs, self.head.n_columns), self.penalty)
+        if self.head.weight in self.unpenalised:
+            each[:, : self.head.n_features] = 0.0
+        if self.head.bias in self.unpenalised:
+            each[:, -1] = 0.0
+        return each.ravel()
+
+    def _network_penalty(self, network: Network) -> float | NDArray[np.float64]:
+        """Return λ, or λ of each number of θ where it spares some parameters."""
+        if not self.unpenalised or not self.penalty:
+            return self.penalty or 0.0
+        return np.concatenate(
+            [
+                np.full(shape.numel(), 0.0 if name in self.unpenalised else self.penalty)
+                for name, shape in network.shapes.items()
+            ]
         )
 
     def _data(self, rows: Rows | None) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -1,6 +1,8 @@
 """Where training to convergence ends without some of its rows: the minimum of what is left.
 
-    J(θ) = c Σ_{i kept} ℓᵢ(θ) + λ/2 ‖θ‖²,   ‖θ − θ*‖ ≤ ‖∇J(θ)‖ / λ
+    J(θ) = c Σ_{i kept} ℓᵢ(θ) + ½ Σⱼ λⱼ θⱼ²
+
+The distance to the minimum is bounded as in `bounds`.
 
 Promise: a `Minimum` is within the distance asked for, or as near as the rounding of ∇J in float64
 lets anyone tell; otherwise an error says how far Newton's method came.
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from traceprop.curvature.bounds import strength
 from traceprop.curvature.newton import newton
 from traceprop.curvature.objective import HeadObjective
 from traceprop.curvature.problem import Problem, Rows
@@ -81,14 +84,13 @@ def minimum_without(problem: Problem, gone: Rows, start: Array, *, distance: flo
     numpy.linalg.LinAlgError
         The Hessian is singular within rounding, or Newton's method stopped early.
     """
-    penalty = problem.penalty
-    assert penalty is not None
     objective = problem.head_objective(np.delete(np.arange(problem.n), gone))
-    result = newton(objective, start, gradient_tolerance=distance * penalty)
+    tolerance = distance * strength(objective, start)
+    result = newton(objective, start, gradient_tolerance=tolerance)
     rounding = float(np.linalg.norm(objective.gradient_error(result.theta)))
     if not result.converged and result.gradient_norm > rounding:
         raise np.linalg.LinAlgError(
             f"Newton's method stopped at ‖∇J‖ = {result.gradient_norm:.1e} after {result.steps} "
-            f"steps, short of {distance * penalty:.1e}"
+            f"steps, short of {tolerance:.1e}"
         )
     return Minimum(result.theta, objective, result.gradient_norm, result.steps)

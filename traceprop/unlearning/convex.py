@@ -1,8 +1,9 @@
 """Exact removal for strictly convex objectives: Newton on the retained data, with a bound.
 
-    J(θ) = c Σ_{i retained} ℓᵢ(θ) + λ/2 ‖θ‖²,   ‖θ − θ*‖ ≤ ‖∇J(θ)‖ / λ
+    J(θ) = c Σ_{i retained} ℓᵢ(θ) + ½ Σⱼ λⱼ θⱼ²
 
-θ* is where retraining on the retained data to convergence ends, whatever it starts from. Newton
+The bound on ‖θ − θ*‖ is that of `curvature.bounds`: from the penalty where it is on all parameters,
+from the curvature at θ where the bias has none. θ* is where retraining on the retained data to convergence ends, whatever it starts from. Newton
 starts at the given model, so a few steps do.
 
 Promise: the bound is computed for the weights as the returned module stores them, after rounding to
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from traceprop.curvature.bounds import distance_bound
 from traceprop.curvature.ggn import write_back
 from traceprop.curvature.without import many_minima, minimum_without
 from traceprop.errors import UnlearnError
@@ -38,7 +40,7 @@ def refusal(case: Case) -> str | None:
 
 
 def remove(case: Case, tol: float) -> Outcome:
-    """Solve on the retained data until ‖∇J‖/λ ≤ tol, or to the rounding of float64.
+    """Solve on the retained data until the bound is at most tol, or to the rounding of float64.
 
     Parameters
     ----------
@@ -53,36 +55,43 @@ def remove(case: Case, tol: float) -> Outcome:
         The penalty is so weak that the Hessian is singular within rounding, or Newton's method
         stopped early.
     """
-    head, penalty = case.problem.head, case.problem.penalty
+    head = case.problem.head
     assert head is not None
-    assert penalty is not None
     start = head.pack(case.model.state_dict())
     try:
         found = minimum_without(case.problem, case.forget, start, distance=tol)
     except np.linalg.LinAlgError as error:
-        raise UnlearnError(
-            f"the penalty {penalty:g} may be too weak for this data ({error}); use "
-            f"method='gauss-newton'"
-        ) from error
+        raise _too_weak(case, str(error)) from error
     model = write_back(case.model, head.unpack(found.theta))
     stored = head.pack(model.state_dict())
     moved = float(np.linalg.norm(stored - found.theta))
-    solution_bound = found.objective.distance_bound(found.theta)
+    at_solution = distance_bound(found.objective, found.theta)
+    if at_solution is None:
+        raise _too_weak(case, "the Hessian at the solution is singular within rounding")
+    as_stored = distance_bound(found.objective, stored)
+    own = case.problem.head_objective()
     return Outcome(
         model,
         "exact-convex",
-        bound=min(found.objective.distance_bound(stored), solution_bound + moved),
+        bound=min(at_solution + moved, np.inf if as_stored is None else as_stored),
         figures={
             "newton_steps": found.steps,
             "gradient_norm_float64": found.gradient_norm,
-            "bound_float64": solution_bound,
+            "bound_float64": at_solution,
             "moved_by_storing": moved,
             "moved": float(np.linalg.norm(stored - start)),
-            "start_to_own_minimum_bound": case.problem.head_objective().distance_bound(start),
+            "start_to_own_minimum_bound": distance_bound(own, start),
         },
         limits=(
             "The bound is on the distance to the minimum of the stated objective on the retained "
             "data, which is where retraining to convergence ends. A training that stops early ends "
             "elsewhere: the model given was within start_to_own_minimum_bound of its own minimum.",
         ),
+    )
+
+
+def _too_weak(case: Case, why: str) -> UnlearnError:
+    return UnlearnError(
+        f"the penalty {case.problem.penalty:g} may be too weak for this data ({why}); use "
+        f"method='gauss-newton'"
     )

@@ -76,6 +76,7 @@ def problem_of(
         record.loss,
         record.penalty,
         record.penalty_origin,
+        record.unpenalised,
         record.batch_size,
         *_trained_part(model, record.initial_weights),
     )

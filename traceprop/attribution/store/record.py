@@ -61,6 +61,8 @@ class TrainingRecord:
     fixed_data : bool
         Whether every sample had the same input and label at each visit. Where not (augmentation,
         noise), those kept are the last seen, and the training minimised no objective of them.
+    unpenalised : tuple of str
+        The parameters that the penalty spares, by name.
     """
 
     inputs: NDArray[Any]
@@ -78,6 +80,7 @@ class TrainingRecord:
     input_columns: tuple[str, ...] | None
     seed: int | None
     fixed_data: bool = True
+    unpenalised: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         loss = f"{self.loss.kind} ({self.loss.reduction})" if self.loss else "loss unknown"
@@ -149,6 +152,7 @@ def load_record(folder: StoreFolder, below: str) -> TrainingRecord:
             input_columns=None if columns is None else tuple(columns),
             seed=value["seed"],
             fixed_data=bool(value.get("fixed_data", True)),
+            unpenalised=tuple(map(str, value.get("unpenalised", ()))),
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, TokenError) as error:
         raise StoreError(
@@ -172,6 +176,7 @@ def _settings(record: TrainingRecord) -> bytes:
         "input_columns": record.input_columns,
         "seed": record.seed,
         "fixed_data": record.fixed_data,
+        "unpenalised": list(record.unpenalised),
     }
     for name, item in value.items():
         try:

@@ -1,0 +1,87 @@
+"""Bounds on the distance to the minimum where the bias has no penalty, against a second solver."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from traceprop.curvature.bounds import distance_bound, strength
+from traceprop.curvature.losses import LossSpec
+from traceprop.curvature.newton import newton
+from traceprop.curvature.objective import HeadObjective
+
+KINDS = ("cross_entropy", "bce_with_logits", "mse")
+
+
+def _objective(kind: str, seed: int, penalty: float, reach: float = 1.0) -> HeadObjective:
+    """A head of three columns and a bias that isn't penalised, over 40 random samples."""
+    rng = np.random.default_rng(seed)
+    features = np.c_[reach * rng.standard_normal((40, 3)), np.ones(40)]
+    n_outputs = {"cross_entropy": 3, "bce_with_logits": 1, "mse": 2}[kind]
+    targets = {
+        "cross_entropy": rng.integers(0, 3, 40),
+        "bce_with_logits": rng.integers(0, 2, 40).astype(float),
+        "mse": rng.standard_normal((40, 2)),
+    }[kind]
+    each = np.full((n_outputs, 4), penalty)
+    each[:, -1] = 0.0
+    return HeadObjective(features, targets, n_outputs, LossSpec(kind, "sum"), each.ravel(), 1.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.integers(0, 50), st.sampled_from([1e-2, 1.0, 30.0]), st.sampled_from([0.3, 1.0, 4.0]))
+@settings(max_examples=25)
+def test_the_local_bound_holds_wherever_it_is_given(kind, seed, penalty, reach):
+    ours = _objective(kind, seed, penalty, reach)
+    start = np.zeros(ours.size)
+    best = newton(ours, start, gradient_tolerance=1e-11).theta
+    away = np.random.default_rng(seed).standard_normal(ours.size)
+    if ours.shift() is not None:  # among the minima, that with the same sum of the biases
+        away -= (away @ ours.shift()) * ours.shift() / (ours.shift() @ ours.shift())
+    given_at = []
+    for share in (0.0, 1e-9, 1e-5, 1e-3, 1e-2, 0.1, 1.0):
+        bound = distance_bound(ours, best + share * away)
+        if bound is None:
+            continue
+        given_at.append(share)
+        assert share * np.linalg.norm(away) <= bound + 1e-9
+    assert given_at[:2] == [0.0, 1e-9]
+    assert distance_bound(ours, best) < 1e-7
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_tight_near_the_minimum(kind):
+    ours = _objective(kind, 0, 1.0)
+    best = newton(ours, np.zeros(ours.size), gradient_tolerance=1e-12).theta
+    weakest = np.linalg.eigh(ours.hessian(best))[1][:, 0]
+    assert distance_bound(ours, best + 1e-6 * weakest) < 1.1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_newton_ends_where_another_solver_does(kind):
+    ours = _objective(kind, 3, 0.5)
+    best = newton(ours, np.zeros(ours.size), gradient_tolerance=1e-11).theta
+    other = minimize(ours.value, np.zeros(ours.size), jac=ours.gradient, method="BFGS", tol=1e-9)
+    np.testing.assert_allclose(best, other.x, atol=1e-5)
+
+
+def test_the_shift_of_all_class_scores_changes_nothing():
+    ours = _objective("cross_entropy", 1, 0.5)
+    theta = np.random.default_rng(0).standard_normal(ours.size)
+    moved = theta + 0.7 * ours.shift()
+    np.testing.assert_allclose(ours.value(moved), ours.value(theta))
+    np.testing.assert_allclose(ours.gradient(moved), ours.gradient(theta), atol=1e-12)
+    assert np.linalg.eigvalsh(ours.hessian(theta))[0] > 1e-3
+    vectors = np.random.default_rng(1).standard_normal((2, ours.size))
+    np.testing.assert_allclose(
+        ours.hessian_product(theta, vectors), vectors @ ours.hessian(theta), rtol=1e-10
+    )
+
+
+def test_far_from_the_minimum_there_is_no_bound():
+    ours = _objective("bce_with_logits", 0, 1e-2)
+    assert distance_bound(ours, np.full(ours.size, 30.0)) is None
+    assert strength(ours, np.zeros(ours.size)) > 0.0
