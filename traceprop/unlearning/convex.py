@@ -3,8 +3,8 @@
     J(θ) = c Σ_{i retained} ℓᵢ(θ) + ½ Σⱼ λⱼ θⱼ²
 
 The bound on ‖θ − θ*‖ is that of `curvature.bounds`: from the penalty where it is on all parameters,
-from the curvature at θ where the bias has none. θ* is where retraining on the retained data to convergence ends, whatever it starts from. Newton
-starts at the given model, so a few steps do.
+from the curvature at θ where the bias has none. θ* is where retraining on the retained data to
+convergence ends, whatever it starts from. Newton starts at the given model, so a few steps do.
 
 Promise: the bound is computed for the weights as the returned module stores them, after rounding to
 its dtype, and includes the rounding of the gradient itself. It is the smaller of the direct bound
@@ -69,7 +69,7 @@ def remove(case: Case, tol: float) -> Outcome:
     if at_solution is None:
         raise _too_weak(case, "the Hessian at the solution is singular within rounding")
     as_stored = distance_bound(found.objective, stored)
-    own = case.problem.head_objective()
+    own = distance_bound(case.problem.head_objective(), start)
     return Outcome(
         model,
         "exact-convex",
@@ -80,12 +80,17 @@ def remove(case: Case, tol: float) -> Outcome:
             "bound_float64": at_solution,
             "moved_by_storing": moved,
             "moved": float(np.linalg.norm(stored - start)),
-            "start_to_own_minimum_bound": distance_bound(own, start),
+            **({} if own is None else {"start_to_own_minimum_bound": own}),
         },
         limits=(
             "The bound is on the distance to the minimum of the stated objective on the retained "
             "data, which is where retraining to convergence ends. A training that stops early ends "
-            "elsewhere: the model given was within start_to_own_minimum_bound of its own minimum.",
+            "elsewhere: the model given was "
+            + (
+                "too far from its own minimum for a bound."
+                if own is None
+                else "within start_to_own_minimum_bound of its own minimum."
+            ),
         ),
     )
 
