@@ -17,7 +17,8 @@ LINE = 64
 MAX_REPETITIONS = 64
 """What each line has room for: its repetition r uses counters 2 (64 line + r) and the next."""
 
-_SIGN_BIT = np.uint32(0x80000000)
+_LANES = 16  # of a vector: 512 bits, or two of 256
+_BLOCK = 256  # lines whose hashes are made at a time: 3 KiB at s = 1
 _U1, _U2, _U27, _U30, _U31, _U32 = (np.uint64(v) for v in (1, 2, 27, 30, 31, 32))
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -40,66 +41,82 @@ def _below(bits, k):
 
 
 @intrinsic
-def _flip(typing_context, value, mask):
-    """Return float32 `value` with the bits of uint32 `mask` flipped: a sign without a multiply."""
+def _add_line(typing_context, out, at, x, start, signs):
+    """Add the 64 float32 numbers from x[start] to those from out[at], negated where a bit is set.
+
+    Written as vectors of 16, since loops over single bits are not always vectorised.
+    """
 
     def codegen(context, builder, signature, args):
         from llvmlite import ir
 
-        bits = builder.bitcast(args[0], ir.IntType(32))
-        return builder.bitcast(builder.xor(bits, args[1]), ir.FloatType())
+        def data(i):
+            return context.make_array(signature.args[i])(context, builder, args[i]).data
 
-    return types.float32(types.float32, types.uint32), codegen
+        bits, index = ir.IntType(_LANES), ir.IntType(64)
+        vector = ir.VectorType(ir.FloatType(), _LANES).as_pointer()
+        target, source = builder.gep(data(0), [args[1]]), builder.gep(data(2), [args[3]])
+        for lane in range(0, LINE, _LANES):
+            offset = ir.Constant(index, lane)
+            place = builder.bitcast(builder.gep(target, [offset]), vector)
+            old = builder.load(place)
+            new = builder.load(builder.bitcast(builder.gep(source, [offset]), vector))
+            old.align = new.align = 4  # an offset is anywhere
+            mask = builder.bitcast(
+                builder.trunc(builder.lshr(args[4], offset), bits),
+                ir.VectorType(ir.IntType(1), _LANES),
+            )
+            total = builder.select(mask, builder.fsub(old, new), builder.fadd(old, new))
+            builder.store(total, place).align = 4
+        return context.get_dummy_value()
+
+    return types.void(out, types.int64, x, types.int64, types.uint64), codegen
 
 
 @njit(cache=True, nogil=True)
 def line_sjlt(x, key, repetitions, out):
-    """Add the line-SJLT of float32 rows `x` (n, d) to `out` (n, k).
+    """Add the line-SJLT of float32 rows `x` (n, d), times √s, to `out` (n, k + 64).
 
-    Line l (coordinates 64 l … 64 l + 63) is added at a random offset, cyclically, each coordinate
-    with a random sign, `repetitions` (s) times, over √s.
+    Line l (coordinates 64 l … 64 l + 63) is added at a random offset below k, each coordinate with
+    a random sign, `repetitions` (s) times. Whatever goes past k is wrapped around by `fold`.
     """
     n, d = x.shape
-    k = out.shape[1]
+    k = out.shape[1] - LINE
     n_whole = d // LINE
-    accumulator = np.empty(k + LINE, np.float32)
-    for i in range(n):
-        row = x[i]
-        accumulator[:] = 0
-        for line in range(n_whole):
-            start = line * LINE
+    # The hashes of some lines at a time, for all rows: the accumulators stay in the cache.
+    places = np.empty((_BLOCK, repetitions), np.int64)
+    signs = np.empty((_BLOCK, repetitions), np.uint64)
+    for first in range(0, n_whole, _BLOCK):
+        n_lines = min(_BLOCK, n_whole - first)
+        for line in range(n_lines):
             for repetition in range(repetitions):
-                counter = np.uint64(line * MAX_REPETITIONS + repetition) * _U2
-                at = _below(hash64(key, counter), k)
-                signs = hash64(key, counter + _U1)
-                low, high = np.uint32(signs), np.uint32(signs >> _U32)
-                for j in range(32):
-                    mask = (low << np.uint32(31 - j)) & _SIGN_BIT
-                    accumulator[at + j] += _flip(row[start + j], mask)
-                for j in range(32):
-                    mask = (high << np.uint32(31 - j)) & _SIGN_BIT
-                    accumulator[at + 32 + j] += _flip(row[start + 32 + j], mask)
-        if n_whole * LINE < d:
-            _add_segment(row, n_whole * LINE, d, 0, key, repetitions, accumulator)
-        _fold(accumulator, repetitions, out[i])
+                counter = np.uint64((first + line) * MAX_REPETITIONS + repetition) * _U2
+                places[line, repetition] = _below(hash64(key, counter), k)
+                signs[line, repetition] = hash64(key, counter + _U1)
+        for i in range(n):
+            row, accumulator = x[i], out[i]
+            for line in range(n_lines):
+                start = (first + line) * LINE
+                for repetition in range(repetitions):
+                    at = places[line, repetition]
+                    _add_line(accumulator, at, row, start, signs[line, repetition])
+    if n_whole * LINE < d:
+        for i in range(n):
+            _add_segment(x[i], n_whole * LINE, d, 0, key, repetitions, out[i])
 
 
 @njit(cache=True, nogil=True)
 def line_sjlt_segments(index, x, key, repetitions, out):
-    """Add the line-SJLT of sparse rows to `out` (n, k).
+    """Add the line-SJLT of sparse rows, times √s, to `out` (n, k + 64).
 
     Row i has `x[i, t]` (w float32 numbers) at coordinates `index[i, t] * w` onwards, for every t,
     and zeros elsewhere. The same map as `line_sjlt` of the dense rows.
     """
     n, n_segments, width = x.shape
-    k = out.shape[1]
-    accumulator = np.empty(k + LINE, np.float32)
     for i in range(n):
-        accumulator[:] = 0
         for t in range(n_segments):
             start = index[i, t] * width
-            _add_segment(x[i, t], start, start + width, start, key, repetitions, accumulator)
-        _fold(accumulator, repetitions, out[i])
+            _add_segment(x[i, t], start, start + width, start, key, repetitions, out[i])
 
 
 @njit(cache=True, nogil=True, inline="never")
@@ -121,14 +138,15 @@ def _add_segment(values, start, stop, origin, key, repetitions, accumulator):
 
 
 @njit(cache=True, nogil=True)
-def _fold(accumulator, repetitions, out):
-    """Add the accumulator, whose last line wraps around, to a row of k numbers, over √s."""
-    k = out.shape[0]
+def fold(lines, repetitions, out):
+    """Add `lines` (n, k + 64), the last 64 wrapped around, to `out` (n, k), over √s."""
+    n, k = out.shape
     scale = np.float32(1 / np.sqrt(repetitions))
-    for j in range(k):
-        out[j] += scale * accumulator[j]
-    for j in range(LINE):
-        out[j % k] += scale * accumulator[k + j]
+    for i in range(n):
+        for j in range(k):
+            out[i, j] += scale * lines[i, j]
+        for j in range(LINE):
+            out[i, j % k] += scale * lines[i, k + j]
 
 
 @njit(cache=True, nogil=True)

@@ -25,8 +25,9 @@ def test_the_hash_is_the_twins(counter: int) -> None:
 @pytest.mark.parametrize("repetitions", [1, 4])
 def test_line_sjlt(d: int, k: int, repetitions: int) -> None:
     x = rows(3, d)
-    out = np.ones((3, k), np.float32)
-    kernels.line_sjlt(x, np.uint64(KEY), repetitions, out)
+    out, lines = np.ones((3, k), np.float32), np.zeros((3, k + kernels.LINE), np.float32)
+    kernels.line_sjlt(x, np.uint64(KEY), repetitions, lines)
+    kernels.fold(lines, repetitions, out)
     # Sums of a few standard normal numbers in float32: absolute errors of some 1e-7 each.
     expected = 1 + x @ naive.line_sjlt_matrix(d, k, KEY, repetitions)
     assert_allclose(out, expected, rtol=0, atol=1e-5)
@@ -39,8 +40,9 @@ def test_line_sjlt_of_segments_is_that_of_the_dense_rows(width: int) -> None:
     x = rows(n, n_segments, width)
     dense = np.zeros((n, n_rows, width))
     np.add.at(dense, (np.arange(n)[:, None], index), x)
-    out = np.zeros((n, k), np.float32)
-    kernels.line_sjlt_segments(index, x, np.uint64(KEY), 4, out)
+    out, lines = np.zeros((n, k), np.float32), np.zeros((n, k + kernels.LINE), np.float32)
+    kernels.line_sjlt_segments(index, x, np.uint64(KEY), 4, lines)
+    kernels.fold(lines, 4, out)
     expected = dense.reshape(n, -1) @ naive.line_sjlt_matrix(n_rows * width, k, KEY, 4)
     assert_allclose(out, expected, rtol=0, atol=1e-5)
 

@@ -43,7 +43,7 @@ from traceprop.attribution.capture.recorder import (
     layers_of,
 )
 from traceprop.attribution.capture.run_data import Keep, RunData
-from traceprop.attribution.projection import Projector, Sketch
+from traceprop.attribution.projection import Projector
 from traceprop.attribution.store.record import TrainingRecord
 from traceprop.curvature.architecture import describe
 from traceprop.curvature.digest import model_digest
@@ -229,7 +229,7 @@ class TrainingContext:
     ) -> None:
         n = len(batch.ids)
         sample_loss = resolve(graph, n, self._criterion)
-        sketch = Sketch(self._projector, n)
+        sketch = self._projector.sketch(n)
         project_calls(calls, sketch, n, sample_loss.factor)
         rows = sketch.rows()
         finite = np.isfinite(rows).all(1)

@@ -225,7 +225,7 @@ def _gradients(
                     )
                 totals = torch.autograd.grad(values.sum(), wanted, allow_unused=True)
                 check_sum(calls, len(batch), totals)
-                sketch = Sketch(projector, len(batch), dtype)
+                sketch = projector.sketch(len(batch), dtype)
                 project_calls(calls, sketch, len(batch))
                 parts.append(sketch.rows())
                 calls.clear()
