@@ -54,6 +54,10 @@ class StoreError(TracepropError):
     """A gradient store can't be opened, written or matched with this model."""
 
 
+class ModelError(TracepropError):
+    """A model can't be read as a loss over weights: unknown type, not fitted, other objective."""
+
+
 class AttributionError(TracepropError):
     """An influence query can't be answered as asked."""
 

@@ -11,6 +11,7 @@ from traceprop.lazy import lazy_names
 
 if TYPE_CHECKING:
     from traceprop.attribution.capture.context import TrainingContext as TrainingContext
+    from traceprop.attribution.sklearn_run import from_sklearn as from_sklearn
     from traceprop.attribution.influence import compute_influence_scores as compute_influence_scores
     from traceprop.attribution.influence_scores import InfluenceMatrix as InfluenceMatrix
     from traceprop.attribution.influence_scores import InfluenceScores as InfluenceScores
@@ -28,6 +29,7 @@ _HOMES = {
     "TrainingContext": "traceprop.attribution.capture.context",
     "TrainingRecord": "traceprop.attribution.store.record",
     "compute_influence_scores": "traceprop.attribution.influence",
+    "from_sklearn": "traceprop.attribution.sklearn_run",
 }
 
 __all__ = [*_HOMES]

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from traceprop.attribution.estimators import ESTIMATORS, Queries, Scorer, problem_of
-from traceprop.attribution.estimators.problem import plain_values
 from traceprop.attribution.influence_scores import InfluenceMatrix, InfluenceScores
+from traceprop.attribution.models import module_of, plain_inputs
 from traceprop.audit.canonical import jsonable
 from traceprop.audit.recording import record
 from traceprop.curvature import losses
@@ -37,7 +37,7 @@ ORDERS = ("largest", "abs", "against")
 
 
 def compute_influence_scores(
-    model: nn.Module,
+    model: nn.Module | Any,
     store: GradientStore,
     test_input: ArrayLike | torch.Tensor | ProvenanceTensor,
     top_k: int = 20,
@@ -50,7 +50,7 @@ def compute_influence_scores(
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model : torch.nn.Module or scikit-learn estimator
         The model as training ended.
     store : GradientStore
         The store that recorded the training.
@@ -105,8 +105,8 @@ def compute_influence_scores(
         raise AttributionError(
             f"top_k is {top_k!r}; give a whole number from 1 (store.n_samples for all)"
         )
-    _check_kinds(model, store)
-    single = _single(test_input, store)
+    _check_kinds(store)
+    single = _single(plain_inputs(model, test_input), store)
     result = _answer(model, store, single, target, method)
     row = result.scores[0]
     key = {"largest": -row, "abs": -np.abs(row), "against": row}[order]
@@ -125,7 +125,7 @@ def compute_influence_scores(
 
 
 def influence_matrix(
-    model: nn.Module,
+    model: nn.Module | Any,
     store: GradientStore,
     test_inputs: ArrayLike | torch.Tensor | ProvenanceTensor,
     *,
@@ -151,15 +151,17 @@ def influence_matrix(
     AttributionError, DataError, StoreError, AuditError
         As in `compute_influence_scores`.
     """
-    result = _answer(model, store, test_inputs, target, method)
-    _write_down(store, test_inputs, method, result)
+    _check_kinds(store)
+    inputs = plain_inputs(model, test_inputs)
+    result = _answer(model, store, inputs, target, method)
+    _write_down(store, inputs, method, result)
     return result
 
 
 def _answer(
-    model: nn.Module,
+    model: Any,
     store: GradientStore,
-    test_inputs: ArrayLike | torch.Tensor | ProvenanceTensor,
+    test_inputs: NDArray[Any],
     target: int | None,
     method: str,
 ) -> InfluenceMatrix:
@@ -168,10 +170,9 @@ def _answer(
         raise AttributionError(
             f"no estimator is called {method!r}; use one of {', '.join(sorted(ESTIMATORS))}"
         )
-    _check_kinds(model, store)
     fitted = _fitted(model, store, method)
     problem, network = fitted.problem, fitted.network
-    inputs = _checked(plain_values(test_inputs), problem.inputs.shape[1:])
+    inputs = _checked(test_inputs, problem.inputs.shape[1:])
     with torch.no_grad():
         outputs = network.outputs(torch.from_numpy(network.theta), torch.from_numpy(inputs))
     classes = _classes(problem, outputs, target)
@@ -183,7 +184,7 @@ def _answer(
 
 def _write_down(
     store: GradientStore,
-    test_inputs: ArrayLike | torch.Tensor | ProvenanceTensor,
+    test_inputs: NDArray[Any],
     method: str,
     result: InfluenceMatrix,
     *,
@@ -194,7 +195,7 @@ def _write_down(
     """Write a query into the store's audit log: what was asked by which digest, not of whom."""
     trained = store.record
     facts = {
-        "inputs_sha256": model_digest({"inputs": plain_values(test_inputs)}),
+        "inputs_sha256": model_digest({"inputs": test_inputs}),
         "n_inputs": len(result.targets),
         "method": method,
         "targets": jsonable(result.targets[:1]),
@@ -206,17 +207,12 @@ def _write_down(
     record(store.path, "query", facts)
 
 
-def _check_kinds(model: object, store: object) -> None:
-    """Refuse a path in place of a store, and the two swapped, by name."""
+def _check_kinds(store: object) -> None:
+    """Refuse a path in place of a store by name; `module_of` refuses what is no model."""
     if not hasattr(store, "check_model"):
         raise AttributionError(
             f"the store is a {type(store).__name__}; open it with GradientStore.open(path), and "
             f"call compute_influence_scores(model, store, test_input)"
-        )
-    if not hasattr(model, "state_dict"):
-        raise AttributionError(
-            f"the model is a {type(model).__name__}; give the torch module that was trained, or "
-            f"traceprop.attribution.model_files.restore_model(store)"
         )
 
 
@@ -224,11 +220,8 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _single(
-    test_input: ArrayLike | torch.Tensor | ProvenanceTensor, store: GradientStore
-) -> NDArray[Any]:
+def _single(array: NDArray[Any], store: GradientStore) -> NDArray[Any]:
     """Return one test input with a leading axis of length 1."""
-    array = plain_values(test_input)
     if store.record is not None and array.shape == store.record.inputs.shape[1:]:
         return array[None]
     if array.ndim > 1 and len(array) != 1:
@@ -291,16 +284,17 @@ _FITTED: weakref.WeakKeyDictionary[Any, weakref.WeakKeyDictionary[Any, dict[str,
 )
 
 
-def _fitted(model: nn.Module, store: GradientStore, method: str) -> _Fitted:
+def _fitted(model: Any, store: GradientStore, method: str) -> _Fitted:
     """Return the fitted estimator, from memory where nothing changed."""
+    module = module_of(model)
     by_method = _FITTED.setdefault(model, weakref.WeakKeyDictionary()).setdefault(store, {})
     known = by_method.get(method)
     if known is not None and store.record is not None:
-        store.check_model(model)
+        store.check_model(module)
         if known.digest == store.record.model_digest:
             return known
-    problem = problem_of(model, store)
-    network = Network(model, problem.trained)
+    problem = problem_of(module, store)
+    network = Network(module, problem.trained)
     scorer = ESTIMATORS[method](problem, network, store)
-    by_method[method] = _Fitted(model_digest(model), problem, network, scorer)
+    by_method[method] = _Fitted(model_digest(module), problem, network, scorer)
     return by_method[method]

@@ -1,0 +1,65 @@
+"""What users give as a model, and the inputs that go with it: torch modules and scikit-learn's own.
+
+Promise: all that follows works on a torch module and on plain arrays of numbers; an estimator
+stands for the module that its weights make, a pipeline for its last step behind its preparation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceprop.attribution.estimators.problem import plain_values
+from traceprop.curvature.sklearn_models import is_estimator, read_estimator
+from traceprop.errors import AttributionError
+from traceprop.lineage import ProvenanceTensor, values
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def module_of(model: Any) -> nn.Module:
+    """Return a model as a torch module: itself, or what a fitted estimator amounts to.
+
+    Raises
+    ------
+    AttributionError
+        It is neither.
+    ModelError
+        The estimator can't be read.
+    """
+    if is_estimator(model):
+        return read_estimator(model).module
+    if not hasattr(model, "state_dict"):
+        raise AttributionError(
+            f"the model is a {type(model).__name__}; give the torch module that was trained, a "
+            f"fitted scikit-learn model, or traceprop.attribution.model_files.restore_model(store)"
+        )
+    module: nn.Module = model
+    return module
+
+
+def plain_inputs(model: Any, inputs: Any) -> NDArray[Any]:
+    """Return inputs as the module of a model takes them: prepared by the steps of a pipeline.
+
+    Of a pipeline, one input may be given as a vector; all other shapes are kept.
+
+    Raises
+    ------
+    DataError
+        They aren't numbers, or have none of the shapes that the pipeline takes.
+    """
+    if not is_estimator(model):
+        return plain_values(inputs)
+    read = read_estimator(model)
+    if read.preparation is None:
+        return plain_values(inputs)
+    raw = values(inputs) if isinstance(inputs, ProvenanceTensor) else inputs
+    if isinstance(raw, np.ndarray) and raw.ndim == 1:
+        raw = raw[None]
+    prepared = read.prepared(raw)
+    if isinstance(prepared, ProvenanceTensor):
+        return plain_values(prepared)
+    return plain_values(prepared.toarray() if hasattr(prepared, "toarray") else prepared)
