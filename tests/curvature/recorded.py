@@ -30,6 +30,10 @@ class MemoryStore:
     steps: tuple[str, ...] = ("normalize", "row_filter")
     path: Path = Path(_BESIDE.name) / "memory"
 
+    @property
+    def rows(self) -> np.ndarray:
+        return self.gradients
+
     def check_model(self, model: nn.Module) -> None:
         if model_digest(model) != self.record.model_digest:
             raise StoreError("recorded from another model")

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traceprop.attribution.store.files import FileEntry, StoreFolder
-from traceprop.attribution.store.manifest import Manifest, ShardEntry, _seal, inspect_folder
+from traceprop.attribution.store.folder_state import inspect_folder
+from traceprop.attribution.store.manifest import (
+    DerivedFile,
+    Manifest,
+    RunPart,
+    ShardEntry,
+    _seal,
+)
 from traceprop.errors import StoreError
 
 NO_IDS = FileEntry("shards/0-0.ids", 0, ())
@@ -24,11 +31,23 @@ MANIFEST = Manifest(
     seed=0,
     width=3,
     projector={"kind": "identity"},
-    steps=("normalize", "row_filter"),
-    sources=({"uri": "a.csv"},),
-    run="run-1",
-    shards=(ShardEntry(0, 0, 2, FileEntry("shards/0-0.bin", 24, (7,)), NO_IDS),),
-    files=(FileEntry("run-1/x", 5 << 20, (1, 0xFFFFFFFF)),),
+    parts=(
+        RunPart(
+            run="run-1",
+            data="run-1",
+            created="2025-01-01T00:00:00+00:00",
+            first_sample=0,
+            steps=("normalize", "row_filter"),
+            sources=({"uri": "a.csv"},),
+            shards=(
+                ShardEntry(0, 0, 2, FileEntry("shards/0-0.bin", 24, (7,)), NO_IDS, checkpoint=4),
+            ),
+            files=(FileEntry("run-1/x", 5 << 20, (1, 0xFFFFFFFF)),),
+        ),
+    ),
+    derived=(DerivedFile("codes", FileEntry("derived/1-codes", 3, (8,)), ("0-0",), {"bits": 1}),),
+    erasing=((3, 4), (7, 9)),
+    erasures=2,
 )
 
 
@@ -67,7 +86,8 @@ def test_a_torn_manifest_is_refused(length: int):
 
 @pytest.mark.parametrize("path", ["../out", "/etc/passwd", "a/../../b", "", "a\\..\\b", "a\0b"])
 def test_a_path_that_leads_out_is_refused(path: str):
-    hostile = dataclasses.replace(MANIFEST, files=(FileEntry(path, 0, ()),))
+    part = dataclasses.replace(MANIFEST.parts[0], files=(FileEntry(path, 0, ()),))
+    hostile = dataclasses.replace(MANIFEST, parts=(part,))
     with pytest.raises(ValueError, match="leads out of the folder"):
         Manifest.decode(hostile.encode())
 
@@ -87,7 +107,9 @@ def test_another_schema_is_named_and_never_skipped(tmp_path: Path):
     body = json.loads(_numbered(2).encode())
     del body["sha256"]
     (tmp_path / "manifest-2.json").write_bytes(_seal(body | {"schema": 99}))
-    with pytest.raises(StoreError, match="schema 99; this version of Traceprop reads schema 1"):
+    with pytest.raises(
+        StoreError, match="schema 99; this version of Traceprop reads schemas 1 and 2"
+    ):
         inspect_folder(StoreFolder(tmp_path))
 
 
@@ -102,7 +124,7 @@ def test_fields_that_are_missing_or_at_odds_are_refused():
         Manifest.decode(_seal(body | {"format": "else"}))
     with pytest.raises(ValueError, match="no checksum"):
         Manifest.decode(b"[]")
-    body["files"][0]["crc32c"] = ["00000000"]
+    body["parts"][0]["files"][0]["crc32c"] = ["00000000"]
     with pytest.raises(ValueError, match="1 checksums for 5242880 bytes"):
         Manifest.decode(_seal(body))
 

@@ -18,7 +18,7 @@ def test_comes_back_equal(tmp_path: Path):
     record = make_record()
     folder = StoreFolder(tmp_path)
     entries = save_record(folder, "run-1/record", record)
-    loaded = load_record(folder, "run-1/record")
+    loaded = load_record(folder, "run-1")
     assert_equal_records(record, loaded)
     assert isinstance(loaded.inputs, np.memmap)
     assert not loaded.inputs.flags.writeable
@@ -32,8 +32,8 @@ def test_what_is_unknown_stays_unknown(tmp_path: Path):
         make_record(), loss=None, penalty=None, optimizer=None, architecture=None, epochs=None,
         batch_size=None, input_columns=None,
     )  # fmt: skip
-    save_record(StoreFolder(tmp_path), "record", unknown)
-    assert_equal_records(unknown, load_record(StoreFolder(tmp_path), "record"))
+    save_record(StoreFolder(tmp_path), "run-1/record", unknown)
+    assert_equal_records(unknown, load_record(StoreFolder(tmp_path), "run-1"))
 
 
 @pytest.mark.parametrize("order", ["C", "F", ">f4", "strided"])
@@ -46,8 +46,8 @@ def test_array_layouts_come_back_in_value(tmp_path: Path, order: str):
         "strided": np.repeat(inputs, 2, axis=0)[::2],
     }[order]
     record = dataclasses.replace(make_record(4), inputs=given)
-    save_record(StoreFolder(tmp_path), "record", record)
-    np.testing.assert_array_equal(load_record(StoreFolder(tmp_path), "record").inputs, inputs)
+    save_record(StoreFolder(tmp_path), "run-1/record", record)
+    np.testing.assert_array_equal(load_record(StoreFolder(tmp_path), "run-1").inputs, inputs)
 
 
 def test_what_has_no_plain_form_is_refused_by_name(tmp_path: Path):
@@ -67,9 +67,9 @@ def test_what_has_no_plain_form_is_refused_by_name(tmp_path: Path):
 @pytest.mark.parametrize("content", [None, b"", b"\x80\x04junk", b"{}"])
 def test_a_lost_or_damaged_file_is_a_clear_error(tmp_path: Path, name: str, content: bytes | None):
     folder = StoreFolder(tmp_path)
-    save_record(folder, "record", make_record())
-    (tmp_path / "record" / name).unlink()
+    save_record(folder, "run-1/record", make_record())
+    (tmp_path / "run-1" / "record" / name).unlink()
     if content is not None:
-        (tmp_path / "record" / name).write_bytes(content)
+        (tmp_path / "run-1" / "record" / name).write_bytes(content)
     with pytest.raises(StoreError, match=r"record in .* can't be read"):
-        load_record(folder, "record")
+        load_record(folder, "run-1")

@@ -289,7 +289,9 @@ def test_a_store_of_another_schema_is_left_alone(path: Path, stored: GradientSto
     del body["sha256"]
     manifest.write_bytes(_seal(body))
     before = {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
-    with pytest.raises(StoreError, match="has schema 0; this version of Traceprop reads schema 1"):
+    with pytest.raises(
+        StoreError, match="has schema 0; this version of Traceprop reads schemas 1 and 2"
+    ):
         GradientStore(path=path, overwrite=overwrite)
     assert before == {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
 

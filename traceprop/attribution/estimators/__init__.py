@@ -47,11 +47,11 @@ def _fisher(
     problem: Problem, network: Network, store: GradientStore, notes: tuple[str, ...]
 ) -> Scorer:
     queries = QueryGradients(network, problem.spec, store.projector)
-    return FisherInfluence(store.gradients, queries, problem, notes)
+    return FisherInfluence(store.rows, queries, problem, notes)
 
 
 def _dot(problem: Problem, network: Network, store: GradientStore) -> Scorer:
-    return DotInfluence(store.gradients, QueryGradients(network, problem.spec, store.projector))
+    return DotInfluence(store.rows, QueryGradients(network, problem.spec, store.projector))
 
 
 def _gauss_newton(problem: Problem, network: Network, store: GradientStore) -> Scorer:

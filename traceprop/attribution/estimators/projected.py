@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from traceprop.attribution.estimators.base import RELATIVE_DAMPING, Quality, Queries
 from traceprop.attribution.projection import Projector
+from traceprop.attribution.store.rows import StoredRows
 from traceprop.curvature.cholesky import factorise
 from traceprop.curvature.ggn import Network, largest_eigenvalue
 from traceprop.curvature.losses import LossSpec
@@ -27,6 +28,7 @@ from traceprop.errors import StoreError
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
+AnyRows = Floats | StoredRows
 
 # Rows per block: at k = 4096 and float32, 64 MB.
 _BLOCK = 4096
@@ -72,15 +74,15 @@ class DotInfluence:
 
     Parameters
     ----------
-    rows : ndarray of float32, shape (n, width)
-        The store's rows.
+    rows : StoredRows
+        The store's rows, shape (n, width).
     queries : QueryGradients
         What makes queries alike.
     """
 
     quality = Quality("relative")
 
-    def __init__(self, rows: Floats, queries: QueryGradients) -> None:
+    def __init__(self, rows: StoredRows, queries: QueryGradients) -> None:
         self._rows = rows
         self._queries = queries
 
@@ -94,8 +96,8 @@ class FisherInfluence:
 
     Parameters
     ----------
-    rows : ndarray of float32, shape (n, width)
-        The store's rows.
+    rows : StoredRows
+        The store's rows, shape (n, width).
     queries : QueryGradients
         What makes queries alike.
     problem : Problem
@@ -105,7 +107,11 @@ class FisherInfluence:
     """
 
     def __init__(
-        self, rows: Floats, queries: QueryGradients, problem: Problem, notes: tuple[str, ...] = ()
+        self,
+        rows: StoredRows,
+        queries: QueryGradients,
+        problem: Problem,
+        notes: tuple[str, ...] = (),
     ) -> None:
         n, width = rows.shape
         self._rows = rows
@@ -137,21 +143,21 @@ class FisherInfluence:
         return np.asarray(self._shared * mean[:, None] - self._own * own)
 
 
-def _blocks(rows: Floats) -> Iterator[Floats]:
+def _blocks(rows: AnyRows) -> Iterator[Floats]:
     return (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
 
 
-def products(rows: Floats, vectors: Array) -> Array:
+def products(rows: AnyRows, vectors: Array) -> Array:
     """Return the inner product of every vector `(q, width)` with every row, shape `(q, n)`."""
     return np.concatenate([vectors @ block.T for block in _blocks(rows)], axis=1)
 
 
-def gram(rows: Floats) -> Array:
+def gram(rows: AnyRows) -> Array:
     """Return ΦΦᵀ, shape `(n, n)`."""
     return np.concatenate([products(rows, block.astype(np.float64)) for block in _blocks(rows)])
 
 
-def second_moment(rows: Floats) -> Array:
+def second_moment(rows: AnyRows) -> Array:
     """Return ΦᵀΦ, shape `(width, width)`: blocks multiplied in float32, summed in float64."""
     total = np.zeros((rows.shape[1], rows.shape[1]))
     for block in _blocks(rows):

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from traceprop.attribution.store.files import CHUNK_BYTES, FileEntry, StoreFolder
-from traceprop.attribution.store.manifest import Manifest, inspect_folder
+from traceprop.attribution.store.folder_state import inspect_folder
+from traceprop.attribution.store.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def _damage(folder: StoreFolder, manifest: Manifest, entry: FileEntry) -> list[s
 
 def _rows(manifest: Manifest, entry: FileEntry, start: int, stop: int) -> str:
     for shard in manifest.shards:
-        if entry in (shard.gradients, shard.sample_ids):
+        if entry in shard.entries():
             per_row = entry.size // shard.rows
             return f" (rows {start // per_row} to {(stop - 1) // per_row})"
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 
 from traceprop.attribution.projection import Projector
 from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
-from traceprop.attribution.store.manifest import SCHEMA, FolderState, Manifest
+from traceprop.attribution.store.folder_state import FolderState
+from traceprop.attribution.store.manifest import SCHEMA, Manifest
 from traceprop.attribution.store.provenance import Provenance
 from traceprop.attribution.store.record import TrainingRecord, load_record
-from traceprop.attribution.store.shards import open_rows, open_sample_ids
-from traceprop.attribution.store.writer import RECORD
+from traceprop.attribution.store.rows import StoredRows
+from traceprop.attribution.store.shards import Shard, open_shards
 from traceprop.errors import StoreError, StoreWarning
 
 
@@ -34,16 +36,20 @@ class CommittedRun:
         self.manifest = manifest
 
     @cached_property
-    def gradients(self) -> NDArray[np.float32]:
-        """The projected gradients, shape `(rows, width)`, mapped."""
+    def shards(self) -> tuple[Shard, ...]:
+        """The rows as they are stored, mapped."""
         with reporting_os_errors(self.folder.root, "Reading"):
-            return open_rows(self.folder, self.manifest)
+            return open_shards(self.folder, self.manifest)
 
     @cached_property
-    def sample_ids(self) -> NDArray[np.int64]:
-        """The sample of each row, mapped."""
-        with reporting_os_errors(self.folder.root, "Reading"):
-            return open_sample_ids(self.folder, self.manifest)
+    def rows(self) -> StoredRows:
+        """The rows as float32, one a sample, decoded where they are asked for."""
+        return StoredRows(self.shards, self.manifest.width, self.manifest.repeats)
+
+    @cached_property
+    def gradients(self) -> NDArray[np.float32]:
+        """All rows as one array of float32."""
+        return self.rows[:]
 
     @cached_property
     def projector(self) -> Projector:
@@ -52,19 +58,36 @@ class CommittedRun:
 
     @cached_property
     def record(self) -> TrainingRecord:
-        """The training record."""
-        return load_record(self.folder, f"{self.manifest.run}/{RECORD}")
+        """The training record; of several parts, as of the last, over the data of all."""
+        records = [load_record(self.folder, p.run, p.data) for p in self.manifest.parts]
+        return records[0] if len(records) == 1 else self._joined(records)
 
     @cached_property
     def provenance(self) -> Provenance:
         """The source rows of the samples."""
-        return Provenance(self.folder, self.manifest)
+        return Provenance(self.folder, self.manifest, lambda: self.rows.sample_ids)
+
+    def _joined(self, records: list[TrainingRecord]) -> TrainingRecord:
+        parts, last = self.manifest.parts, records[-1]
+        own = [r for p, r in zip(parts, records, strict=True) if p.data == p.run]
+        epochs = [record.epochs for record in records]
+        known = [each for each in epochs if each is not None]
+        alone = len(own) == 1
+        return replace(
+            last,
+            inputs=own[0].inputs if alone else np.concatenate([r.inputs for r in own]),
+            targets=own[0].targets if alone else np.concatenate([r.targets for r in own]),
+            initial_weights=records[0].initial_weights,
+            epochs=sum(known) if alone and len(known) == len(epochs) else last.epochs,
+            fixed_data=all(record.fixed_data for record in records),
+        )
 
     def info(self) -> dict[str, Any]:
         """Return what the run left as JSON values."""
         manifest, record = self.manifest, self.record
         return {
-            "samples": manifest.rows,
+            "samples": len(self.rows),
+            "rows": manifest.rows,
             "width": manifest.width,
             "k": manifest.k,
             "dtype": manifest.dtype,
@@ -76,9 +99,24 @@ class CommittedRun:
             "bytes": sum(entry.size for entry in manifest.entries()),
             "sources": [
                 {name: stored["source"][name] for name in ("uri", "kind", "sha256", "n_rows")}
-                for stored in manifest.sources
+                for part in manifest.parts
+                for stored in part.sources
             ],
-            "steps": list(manifest.steps),
+            "steps": list(self.provenance.steps),
+            "parts": [
+                {
+                    "run": part.run,
+                    "data": part.data,
+                    "created": part.created,
+                    "first_sample": part.first_sample,
+                    "rows": part.rows,
+                    "shards": len(part.shards),
+                    "checkpoints": sorted({s.checkpoint for s in part.shards} - {None}),
+                }
+                for part in manifest.parts
+            ],
+            "derived": [derived.name for derived in manifest.derived],
+            "erasures": manifest.erasures,
             "model_sha256": record.model_digest,
             "loss": record.loss and record.loss.to_json(),
             "penalty": record.penalty,

@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from traceprop.attribution.store.check import Verification, verify_store
 from traceprop.attribution.store.committed import CommittedRun, newest_run
 from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
+from traceprop.attribution.store.folder_state import inspect_folder
 from traceprop.attribution.store.forget import ForgetSet
-from traceprop.attribution.store.lock import LOCK_CONTENT, LOCK_NAME, WriterLock
-from traceprop.attribution.store.manifest import FolderState, Manifest, inspect_folder
+from traceprop.attribution.store.rows import StoredRows
+from traceprop.attribution.store.run import ArrayRows, RowSource, Run
 from traceprop.attribution.store.settings import settings_for
-from traceprop.attribution.store.writer import Run, commit_run, cut_strays
+from traceprop.attribution.store.shards import Shard
+from traceprop.attribution.store.writing import Writer
 from traceprop.errors import StoreError
 
 if TYPE_CHECKING:
@@ -46,10 +48,14 @@ class GradientStore:
         existing one.
     path : path-like
         The store's folder. A new one is made when a training context is entered, not before.
-    dtype : {"float32"}, optional
-        How the numbers are stored.
+    dtype : {"float32", "float16", "int8"}, optional
+        How the numbers are stored; float32 for a new store. int8 has a scale for each row, and
+        takes a quarter of the room.
     seed : int, optional
         Seed of the projection; 0 for a new store.
+    append : bool
+        Add the next run to those that the folder holds. On the data of a run that is there, its
+        rows add up with that one's; other data are samples of their own, numbered on.
     overwrite : bool
         Replace the run that the folder holds, once the new one is complete.
 
@@ -75,6 +81,7 @@ class GradientStore:
         *,
         dtype: str | None = None,
         seed: int | None = None,
+        append: bool = False,
         overwrite: bool = False,
     ) -> None:
         if isinstance(k, str | os.PathLike):
@@ -84,10 +91,14 @@ class GradientStore:
             )
         if path is None:
             raise StoreError("A store needs a folder: GradientStore(k=4096, path='./grad/').")
+        if append and overwrite:
+            raise StoreError("append=True keeps the runs that are there, overwrite=True doesn't.")
         self._folder = StoreFolder(path)
-        self._overwrite = overwrite
-        self._lock: WriterLock | None = None
-        found = self._state()
+        self._writer = Writer(
+            self._folder, "append" if append else "overwrite" if overwrite else "new"
+        )
+        with reporting_os_errors(self.path, "Reading"):
+            found = inspect_folder(self._folder)
         self._run = None if overwrite else newest_run(self._folder, found)
         self._settings = settings_for(
             self.path, self._run.manifest if self._run else None, k, dtype, seed
@@ -141,20 +152,40 @@ class GradientStore:
     @property
     def n_samples(self) -> int:
         """How many samples have a row of gradients; 0 before a run was committed."""
-        return self._run.manifest.rows if self._run else 0
+        return len(self._run.rows) if self._run else 0
+
+    @property
+    def rows(self) -> StoredRows:
+        """The projected gradients as float32, shape `(n_samples, width)`, decoded when sliced.
+
+        Row i belongs to sample `sample_ids[i]`, and is the sum of all that the store holds of it.
+        """
+        return self._held().rows
 
     @property
     def gradients(self) -> NDArray[np.float32]:
-        """The projected gradients, shape `(n_samples, width)`, a read-only memory map.
+        """All of `rows` as one array.
 
-        Row i belongs to sample `sample_ids[i]`.
+        A read-only memory map where the store is one float32 shard, else a copy in memory.
         """
         return self._held().gradients
 
     @property
     def sample_ids(self) -> NDArray[np.int64]:
         """The sample of each row of `gradients`, shape `(n_samples,)`."""
-        return self._held().sample_ids
+        return self._held().rows.sample_ids
+
+    def shards(self) -> tuple[Shard, ...]:
+        """Return the rows as they are stored, one memory map a shard, for scans.
+
+        Where `repeats`, a sample may have a row in several: they add up to its row.
+        """
+        return self._held().shards
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a sample may have rows in several shards."""
+        return self._held().manifest.repeats
 
     @property
     def projector(self) -> Projector:
@@ -174,7 +205,7 @@ class GradientStore:
     @property
     def steps(self) -> tuple[str, ...]:
         """The preprocessing of the training inputs, by name."""
-        return self._run.manifest.steps if self._run else ()
+        return self._run.provenance.steps if self._run else ()
 
     def lineage(self) -> LineageGraph:
         """Load the saved lineage of the training inputs.
@@ -311,23 +342,7 @@ class GradientStore:
         StoreError
             The store already holds a run, another writer has it, or it can't be written.
         """
-        if self._lock is not None:
-            return
-        self._refuse_second_run(self._run.manifest if self._run else None)
-        self._state()  # what came there since must not get our files mixed in
-        with reporting_os_errors(self.path, "Writing"):
-            self._folder.create(LOCK_NAME, LOCK_CONTENT)
-            lock = WriterLock(self.path)
-            try:
-                before = self._state()
-                self._refuse_second_run(before.manifest)
-                self._refuse_damaged(before)
-                if not before.damaged:
-                    cut_strays(self._folder, before.manifest)
-            except BaseException:
-                lock.release()
-                raise
-        self._lock = lock
+        self._writer.prepare()
 
     def commit(
         self,
@@ -337,7 +352,7 @@ class GradientStore:
         record: TrainingRecord,
         tensors: Sequence[ProvenanceTensor] | None,
     ) -> None:
-        """Store a run, all of it or nothing, and give the writer's lock back.
+        """Store a run whose gradients are in memory: `commit_rows` of them.
 
         Parameters
         ----------
@@ -345,6 +360,24 @@ class GradientStore:
             Projected gradients, one row a sample.
         sample_ids : ndarray of int64, shape (n,)
             The samples, rows of the training tensors.
+        projector, record, tensors
+            As in `commit_rows`.
+        """
+        self.commit_rows([ArrayRows(gradients, sample_ids)], projector, record, tensors)
+
+    def commit_rows(
+        self,
+        rows: Sequence[RowSource],
+        projector: Projector,
+        record: TrainingRecord,
+        tensors: Sequence[ProvenanceTensor] | None,
+    ) -> None:
+        """Store a run, all of it or nothing, and give the writer's lock back.
+
+        Parameters
+        ----------
+        rows : sequence of RowSource
+            Its rows; several where each checkpoint has rows of its own.
         projector : Projector
             The map that the gradients went through.
         record : TrainingRecord
@@ -359,32 +392,17 @@ class GradientStore:
         StoreError
             As `prepare`, or the disk refused. What was there before is untouched.
         """
-        ids = np.asarray(sample_ids, np.int64)
-        run = Run(np.asarray(gradients), ids, projector, record, tuple(tensors or ()))
-        run.check(self._settings)
-        self.prepare()
-        try:
-            with reporting_os_errors(self.path, "Writing"):
-                manifest = commit_run(self._folder, self._state(), self._settings, run)
-        finally:
-            self.close()
-        self._run = CommittedRun(self._folder, manifest)
-        self._overwrite = False
+        run = Run(tuple(rows), projector, record, tuple(tensors or ()))
+        self._run = CommittedRun(self._folder, self._writer.commit(self._settings, run))
+        if self._writer.mode == "overwrite":
+            self._writer.mode = "new"
 
     def close(self) -> None:
         """Give the writer's lock back, if this object holds it. Reading goes on."""
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        self._writer.close()
 
     def __repr__(self) -> str:
         return f"GradientStore({str(self.path)!r}, k={self.k}, {self.n_samples} samples)"
-
-    # ---- inside ------------------------------------------------------------------------------
-
-    def _state(self) -> FolderState:
-        with reporting_os_errors(self.path, "Reading"):
-            return inspect_folder(self._folder)
 
     def _held(self) -> CommittedRun:
         if self._run is None and not self.path.exists():
@@ -398,17 +416,3 @@ class GradientStore:
                 f"or give the folder of a store that holds one."
             )
         return self._run
-
-    def _refuse_second_run(self, manifest: Manifest | None) -> None:
-        if manifest is not None and not self._overwrite:
-            raise StoreError(
-                f"{self.path} already holds a run of {manifest.rows} samples. Open it to query, "
-                f"give another path=, or replace it with GradientStore(path=…, overwrite=True)."
-            )
-
-    def _refuse_damaged(self, found: FolderState) -> None:
-        if found.damaged and not self._overwrite:
-            raise StoreError(
-                f"{self.path} is damaged: {'; '.join(found.damaged)}. Give another path=, or "
-                f"replace it with overwrite=True."
-            )

@@ -1,35 +1,53 @@
-"""What a store says it holds: one JSON file a commit, and which of them counts.
+"""What a store says it holds: one JSON file a commit.
 
-Promises: a manifest with any flipped byte is refused; the newest whole manifest whose files are
-all there is the store; a manifest of another schema is an error, never skipped.
+Promises: a manifest with any flipped byte is refused; a manifest of schema 1 is read as the store of
+one part that it is, one of any other schema is an error.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
-from traceprop.attribution.store.files import FileEntry, StoreFolder
-from traceprop.attribution.store.lock import LOCK_NAME, is_lock
+from traceprop.attribution.store.files import FileEntry
 from traceprop.errors import StoreError
 
 FORMAT = "traceprop-gradient-store"
-SCHEMA = 1
-MANIFEST_NAME = re.compile(r"manifest-(0|[1-9]\d{0,17})\.json")
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ShardEntry:
-    """Rows that one rank wrote: a file of gradients, and one of the samples they belong to."""
+    """Rows that one rank wrote.
+
+    Parameters
+    ----------
+    rank, number : int
+        Together the name of its files.
+    rows : int
+        How many rows it has.
+    gradients, sample_ids : FileEntry
+        The rows, and the sample that each belongs to.
+    scales : FileEntry or None
+        One float32 a row, for rows of int8.
+    checkpoint : int or None
+        Which recorded checkpoint the rows are of; None where they are of the run as a whole.
+    """
 
     rank: int
     number: int
     rows: int
     gradients: FileEntry
     sample_ids: FileEntry
+    scales: FileEntry | None = None
+    checkpoint: int | None = None
+
+    def entries(self) -> tuple[FileEntry, ...]:
+        """The shard's files."""
+        scales = () if self.scales is None else (self.scales,)
+        return (self.gradients, *scales, self.sample_ids)
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry as a JSON object."""
@@ -37,20 +55,139 @@ class ShardEntry:
             "rank": self.rank,
             "number": self.number,
             "rows": self.rows,
+            "checkpoint": self.checkpoint,
             "gradients": self.gradients.to_json(),
+            "scales": self.scales and self.scales.to_json(),
             "sample_ids": self.sample_ids.to_json(),
         }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ShardEntry:
-        """Read an entry written by `to_json`."""
+        """Read an entry written by `to_json`, in this schema or the first."""
+        scales, checkpoint = value.get("scales"), value.get("checkpoint")
         return cls(
             int(value["rank"]),
             int(value["number"]),
             int(value["rows"]),
             FileEntry.from_json(value["gradients"]),
             FileEntry.from_json(value["sample_ids"]),
+            None if scales is None else FileEntry.from_json(scales),
+            None if checkpoint is None else int(checkpoint),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RunPart:
+    """What one recorded run brought to a store.
+
+    Parameters
+    ----------
+    run : str
+        The folder of its own files.
+    data : str
+        The folder of its training data and their provenance: its own, or that of an earlier part
+        that was trained on the same data.
+    created : str
+        When it was committed, in UTC, ISO 8601.
+    first_sample : int
+        The number, among the store's samples, of the first row of its training data.
+    steps : tuple of str
+        The preprocessing of the training inputs, by name.
+    sources : tuple of dict
+        What `describe_source` gave for every source of the training tensors.
+    shards : tuple of ShardEntry
+        Its gradients.
+    files : tuple of FileEntry
+        Everything below `run`.
+    lineage_sha256 : str or None
+        The digest of its lineage where an erasure dropped that.
+    """
+
+    run: str
+    data: str
+    created: str
+    first_sample: int
+    steps: tuple[str, ...]
+    sources: tuple[dict[str, Any], ...]
+    shards: tuple[ShardEntry, ...]
+    files: tuple[FileEntry, ...]
+    lineage_sha256: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows of gradients it has."""
+        return sum(shard.rows for shard in self.shards)
+
+    def entries(self) -> tuple[FileEntry, ...]:
+        """Every file of the part."""
+        return (*(entry for shard in self.shards for entry in shard.entries()), *self.files)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the part as a JSON object."""
+        return {
+            "run": self.run,
+            "data": self.data,
+            "created": self.created,
+            "first_sample": self.first_sample,
+            "steps": list(self.steps),
+            "sources": list(self.sources),
+            "shards": [shard.to_json() for shard in self.shards],
+            "files": [entry.to_json() for entry in self.files],
+            "lineage_sha256": self.lineage_sha256,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> RunPart:
+        """Read a part written by `to_json`."""
+        dropped = value["lineage_sha256"]
+        return cls(
+            run=str(value["run"]),
+            data=str(value["data"]),
+            created=str(value["created"]),
+            first_sample=int(value["first_sample"]),
+            steps=tuple(map(str, value["steps"])),
+            sources=tuple(map(dict, value["sources"])),
+            shards=tuple(map(ShardEntry.from_json, value["shards"])),
+            files=tuple(map(FileEntry.from_json, value["files"])),
+            lineage_sha256=None if dropped is None else str(dropped),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedFile:
+    """A file that was computed from a store's rows, and goes when they change.
+
+    Parameters
+    ----------
+    name : str
+        What it is asked for by.
+    entry : FileEntry
+        The file.
+    computed_from : tuple of str
+        The shards whose rows went in.
+    about : dict
+        What its maker wants to know again, as JSON values.
+    """
+
+    name: str
+    entry: FileEntry
+    computed_from: tuple[str, ...]
+    about: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as a JSON object."""
+        return {
+            "name": self.name,
+            "file": self.entry.to_json(),
+            "computed_from": list(self.computed_from),
+            "about": self.about,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> DerivedFile:
+        """Read an entry written by `to_json`."""
+        entry, origin = FileEntry.from_json(value["file"]), tuple(map(str, value["computed_from"]))
+        return cls(str(value["name"]), entry, origin, dict(value["about"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +207,16 @@ class Manifest:
         fewer parameters).
     projector : dict
         What `Projector.to_json` gave.
-    steps : tuple of str
-        The preprocessing of the training inputs, by name.
-    sources : tuple of dict
-        What `describe_source` gave for every source of the training tensors.
-    run : str
-        The folder of the run's own files: its provenance and its training record.
-    shards : tuple of ShardEntry
-        The gradients.
-    files : tuple of FileEntry
-        Everything below `run`.
+    parts : tuple of RunPart
+        The runs, in the order they were committed. None in a store whose rows were all erased.
+    repeats : bool
+        Whether a sample may have rows in several shards: they add up to its row.
+    derived : tuple of DerivedFile
+        Files computed from the rows.
+    erasing : tuple of (int, int)
+        Samples, as ranges from start to before stop, whose erasure has begun: no answer has them.
+    erasures : int
+        How many erasures were finished in this folder.
     """
 
     number: int
@@ -90,11 +227,11 @@ class Manifest:
     seed: int
     width: int
     projector: dict[str, Any]
-    steps: tuple[str, ...]
-    sources: tuple[dict[str, Any], ...]
-    run: str
-    shards: tuple[ShardEntry, ...]
-    files: tuple[FileEntry, ...]
+    parts: tuple[RunPart, ...]
+    repeats: bool = False
+    derived: tuple[DerivedFile, ...] = ()
+    erasing: tuple[tuple[int, int], ...] = ()
+    erasures: int = 0
 
     @property
     def name(self) -> str:
@@ -102,14 +239,19 @@ class Manifest:
         return f"manifest-{self.number}.json"
 
     @property
+    def shards(self) -> tuple[ShardEntry, ...]:
+        """The gradients of all parts."""
+        return tuple(shard for part in self.parts for shard in part.shards)
+
+    @property
     def rows(self) -> int:
         """How many rows of gradients are committed."""
-        return sum(shard.rows for shard in self.shards)
+        return sum(part.rows for part in self.parts)
 
     def entries(self) -> tuple[FileEntry, ...]:
         """Every file that the manifest vouches for."""
-        kept = [entry for shard in self.shards for entry in (shard.gradients, shard.sample_ids)]
-        return (*kept, *self.files)
+        of_parts = (entry for part in self.parts for entry in part.entries())
+        return (*of_parts, *(derived.entry for derived in self.derived))
 
     def encode(self) -> bytes:
         """Return the manifest as canonical JSON that ends in its own SHA-256."""
@@ -125,11 +267,11 @@ class Manifest:
             "rows": self.rows,
             "width": self.width,
             "projector": self.projector,
-            "steps": list(self.steps),
-            "sources": list(self.sources),
-            "run": self.run,
-            "shards": [shard.to_json() for shard in self.shards],
-            "files": [entry.to_json() for entry in self.files],
+            "repeats": self.repeats,
+            "parts": [part.to_json() for part in self.parts],
+            "derived": [derived.to_json() for derived in self.derived],
+            "erasing": [list(span) for span in self.erasing],
+            "erasures": self.erasures,
         }
         return _seal(body)
 
@@ -147,13 +289,14 @@ class Manifest:
         value = _unseal(content)
         if value.get("format") != FORMAT:
             raise ValueError("it is not a gradient store's manifest")
-        if value.get("schema") != SCHEMA:
+        schema = value.get("schema")
+        if schema not in (1, SCHEMA):
             raise StoreError(
-                f"The store has schema {value.get('schema')}; this version of Traceprop reads "
-                f"schema {SCHEMA}. Open it with the version that wrote it, or record the run again."
+                f"The store has schema {schema}; this version of Traceprop reads schemas 1 and "
+                f"{SCHEMA}. Open it with the version that wrote it, or record the run again."
             )
         try:
-            return cls._from_body(value)
+            return cls._from_body(value if schema == SCHEMA else _from_first_schema(value))
         except (KeyError, TypeError) as error:
             raise ValueError(f"a field is missing or malformed: {error}") from error
 
@@ -169,99 +312,24 @@ class Manifest:
             seed=int(value["seed"]),
             width=int(value["width"]),
             projector=dict(value["projector"]),
-            steps=tuple(map(str, value["steps"])),
-            sources=tuple(map(dict, value["sources"])),
-            run=str(value["run"]),
-            shards=tuple(map(ShardEntry.from_json, value["shards"])),
-            files=tuple(map(FileEntry.from_json, value["files"])),
+            parts=tuple(map(RunPart.from_json, value["parts"])),
+            repeats=bool(value["repeats"]),
+            derived=tuple(map(DerivedFile.from_json, value["derived"])),
+            erasing=tuple((int(start), int(stop)) for start, stop in value["erasing"]),
+            erasures=int(value["erasures"]),
         )
         if manifest.rows != value["rows"]:
             raise ValueError(f"it counts {value['rows']} rows, its shards {manifest.rows}")
         return manifest
 
 
-@dataclass(frozen=True, slots=True)
-class FolderState:
-    """What is in a folder, as far as a store is concerned.
-
-    Parameters
-    ----------
-    manifest : Manifest or None
-        The newest whole one.
-    sha256 : str or None
-        The digest of its bytes, for the next one's `parent`.
-    damaged : tuple of str
-        What is wrong with each newer one.
-    numbers : tuple of int
-        The numbers of all manifests there, newest first.
-    """
-
-    manifest: Manifest | None
-    sha256: str | None
-    damaged: tuple[str, ...]
-    numbers: tuple[int, ...]
-
-
-def inspect_folder(folder: StoreFolder) -> FolderState:
-    """Find the manifest that counts.
-
-    Raises
-    ------
-    StoreError
-        The folder holds other things than a store, or a store of another schema.
-    """
-    _check_is_store(folder)
-    while True:
-        numbers = _numbers(folder)
-        found = _newest_whole(folder, numbers)
-        # A writer that replaced the store in between removed what was listed: look again.
-        if found.manifest is not None or _numbers(folder) == numbers:
-            return found
-
-
-def _newest_whole(folder: StoreFolder, numbers: tuple[int, ...]) -> FolderState:
-    damaged: list[str] = []
-    for number in numbers:
-        name = f"manifest-{number}.json"
-        try:
-            content = folder.locate(name).read_bytes()
-            manifest = Manifest.decode(content)
-        except FileNotFoundError:
-            continue
-        except ValueError as error:
-            damaged.append(f"{name} is damaged: {error}")
-            continue
-        short = [entry.path for entry in manifest.entries() if folder.missing_bytes(entry)]
-        if manifest.number != number:
-            damaged.append(f"{name} was renamed: it is number {manifest.number}")
-        elif short:
-            damaged.append(f"{name} names {short[0]}, which is missing or cut short")
-        else:
-            digest = hashlib.sha256(content).hexdigest()
-            return FolderState(manifest, digest, tuple(damaged), numbers)
-    return FolderState(None, None, tuple(damaged), numbers)
-
-
-def _numbers(folder: StoreFolder) -> tuple[int, ...]:
-    if not folder.root.exists():
-        return ()
-    names = (MANIFEST_NAME.fullmatch(path.name) for path in folder.root.iterdir())
-    return tuple(sorted((int(match[1]) for match in names if match), reverse=True))
-
-
-def _check_is_store(folder: StoreFolder) -> None:
-    """Refuse a path where something else than a store is."""
-    root = folder.root
-    if not root.exists():
-        return
-    if not root.is_dir():
-        raise StoreError(f"{root} is a file, not a store's folder. Give another path=.")
-    if not any(root.iterdir()) or _numbers(folder) or is_lock(root / LOCK_NAME):
-        return
-    raise StoreError(
-        f"{root} is not a gradient store: it holds other files and no manifest. "
-        f"Give the folder of a store, or a new one."
-    )
+def _from_first_schema(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of a manifest of schema 1, which knew one run of one rank, in this one."""
+    part = {name: value[name] for name in ("run", "created", "steps", "sources", "shards", "files")}
+    part |= {"data": value["run"], "first_sample": 0, "lineage_sha256": None}
+    return value | {
+        "parts": [part], "repeats": False, "derived": [], "erasing": [], "erasures": 0,
+    }  # fmt: skip
 
 
 def _seal(body: dict[str, Any]) -> bytes:

@@ -20,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.attribution.store.files import Bytes, FileEntry, StoreFolder
+from traceprop.attribution.store.layout import RECORD
 from traceprop.curvature.losses import LossSpec
 from traceprop.errors import DataError, StoreError
 
 _SETTINGS = "record.json"
 _WEIGHTS = ("initial_weights", "final_weights")
+_DATA = ("inputs", "targets")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,8 +94,18 @@ class TrainingRecord:
         )
 
 
-def save_record(folder: StoreFolder, below: str, record: TrainingRecord) -> list[FileEntry]:
+def save_record(
+    folder: StoreFolder, below: str, record: TrainingRecord, *, data: bool = True
+) -> list[FileEntry]:
     """Write a record below a folder of the store, and return the files' entries.
+
+    Parameters
+    ----------
+    folder : StoreFolder
+    below : str
+    record : TrainingRecord
+    data : bool
+        Whether inputs and targets are written too.
 
     Raises
     ------
@@ -108,26 +120,36 @@ def save_record(folder: StoreFolder, below: str, record: TrainingRecord) -> list
             f"recorded: give one target an input."
         )
     settings = _settings(record)
-    parts = {
-        "inputs.npy": _npy("inputs", record.inputs),
-        "targets.npy": _npy("targets", record.targets),
-        _SETTINGS: iter([settings]),
-    }
+    parts = {name: _npy(name, getattr(record, name)) for name in _DATA} if data else {}
+    parts[_SETTINGS] = iter([settings])
     for group in _WEIGHTS:
         # All in one file, one `.npy` after the other: a model has hundreds, each would be synced.
         weights = getattr(record, group).items()
-        parts[f"{group}.npy"] = chain.from_iterable(_npy(name, value) for name, value in weights)
-    return [folder.write(f"{below}/{name}", content) for name, content in parts.items()]
+        parts[group] = chain.from_iterable(_npy(name, value) for name, value in weights)
+    return [
+        folder.write(f"{below}/{name}" + ("" if name == _SETTINGS else ".npy"), content)
+        for name, content in parts.items()
+    ]
 
 
-def load_record(folder: StoreFolder, below: str) -> TrainingRecord:
+def load_record(folder: StoreFolder, run: str, data: str | None = None) -> TrainingRecord:
     """Read a record that `save_record` wrote.
+
+    Parameters
+    ----------
+    folder : StoreFolder
+    run : str
+        The run's folder.
+    data : str, optional
+        The folder of the run whose inputs and targets these are too; by default its own.
 
     Raises
     ------
     StoreError
         A file is gone or damaged.
     """
+    below = f"{run}/{RECORD}"
+    inputs, targets = (folder.locate(f"{data or run}/{RECORD}/{name}.npy") for name in _DATA)
     try:
         value = json.loads(folder.locate(f"{below}/{_SETTINGS}").read_bytes())
         loss = value["loss"]
@@ -137,8 +159,8 @@ def load_record(folder: StoreFolder, below: str) -> TrainingRecord:
             for group in _WEIGHTS
         }
         return TrainingRecord(
-            inputs=_mapped(folder.locate(f"{below}/inputs.npy")),
-            targets=_mapped(folder.locate(f"{below}/targets.npy")),
+            inputs=_mapped(inputs),
+            targets=_mapped(targets),
             loss=None if loss is None else LossSpec.from_json(loss),
             penalty=value["penalty"],
             penalty_origin=value["penalty_origin"],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from traceprop.attribution.store.shards import check_dtype
+from traceprop.attribution.store.formats import check_dtype
 from traceprop.errors import StoreError
 
 if TYPE_CHECKING:

@@ -1,127 +1,148 @@
 """Gradients on disk: fixed-width little-endian rows, and the samples that they belong to.
 
-Promises: row i of the file is the gradient of `sample_ids[i]`; reading is a memory map, so opening
-takes no time and no memory; a row that isn't finite is refused before a byte is written.
+Promises: row i of a shard is a gradient of its `sample_ids[i]`; reading is a memory map, so opening
+takes no time and no memory; a row that isn't finite, or that its format can't hold, is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.attribution.store.files import CHUNK_BYTES, StoreFolder
+from traceprop.attribution.store.files import StoreFolder
+from traceprop.attribution.store.formats import ID, ROW_FORMATS, SCALE, decode
 from traceprop.attribution.store.manifest import Manifest, ShardEntry
-from traceprop.errors import DataError, StoreError
+from traceprop.errors import StoreError
 
 SHARDS = "shards"
-ROW_DTYPES = {"float32": np.dtype("<f4")}
-_ID = np.dtype("<i8")
 
 
-def check_dtype(name: str) -> str:
-    """Return the name of a row format; `StoreError` if there is none of that name."""
-    if name not in ROW_DTYPES:
-        raise StoreError(f"dtype={name!r} can't be stored; use one of {', '.join(ROW_DTYPES)}.")
-    return name
-
-
-def check_rows(gradients: NDArray[np.floating], sample_ids: NDArray[np.int64]) -> None:
-    """Refuse rows that can't be committed.
-
-    Raises
-    ------
-    DataError
-        There are none, ids and rows are out of step, an id is negative or comes twice, or a
-        gradient isn't finite (the first such sample is named).
-    """
-    if gradients.ndim != 2 or not gradients.size:
-        raise DataError(f"Gradients of shape {gradients.shape} can't be stored: no sample in them.")
-    if sample_ids.shape != gradients.shape[:1]:
-        raise DataError(
-            f"{sample_ids.shape[0]} sample ids for {gradients.shape[0]} gradients: give one a row."
-        )
-    ordered = np.sort(sample_ids)
-    if ordered[0] < 0:
-        raise DataError(f"Sample {ordered[0]} is no sample: they are counted from 0.")
-    twice = ordered[1:][ordered[1:] == ordered[:-1]]
-    if twice.size:
-        raise DataError(f"Sample {twice[0]} has more than one row of gradients.")
-    step = _rows_per_chunk(gradients.shape[1])
-    for start in range(0, len(gradients), step):
-        bad = np.flatnonzero(~np.isfinite(gradients[start : start + step]).all(axis=1))
-        if bad.size:
-            raise DataError(
-                f"The gradient of sample {sample_ids[start + bad[0]]} has NaN or infinite "
-                f"values: the training diverged. Lower the learning rate, or clip."
-            )
-
-
-def write_shard(
-    folder: StoreFolder,
-    rank: int,
-    number: int,
-    gradients: NDArray[np.floating],
-    sample_ids: NDArray[np.int64],
-    dtype: str,
-) -> ShardEntry:
-    """Write the rows of one rank as a new shard.
+@dataclass(frozen=True, slots=True, eq=False)
+class Shard:
+    """Rows that lie one after the other in one file.
 
     Parameters
     ----------
-    folder : StoreFolder
-    rank, number : int
-        Together the shard's name, which must be new.
-    gradients : ndarray, shape (n, width)
-    sample_ids : ndarray of int64, shape (n,)
-    dtype : str
-        A name of `ROW_DTYPES`.
+    values : ndarray of float32, float16 or int8, shape (rows, width)
+        The rows as they are stored, a read-only memory map.
+    scales : ndarray of float32, shape (rows,), or None
+        What each row of int8 is multiplied by; None for the other formats.
+    sample_ids : ndarray of int64, shape (rows,)
+        The sample that each row belongs to.
+    path : Path
+        The file of the values.
+    offset : int
+        Where in the file the first of the rows begins, in bytes, for positioned reads.
+    start : int
+        How many rows the shards before this one have.
+    checkpoint : int or None
+        Which recorded checkpoint the rows are of; None where they are of the run as a whole.
     """
-    name = f"{SHARDS}/{rank}-{number}"
-    rows = folder.write(f"{name}.bin", _encoded(gradients, ROW_DTYPES[dtype]))
-    ids = folder.write(f"{name}.ids", [np.ascontiguousarray(sample_ids, _ID).tobytes()])
-    return ShardEntry(rank, number, len(gradients), rows, ids)
+
+    values: NDArray[Any]
+    scales: NDArray[np.float32] | None
+    sample_ids: NDArray[np.int64]
+    path: Path
+    offset: int
+    start: int
+    checkpoint: int | None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def decoded(self, rows: slice | NDArray[np.int64] = slice(None)) -> NDArray[np.float32]:
+        """Return rows as float32, shape `(n, width)`: of a slice of a float32 shard, a view."""
+        return decode(self.values[rows], None if self.scales is None else self.scales[rows])
 
 
-def open_rows(folder: StoreFolder, manifest: Manifest) -> NDArray[np.float32]:
-    """Map the committed gradients, shape `(rows, width)`, read-only."""
-    shard = _only_shard(folder, manifest)
-    dtype = ROW_DTYPES[manifest.dtype]
-    path, shape = folder.locate(shard.gradients.path), (shard.rows, manifest.width)
-    return np.memmap(path, dtype, mode="r", shape=shape)
+def open_shards(folder: StoreFolder, manifest: Manifest) -> tuple[Shard, ...]:
+    """Map the committed rows, shard by shard, without those whose erasure has begun.
+
+    A shard with such rows in between comes as several, each from one to the next.
+
+    Raises
+    ------
+    StoreError
+        The manifest contradicts itself, or has a row format that this version doesn't know.
+    """
+    shards: list[Shard] = []
+    start = 0
+    for entry in manifest.shards:
+        whole = _open(folder, manifest, entry)
+        for shard in _without(whole, manifest.erasing):
+            shards.append(_moved(shard, start))
+            start += len(shard)
+    return tuple(shards)
 
 
-def open_sample_ids(folder: StoreFolder, manifest: Manifest) -> NDArray[np.int64]:
-    """Map the samples that the committed gradients belong to, shape `(rows,)`, read-only."""
-    shard = _only_shard(folder, manifest)
-    return np.memmap(folder.locate(shard.sample_ids.path), _ID, mode="r", shape=(shard.rows,))
-
-
-def _only_shard(folder: StoreFolder, manifest: Manifest) -> ShardEntry:
-    """Return the shard, with its sizes held against the manifest's figures."""
-    if manifest.dtype not in ROW_DTYPES or len(manifest.shards) != 1:
+def _open(folder: StoreFolder, manifest: Manifest, entry: ShardEntry) -> Shard:
+    row = ROW_FORMATS.get(manifest.dtype)
+    if row is None:
         raise StoreError(
-            f"{folder.root} holds {len(manifest.shards)} shards of {manifest.dtype}; this version "
-            f"reads one of {', '.join(ROW_DTYPES)}. Open it with the version that wrote it."
+            f"{folder.root} holds rows of {manifest.dtype}; this version reads "
+            f"{', '.join(ROW_FORMATS)}. Open it with the version that wrote it."
         )
-    (shard,) = manifest.shards
-    row_bytes = manifest.width * ROW_DTYPES[manifest.dtype].itemsize
-    sizes = (shard.gradients.size, shard.sample_ids.size)
-    if shard.rows < 1 or sizes != (shard.rows * row_bytes, shard.rows * _ID.itemsize):
+    row_bytes = manifest.width * row.itemsize
+    scaled = 0 if entry.scales is None else entry.scales.size
+    sizes = (entry.gradients.size, entry.sample_ids.size, scaled)
+    scale_bytes = SCALE.itemsize if manifest.dtype == "int8" else 0
+    if entry.rows < 1 or sizes != tuple(
+        entry.rows * size for size in (row_bytes, ID.itemsize, scale_bytes)
+    ):
         raise StoreError(
-            f"{folder.root}/{manifest.name} contradicts itself: {shard.rows} rows of "
+            f"{folder.root}/{manifest.name} contradicts itself: {entry.rows} rows of "
             f"{row_bytes} bytes in {sizes[0]} bytes. Copy the store again from a good one."
         )
-    return shard
+    path = folder.locate(entry.gradients.path)
+    scales = entry.scales and folder.locate(entry.scales.path)
+    return Shard(
+        values=np.memmap(path, row, mode="r", shape=(entry.rows, manifest.width)),
+        scales=np.memmap(scales, SCALE, mode="r", shape=(entry.rows,)) if scales else None,
+        sample_ids=np.memmap(
+            folder.locate(entry.sample_ids.path), ID, mode="r", shape=(entry.rows,)
+        ),
+        path=path,
+        offset=0,
+        start=0,
+        checkpoint=entry.checkpoint,
+    )
 
 
-def _encoded(gradients: NDArray[np.floating], dtype: np.dtype[np.float32]) -> Iterator[memoryview]:
-    step = _rows_per_chunk(gradients.shape[1])
-    for start in range(0, len(gradients), step):
-        block = np.ascontiguousarray(gradients[start : start + step], dtype)
-        yield block.reshape(-1).view(np.uint8).data
+def _without(shard: Shard, erasing: Iterable[tuple[int, int]]) -> list[Shard]:
+    """Return the stretches of a shard between the rows of some samples."""
+    gone = np.zeros(len(shard), bool)
+    for start, stop in erasing:
+        gone |= (shard.sample_ids >= start) & (shard.sample_ids < stop)
+    if not gone.any():
+        return [shard]
+    edges = np.flatnonzero(np.diff(gone, prepend=True, append=True))
+    row_bytes = shard.values.shape[1] * shard.values.itemsize
+    return [
+        Shard(
+            shard.values[a:b],
+            None if shard.scales is None else shard.scales[a:b],
+            shard.sample_ids[a:b],
+            shard.path,
+            int(a) * row_bytes,
+            0,
+            shard.checkpoint,
+        )
+        for a, b in edges.reshape(-1, 2)
+    ]
 
 
-def _rows_per_chunk(width: int) -> int:
-    return max(1, CHUNK_BYTES // (4 * width))
+def _moved(shard: Shard, start: int) -> Shard:
+    return Shard(
+        shard.values,
+        shard.scales,
+        shard.sample_ids,
+        shard.path,
+        shard.offset,
+        start,
+        shard.checkpoint,
+    )

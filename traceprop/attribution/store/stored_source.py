@@ -32,16 +32,20 @@ class StoredSource(Source):
     ----------
     stored : dict
         What `describe_source` gave at the commit.
-    rows : SampleRows
-        The rows that were trained on, with their lines.
+    rows : list of SampleRows
+        The rows that each part of the store was trained on, with their lines.
     lineage : callable
-        Loads the lineage that was saved with the run, which has the hashes of the sources' rows.
+        Loads the lineage that was saved with the run, which has the hashes of the sources' rows;
+        gives None where it was dropped.
     """
 
     __slots__ = ("_lineage", "_original", "_rows", "_stamp")
 
     def __init__(
-        self, stored: dict[str, Any], rows: SampleRows, lineage: Callable[[], LineageGraph]
+        self,
+        stored: dict[str, Any],
+        rows: list[SampleRows],
+        lineage: Callable[[], LineageGraph | None],
     ) -> None:
         self._original = original = Source.from_json(stored["source"])
         self._rows, self._lineage = rows, lineage
@@ -63,7 +67,9 @@ class StoredSource(Source):
     def locate(self, rows: Iterable[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         """Line and byte offset of rows: stored for those trained on, else looked up in the file."""
         wanted = np.fromiter(rows, np.int64)
-        return self._rows.located(wanted) or self._original.locate(wanted)
+        located = (rows.located(wanted) for rows in self._rows)
+        stored = next((found for found in located if found is not None), None)
+        return stored or self._original.locate(wanted)
 
     def place(self, row: int) -> str | None:
         """Say where a row stands: its line, or what its own kind says."""
@@ -80,7 +86,9 @@ class StoredSource(Source):
     def verify(self, rows: Iterable[int]) -> list[RowVerdict]:
         """Open the source again and say what became of rows."""
         if self._original.row_hashes is None:
-            saved = (leaf.row_hashes for leaf in self._lineage().leaves if leaf == self)
+            graph = self._lineage()
+            leaves = () if graph is None else graph.leaves
+            saved = (leaf.row_hashes for leaf in leaves if leaf == self)
             self._original.row_hashes = next(saved, None)
         return [replace(each, source=self) for each in self._original.verify(rows)]
 

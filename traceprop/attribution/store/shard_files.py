@@ -1,0 +1,93 @@
+"""Writing rows as a shard: encoded block by block, checksummed while they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceprop.attribution.store.files import Bytes, StoreFolder
+from traceprop.attribution.store.formats import ID, SCALE, encode
+from traceprop.attribution.store.layout import SHARDS
+from traceprop.attribution.store.manifest import ShardEntry
+from traceprop.attribution.store.run import RowSource
+
+
+def write_rows(
+    folder: StoreFolder, rank: int, number: int, rows: RowSource, first: int, dtype: str
+) -> ShardEntry:
+    """Write rows as a new shard.
+
+    Parameters
+    ----------
+    folder : StoreFolder
+    rank, number : int
+        Together the shard's name, which must be new.
+    rows : RowSource
+    first : int
+        Added to the samples' numbers.
+    dtype : str
+        A name of `ROW_FORMATS`.
+
+    Raises
+    ------
+    DataError
+        A row isn't finite, or the format can't hold it.
+    OSError
+        The system refused.
+    """
+    ids = rows.sample_ids
+
+    def encoded() -> Iterator[tuple[NDArray[np.generic], NDArray[np.float32] | None]]:
+        start = 0
+        for block in rows.blocks():
+            yield encode(block, ids[start : start + len(block)], dtype)
+            start += len(block)
+
+    return write_encoded(folder, (rank, number), encoded(), ids + first, rows.checkpoint)
+
+
+def write_encoded(
+    folder: StoreFolder,
+    name: tuple[int, int],
+    blocks: Iterable[tuple[NDArray[np.generic], NDArray[np.float32] | None]],
+    sample_ids: NDArray[np.int64],
+    checkpoint: int | None,
+) -> ShardEntry:
+    """Write rows that are in their format already as a new shard.
+
+    Parameters
+    ----------
+    folder : StoreFolder
+    name : tuple of (int, int)
+        Rank and number.
+    blocks : iterable of (values, scales)
+        As `formats.encode` gives them.
+    sample_ids : ndarray of int64
+        As many as there are rows.
+    checkpoint : int or None
+    """
+    below = f"{SHARDS}/{name[0]}-{name[1]}"
+    scales: list[NDArray[np.float32]] = []
+
+    def values() -> Iterator[Bytes]:
+        for block, scale in blocks:
+            if scale is not None:
+                scales.append(scale)
+            yield np.ascontiguousarray(block).reshape(-1).view(np.uint8).data
+
+    return ShardEntry(
+        *name,
+        len(sample_ids),
+        gradients=folder.write(f"{below}.bin", values()),
+        sample_ids=folder.write(f"{below}.ids", [_raw(sample_ids, ID)]),
+        scales=folder.write(f"{below}.scales", [_raw(np.concatenate(scales), SCALE)])
+        if scales
+        else None,
+        checkpoint=checkpoint,
+    )
+
+
+def _raw(values: NDArray[np.generic], dtype: np.dtype[np.generic]) -> memoryview:
+    return np.ascontiguousarray(values, dtype).view(np.uint8).data

@@ -1,0 +1,126 @@
+"""The right to change a store, from `prepare` to `close`, and what is done with it.
+
+Promises: a store that can't be written is refused before training, not after; one that is damaged
+or holds a run is never written over unasked; whatever fails, the lock is given back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from traceprop.attribution.store.commit import commit_run
+from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
+from traceprop.attribution.store.folder_state import FolderState, inspect_folder
+from traceprop.attribution.store.layout import cut_strays
+from traceprop.attribution.store.lock import LOCK_CONTENT, LOCK_NAME, WriterLock
+from traceprop.attribution.store.manifest import Manifest
+from traceprop.attribution.store.placing import Place, place_for
+from traceprop.attribution.store.run import Run
+from traceprop.attribution.store.settings import Settings
+from traceprop.errors import StoreError
+
+Mode = Literal["new", "append", "overwrite"]
+
+
+class Writer:
+    """A store's writer.
+
+    Parameters
+    ----------
+    folder : StoreFolder
+    mode : {"new", "append", "overwrite"}
+        What happens to runs that are there.
+    """
+
+    def __init__(self, folder: StoreFolder, mode: Mode) -> None:
+        self.mode: Mode = mode
+        self._folder = folder
+        self._lock: WriterLock | None = None
+
+    def prepare(self) -> None:
+        """Make the folder and take its lock; a second call does nothing.
+
+        Raises
+        ------
+        StoreError
+            The store already holds a run, another writer has it, or it can't be written.
+        """
+        if self._lock is not None:
+            return
+        self._refuse(self._state())  # what came there since must not get our files mixed in
+        root = self._folder.root
+        with reporting_os_errors(root, "Writing"):
+            self._folder.create(LOCK_NAME, LOCK_CONTENT)
+            lock = WriterLock(root)
+            try:
+                before = self._state()
+                self._refuse(before)
+                if not before.damaged:
+                    cut_strays(self._folder, before.manifest)
+            except BaseException:
+                lock.release()
+                raise
+        self._lock = lock
+
+    def commit(self, settings: Settings, run: Run) -> Manifest:
+        """Write a run, all of it or nothing, and give the lock back."""
+        run.check(settings)
+        self.prepare()
+        try:
+            with reporting_os_errors(self._folder.root, "Writing"):
+                before = self._state()
+                kept = before.manifest if self.mode == "append" else None
+                place = place_for(self._folder, kept, run) if kept else Place()
+                return commit_run(self._folder, before, settings, run, place)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give the lock back, if it is held."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    @contextmanager
+    def changing(self) -> Iterator[FolderState]:
+        """Hold the lock of a store that holds a run, for a change of its files.
+
+        Raises
+        ------
+        StoreError
+            The store is damaged, another writer has it, or it can't be written.
+        """
+        root, held = self._folder.root, self._lock
+        with reporting_os_errors(root, "Writing"):
+            lock = held or WriterLock(root)
+            try:
+                found = self._state()
+                self._refuse_damage(found)
+                cut_strays(self._folder, found.manifest)
+                yield found
+            finally:
+                if held is None:
+                    lock.release()
+
+    def _state(self) -> FolderState:
+        with reporting_os_errors(self._folder.root, "Reading"):
+            return inspect_folder(self._folder)
+
+    def _refuse(self, found: FolderState) -> None:
+        if found.manifest is not None and self.mode == "new":
+            raise StoreError(
+                f"{self._folder.root} already holds a run of {found.manifest.rows} samples. Open "
+                f"it to query, give another path=, add to it with GradientStore(path=…, "
+                f"append=True), or replace it with GradientStore(path=…, overwrite=True)."
+            )
+        if self.mode != "overwrite":
+            self._refuse_damage(found)
+
+    def _refuse_damage(self, found: FolderState) -> None:
+        if found.damaged:
+            raise StoreError(
+                f"{self._folder.root} is damaged: {'; '.join(found.damaged)}. Give another path=, "
+                f"or replace it with overwrite=True."
+            )
