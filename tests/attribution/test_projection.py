@@ -14,7 +14,7 @@ from traceprop.attribution.capture.gradients import flat_gradients
 from traceprop.attribution.capture.recorder import blocks_of
 from traceprop.attribution.projection import Block, Projector
 from traceprop.curvature.losses import LossSpec
-from traceprop.errors import AttributionError, StoreError
+from traceprop.errors import AttributionError
 
 # A weight that is tensor-sketched at k = 32, one that isn't, a bias.
 BLOCKS = (Block("a", (20, 15), linear=True), Block("b", (4, 6), linear=True), Block("c", (70,)))

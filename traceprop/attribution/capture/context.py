@@ -230,8 +230,8 @@ class TrainingContext:
         n = len(batch.ids)
         sample_loss = resolve(graph, n, self._criterion)
         sketch = self._projector.sketch(n)
-        project_calls(calls, sketch, n, sample_loss.factor)
-        rows = sketch.rows()
+        project_calls(calls, sketch, n)
+        rows = sketch.rows(sample_loss.factor)
         finite = np.isfinite(rows).all(1)
         if not finite.all():
             raise CaptureError(

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from traceprop.attribution.capture.layers import Share
 from traceprop.attribution.capture.recorder import Call, Recorder, Variant, blocks_of, layers_of
+from traceprop.attribution.capture.shares import Share
 from traceprop.attribution.projection import Floats, Projector, Sketch
 from traceprop.curvature.losses import LossSpec, sample_losses
 from traceprop.errors import CaptureError
@@ -33,7 +33,7 @@ _ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}
 _COARSE_ROUNDING = 3e-2  # half precision, and float32 on an accelerator, which may compute in TF32
 
 
-def project_calls(calls: Iterable[Call], sketch: Sketch, n: int, factor: float = 1.0) -> None:
+def project_calls(calls: Iterable[Call], sketch: Sketch, n: int) -> None:
     """Add the per-sample gradients of recorded calls to a batch's rows.
 
     Parameters
@@ -44,15 +44,13 @@ def project_calls(calls: Iterable[Call], sketch: Sketch, n: int, factor: float =
         The rows of n samples.
     n : int
         The batch size.
-    factor : float
-        What the loss's gradients are multiplied by: the inverse of a sample's weight in it.
 
     Raises
     ------
     CaptureError
         A layer ran on something else than n samples in the first dimension.
     """
-    for call, share in _shares(calls, n, factor):
+    for call, share in _shares(calls, n):
         share.add_to(sketch, call.layer.blocks[share.parameter])
 
 
@@ -80,7 +78,7 @@ def check_sum(calls: Sequence[Call], n: int, gradients: Sequence[Tensor | None])
     bounds: dict[int, float] = {}
     names: dict[int, str] = {}
     tolerance = max((_rounding(call.gradient) for call in calls), default=0.0)
-    for call, share in _shares(calls, n, 1.0):
+    for call, share in _shares(calls, n):
         i = call.layer.blocks[share.parameter]
         gradient = gradients[i]
         if gradient is None:
@@ -109,7 +107,7 @@ def _rounding(gradient: Tensor | None) -> float:
     return _ROUNDING.get(gradient.dtype, _COARSE_ROUNDING)
 
 
-def _shares(calls: Iterable[Call], n: int, factor: float) -> Iterator[tuple[Call, Share]]:
+def _shares(calls: Iterable[Call], n: int) -> Iterator[tuple[Call, Share]]:
     with torch.no_grad():
         for call in calls:
             inputs, gradient = call.inputs, call.gradient
@@ -124,8 +122,7 @@ def _shares(calls: Iterable[Call], n: int, factor: float) -> Iterator[tuple[Call
                 gradient = gradient.float()
             if inputs.is_floating_point():
                 inputs = inputs.to(gradient.dtype)
-            gradient = gradient * factor if factor != 1.0 else gradient
-            for share in call.layer.rule(call.layer.module, inputs, gradient, call.layer.blocks):
+            for share in call.layer.rule(call.part, inputs, gradient, call.layer.blocks):
                 yield call, share
 
 

@@ -15,7 +15,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from traceprop.attribution.capture.layers import Rule, check_options, known_layers, rule_for
+from traceprop.attribution.capture.attention import AttentionTap, Projection, is_attention
+from traceprop.attribution.capture.layers import (
+    Rule,
+    check_options,
+    known_layers,
+    named_parts,
+    rule_for,
+)
 from traceprop.attribution.projection import Block
 from traceprop.errors import CaptureError
 
@@ -34,9 +41,13 @@ class Layer:
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """One run of a layer in a forward pass: its factors, and whose forward pass it was."""
+    """One run of a layer in a forward pass: its factors, and whose forward pass it was.
+
+    `part` is what the layer's rule is asked about: the module, or one product in it.
+    """
 
     layer: Layer
+    part: Any
     inputs: Tensor
     forward: object
     gradient: Tensor | None = None
@@ -70,7 +81,7 @@ def blocks_of(model: nn.Module, variant: Variant = "all-layers") -> tuple[Block,
             raise CaptureError(f"{name} has no shape yet; run the model on one batch first")
         # A weight shared with another kind of layer is projected as that one needs it.
         linear = parameter.ndim == 2 and all(
-            type(m).forward is nn.Linear.forward for m in owners[id(parameter)]
+            type(m).forward is nn.Linear.forward or is_attention(m) for m in owners[id(parameter)]
         )
         blocks.append(Block(name, tuple(parameter.shape), linear))
     return tuple(blocks)
@@ -96,7 +107,7 @@ def layers_of(model: nn.Module, blocks: Sequence[Block]) -> list[Layer]:
         numbers[id(parameter)] = i
     layers = []
     for name, module in model.named_modules():
-        own = {local: numbers[id(p)] for local, p in _trainable(module) if id(p) in numbers}
+        own = {local: numbers[id(p)] for local, p in named_parts(module) if id(p) in numbers}
         if not own:
             continue
         name = name or "the model"
@@ -152,6 +163,9 @@ class Recorder:
     def install(self) -> None:
         """Put a hook on each layer."""
         for layer in self._layers:
+            if is_attention(layer.module):
+                self._tap(layer)
+                continue
             hook = Hook(partial(self._ran, layer))
             handle = layer.module.register_forward_hook(hook, with_kwargs=True)
             self._handles.append(handle)
@@ -181,13 +195,31 @@ class Recorder:
     ) -> None:
         if output.requires_grad:
             inputs = args[0] if args else kwargs["input"]
-            call = Call(layer, inputs.detach(), self.forward)
+            call = Call(layer, module, inputs.detach(), self.forward)
             # Only the graph holds the call: it goes with the graph, used or not.
-            output.register_hook(partial(self._arrived, call))  # type: ignore[no-untyped-call]
+            output.register_hook(partial(self._arrived, call, None))  # type: ignore[no-untyped-call]
 
-    def _arrived(self, call: Call, gradient: Tensor) -> None:
+    def _tap(self, layer: Layer) -> None:
+        """Put hooks on attention, whose products are told of as they run."""
+
+        def ran(part: Projection, inputs: Tensor, output: Tensor) -> None:
+            by_sample = tap.by_sample()
+            call = Call(layer, part, by_sample(inputs.detach()), self.forward)
+            output.register_hook(partial(self._arrived, call, by_sample))  # type: ignore[no-untyped-call]
+
+        assert isinstance(layer.module, nn.MultiheadAttention)
+        tap = AttentionTap(layer.module, ran)
+        self._handles += [
+            layer.module.register_forward_pre_hook(Hook(tap.enters), prepend=True),
+            layer.module.register_forward_hook(Hook(tap.leaves), always_call=True),
+        ]
+
+    def _arrived(
+        self, call: Call, by_sample: Callable[[Tensor], Tensor] | None, gradient: Tensor
+    ) -> None:
         if self._calls is not None:
-            self._calls.append(Call(call.layer, call.inputs, call.forward, gradient.detach()))
+            gradient = gradient.detach() if by_sample is None else by_sample(gradient.detach())
+            self._calls.append(Call(call.layer, call.part, call.inputs, call.forward, gradient))
 
 
 def _trainable(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

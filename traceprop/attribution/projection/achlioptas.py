@@ -54,8 +54,9 @@ class PanelSketch(Sketch):
             gradients = np.einsum("nt,ntw->nw", (index == row).astype(values.dtype), values)
             self._multiply(i, int(row) * values.shape[2], gradients, self._rows)
 
-    def rows(self) -> Floats:
-        """Return the projected rows, (n, k)."""
+    def rows(self, factor: float = 1.0) -> Floats:
+        """Return the projected rows, (n, k), times a factor."""
+        self._rows *= np.float32(factor)
         return self._rows
 
     def _multiply(self, i: int, first: int, gradients: NDArray[Any], out: Floats) -> None:

@@ -54,10 +54,11 @@ class Block:
         """Read a block written by `to_json`; `StoreError` where it is none."""
         if not isinstance(value, Mapping):
             raise StoreError(f"a projection's block is {value!r}, which is no JSON object")
-        name, shape, linear = (value.get(key) for key in ("name", "shape", "linear"))
-        fits = isinstance(name, str) and isinstance(linear, bool) and isinstance(shape, list)
-        if not fits or not all(type(size) is int and 0 <= size < _MOST_NUMBERS for size in shape):
+        name, shape, linear = value.get("name"), value.get("shape"), value.get("linear")
+        if not (isinstance(name, str) and isinstance(shape, list) and isinstance(linear, bool)):
             raise StoreError(f"a projection's block {value!r} is no parameter; the file is damaged")
+        if not all(type(size) is int and 0 <= size < _MOST_NUMBERS for size in shape):
+            raise StoreError(f"a projection's block {name!r} can't have shape {shape}")
         block = cls(name, tuple(shape), linear)
         if block.size >= _MOST_NUMBERS or (linear and len(shape) != 2):
             raise StoreError(f"a projection's block {name!r} can't have shape {block.shape}")

@@ -29,6 +29,7 @@ class ExactSketch(Sketch):
         rows, size, start = self._rows[part], self.projector.blocks[i].size, self._starts[i]
         rows[:, start : start + size] += gradients.reshape(len(rows), size)
 
-    def rows(self) -> NDArray[Any]:
-        """Return the gradients, (n, d)."""
+    def rows(self, factor: float = 1.0) -> NDArray[Any]:
+        """Return `factor` times the gradients, (n, d)."""
+        self._rows *= factor
         return self._rows

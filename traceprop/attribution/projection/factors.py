@@ -34,11 +34,14 @@ class Place:
         The numbers.
     is_pair : bool
         Whether they are the factors of an outer product; else they are the gradient.
+    is_shared : bool
+        Whether they are the first of a pair's factors at the same time: a linear layer's bias.
     """
 
     start: int
     stop: int
     is_pair: bool
+    is_shared: bool
 
 
 @lru_cache(maxsize=16)
@@ -63,7 +66,7 @@ def layout(blocks: tuple[Block, ...]) -> tuple[Place, ...]:
         start, size = starts[i], sizes[i]
         if i in weight_of:  # the output's gradient, which is the first of the weight's factors
             start, size = starts[weight_of[i]], block.size
-        places.append(Place(start, start + size, is_pair[i]))
+        places.append(Place(start, start + size, is_pair[i], i in weight_of))
     return tuple(places)
 
 
@@ -158,8 +161,12 @@ class FactorSketch(Sketch):
         self._rows[:, place.start : place.start + p] = left[:, 0]
         self._rows[:, place.start + p : place.stop] = right[:, 0]
 
-    def rows(self) -> Floats:
-        """Return the rows, (n, width)."""
+    def rows(self, factor: float = 1.0) -> Floats:
+        """Return the rows, (n, width), of `factor` times the gradients."""
+        for place, block in zip(self._places, self.projector.blocks, strict=True):
+            if not place.is_shared:
+                stop = place.start + block.shape[0] if place.is_pair else place.stop
+                self._rows[:, place.start : stop] *= np.float32(factor)
         return self._rows
 
     def _count(self, i: int, n: int) -> None:

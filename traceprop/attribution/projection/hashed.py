@@ -133,8 +133,8 @@ class HashedSketch(Sketch):
         repetitions = self.projector.repetitions
         line_sjlt_segments(index, values, tables.key, repetitions, self._own_lines())
 
-    def rows(self) -> Floats:
-        """Return the projected rows, (n, k)."""
+    def rows(self, factor: float = 1.0) -> Floats:
+        """Return the projected rows, (n, k), times a factor."""
         from numba_kernels.projection import fold
 
         if self._spectrum is not None:
@@ -145,6 +145,7 @@ class HashedSketch(Sketch):
         rows = self._own_rows()
         if self._lines is not None:
             fold(self._lines, self.projector.repetitions, rows)
+        rows *= np.float32(factor)
         return rows
 
     def _own_rows(self) -> Floats:

@@ -200,12 +200,14 @@ class Projector:
             raise StoreError(
                 f"a projection called {kind!r} can't be read; this version knows {', '.join(KINDS)}"
             )
-        numbers = [value.get(key) for key in ("k", "seed", "repetitions")]
-        if not all(type(number) is int for number in numbers):
-            raise StoreError(f"a projection's k, seed and repetitions are {numbers}, not numbers")
+        k, seed, repetitions = (value.get(key) for key in ("k", "seed", "repetitions"))
+        if not (type(k) is type(seed) is type(repetitions) is int):
+            raise StoreError(
+                f"a projection can't be of k={k!r}, seed={seed!r}, repetitions={repetitions!r}"
+            )
         if not isinstance(blocks, list) or not 0 < len(blocks) <= _MOST_BLOCKS:
             raise StoreError("a projection without a list of parameters can't be read")
         try:
-            return cls(tuple(map(Block.from_json, blocks)), *numbers, kind)  # type: ignore[arg-type]
+            return cls(tuple(map(Block.from_json, blocks)), k, seed, repetitions, kind)
         except AttributionError as error:
             raise StoreError(f"a stored projection can't be: {error}") from error

@@ -38,8 +38,8 @@ class Sketch(ABC):
         """Add per-sample gradients `(m, ...)` of parameter i to the batch, or to part of it."""
 
     @abstractmethod
-    def rows(self) -> NDArray[Any]:
-        """Return the projected rows, (n, width): call once, when every share was added."""
+    def rows(self, factor: float = 1.0) -> NDArray[Any]:
+        """Return the rows (n, width) of `factor` times what was added: call once, at the end."""
 
     def takes_factors(self, i: int, n_terms: int) -> bool:
         """Tell whether parameter i is better added as T outer products than as their sum."""
