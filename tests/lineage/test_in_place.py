@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from numpy.lib import recfunctions
 
 from traceprop import lineage
 from traceprop.errors import LineageError, LineageEscapeWarning
@@ -44,6 +45,16 @@ def test_a_write_to_the_whole_reaches_its_views_and_their_views():
     assert rows(part, "X") == []
     assert rows(deeper, "v") == []
     np.testing.assert_array_equal(lineage.values(deeper), [0, 0])
+
+
+def test_a_write_through_a_view_that_a_function_made_by_several_views():
+    X = tensor(4, "X", 2)
+    records = X.view([("a", "f8"), ("b", "f8")])
+    plain = recfunctions.structured_to_unstructured(records)
+    assert np.shares_memory(lineage.values(plain), lineage.values(X))
+    plain[3] = plain[0]
+    assert [rows(X[i], "X") for i in range(4)] == [[0], [1], [2], [0]]
+    assert rows(records[3], "X") == [0]
 
 
 def test_siblings_see_each_other():

@@ -41,6 +41,7 @@ class Facts(TypedDict, total=False):
     written: int | None
     quiet: bool
     returns_argument: bool
+    returns_by_shape: bool
     shape_from_values: int | None
 
 
@@ -68,6 +69,9 @@ class RowRule(NamedTuple):
         A reader of `ops()` would not call it a step.
     returns_argument : bool
         It returns its argument, or a part of it, as the values decide.
+    returns_by_shape : bool
+        It returns its argument itself where the shape leaves nothing to do, so that over another
+        number of rows it may do something.
     shape_from_values : int or None
         Number of the first input whose values may decide the shape or the type of the result; None
         where shapes, types and plain arguments decide it.
@@ -82,6 +86,7 @@ class RowRule(NamedTuple):
     written: int | None = None
     quiet: bool = False
     returns_argument: bool = False
+    returns_by_shape: bool = False
     shape_from_values: int | None = 0
 
 
@@ -164,6 +169,11 @@ def implements_ufuncs(how: str, *, family: str, mixes: bool = False) -> Callable
     return register
 
 
+def add_rule(op: Function, rule: RowRule) -> None:
+    """Register the rule of an operation of another package, which keeps a table of its own."""
+    _RULES[op] = rule
+
+
 def handles(
     *functions: Function, family: str, status: str = EXACT, reason: str = ""
 ) -> Callable[[Handler], Handler]:
@@ -215,6 +225,7 @@ __all__ = [
     "UNKNOWN",
     "Classified",
     "RowRule",
+    "add_rule",
     "classification",
     "classify",
     "handler_of",

@@ -27,6 +27,7 @@ from traceprop.lineage.recording.tracked import (
     attach_view,
     before_write,
     hold,
+    shares_memory,
     spoil,
     write,
 )
@@ -279,20 +280,17 @@ def _wrap_array(
     wrapped._state = None
     wrapped._reuse = False if result.size > LARGE else None
     if type(result) is np.ndarray:
-        base: Any = result.base
-        if base is not None and type(base) is not np.ndarray:
-            base = getattr(base, "base", None)  # what as_strided puts between
         for position, tensor in enumerate(inputs):
-            array = tensor._array
-            if result is array:
-                if not rule_of(function).returns_argument and function is not np.squeeze:
-                    return tensor  # whatever rows there were: squeeze returns it only by its shape
-                base = array
-            if base is not None and (base is array or base is array.base):
-                if position:
-                    wrapped._node = _led_by(node, position)
-                attach_view(wrapped, tensor)
-                break
+            if result is tensor._array:
+                rule = rule_of(function)
+                if not (rule.returns_argument or rule.returns_by_shape):
+                    return tensor
+            elif result.base is None or not shares_memory(result, tensor._array):
+                continue
+            if position:
+                wrapped._node = _led_by(node, position)
+            attach_view(wrapped, tensor)
+            break
     return wrapped
 
 

@@ -213,9 +213,16 @@ def attach_view(tensor: Tracked, parent: Tracked) -> None:
 def shares_memory(result: NDArray[Any], array: Any) -> bool:
     """Whether an array that was just made is a view of `array`'s memory."""
     base: Any = result.base
-    if base is not None and not isinstance(base, np.ndarray):
-        base = getattr(base, "base", None)  # what as_strided puts between
-    return base is not None and (base is array or base is getattr(array, "base", None))
+    if base is None:
+        return False
+    return base is array or _owner(base) is _owner(array)
+
+
+def _owner(array: Any) -> Any:
+    """Return what holds an array's memory: the last of what it is a view of, else itself."""
+    while (base := getattr(array, "base", None)) is not None:
+        array = base
+    return array
 
 
 def before_write(target: Tracked) -> Node:
@@ -300,9 +307,13 @@ def expose(tensor: Tracked) -> None:
     tensor._own_state().root.exposed = True
 
 
-def hold(tensor: Tracked, index: int) -> Held:
-    """Hold a tensor's values as they are now, by reference: they choose rows."""
-    array = tensor._array
+def hold(tensor: Tracked, index: int, array: Any = None) -> Held:
+    """Hold a tensor's values as they are now, by reference: they choose rows.
+
+    `array` is another view of the tensor's memory that is to be held.
+    """
+    if array is None:
+        array = tensor._array
     if level.get() == "op":
         return make_held(index, None)
     root = tensor._own_state().root

@@ -94,7 +94,8 @@ implements(
     sliding_window_view,
     family="movement",
 )(moved_rows)  # fmt: skip
-implements(np.broadcast_to, np.squeeze, np.expand_dims, family="movement", quiet=True)(moved_rows)
+implements(np.broadcast_to, np.expand_dims, family="movement", quiet=True)(moved_rows)
+implements(np.squeeze, family="movement", quiet=True, returns_by_shape=True)(moved_rows)
 implements(np.roll, np.concatenate, family="movement", axis="axis")(moved_rows)
 implements(np.split, np.array_split, family="movement", axis="axis", quiet=True)(moved_rows)
 implements(np.append, family="movement", data=(0, 1), axis="axis")(moved_rows)
