@@ -13,6 +13,7 @@ from traceprop.lazy import lazy_names
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    import traceprop.interop.sklearn as _interop_sklearn
     import traceprop.interop.torch as _interop_torch
     from traceprop.interop.pandas import from_pandas as from_pandas
     from traceprop.lineage import ProvenanceTensor as ProvenanceTensor
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from traceprop.sources import read_parquet as read_parquet
     from traceprop.sources import read_sql as read_sql
 
+    sklearn = _interop_sklearn
     torch = _interop_torch  # mypy loses `from traceprop.interop import torch` in an import cycle
 
 # Public name -> its module; a name that equals its module's last part is the module itself.
@@ -53,6 +55,7 @@ _HOMES = {
     "read_csv": "traceprop.sources",
     "read_parquet": "traceprop.sources",
     "read_sql": "traceprop.sources",
+    "sklearn": "traceprop.interop.sklearn",
     "torch": "traceprop.interop.torch",
 }
 

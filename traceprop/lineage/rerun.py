@@ -81,6 +81,9 @@ def why_not(node: Node) -> str | None:
         return _NEVER[op]
     if not _is_known(op):
         return f"{plain_name(op)} is no function of NumPy or Traceprop that is known to run again"
+    own = op.why_not(node) if isinstance(op, Op) and op.why_not is not None else None
+    if own is not None:
+        return own
     if rule_of(op).returns_argument and len(node.inputs) > len(
         set(slots(node.args) + slots(node.kwargs))
     ):

@@ -29,6 +29,16 @@ if TYPE_CHECKING:
     from traceprop.lineage.source import Source
 
 
+_HOMES_OF_OPERATIONS: Final = (
+    "traceprop.sources",
+    "traceprop.interop.returned",
+    "traceprop.interop.array_api",
+    "traceprop.interop.sklearn.steps",
+    "traceprop.interop.sklearn.splitters",
+)
+"""Modules with operations of their own that `import traceprop.lineage` doesn't load."""
+
+
 class Slot:
     """The place of a tracked input in a template: "input number `index` stood here"."""
 
@@ -65,22 +75,30 @@ class Op:
         What the operation is called in `ops(raw=True)` and in a saved lineage.
     run : callable, optional
         Does the operation on plain arrays, for rules and for replay.
+    why_not : callable, optional
+        Node → the reason in words why this one can't be run again, None where it can.
     """
 
-    __slots__ = ("name", "run")
+    __slots__ = ("name", "run", "why_not")
 
     by_name: ClassVar[dict[str, Op]] = {}
 
-    def __init__(self, name: str, run: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        run: Callable[..., Any] | None = None,
+        why_not: Callable[[Node], str | None] | None = None,
+    ) -> None:
         self.name = name
         self.run = run
+        self.why_not = why_not
         Op.by_name[name] = self
 
     @staticmethod
     def called(name: str) -> Op:
         """Return the operation of that name, of a part of Traceprop that nobody used yet too."""
         if name not in Op.by_name:
-            for module in ("traceprop.sources", "traceprop.interop.returned"):  # tables' own
+            for module in _HOMES_OF_OPERATIONS:
                 importlib.import_module(module)
         return Op.by_name[name]
 

@@ -19,6 +19,7 @@ import numpy as np
 from traceprop.errors import EscapeError, LineageEscapeWarning
 from traceprop.lineage.graph.escaped import Escape as Escape
 from traceprop.lineage.graph.escaped import note_escape
+from traceprop.lineage.graph.node import CONSTANT, SOURCE, ancestors
 from traceprop.lineage.recording.setting import Setting
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _NOT_CALLERS: Final = tuple(
     f"{folder}{os.sep}"
     for folder in (Path(__file__).resolve().parents[2], Path(np.__file__).parent)
 )
+_ROWS: Final = (SOURCE, CONSTANT)
 _strict: ContextVar[bool] = ContextVar("traceprop_strict", default=False)
 _warned: Final[set[tuple[str, int, str]]] = set()
 
@@ -60,12 +62,14 @@ def escape(
         Under `strict`, before anything left.
     """
     filename, line, depth = caller()
+    noted = Escape(door, filename, line)
+    if not any(each.op in _ROWS for each in ancestors(tensor.node)):
+        return noted  # it rests on no row, as `xp.zeros(3)`: there is no lineage to leave
     if _strict.get():
         raise EscapeError(
             f"{door} at {filename}:{line} would take values out of the lineage while strict is "
             "on: keep to NumPy functions, or take them knowingly with traceprop.lineage.values."
         )
-    noted = Escape(door, filename, line)
     note_escape(tensor.node, noted)
     site = (filename, line, door)
     if site not in _warned:

@@ -66,6 +66,18 @@ class Protocols(Tracked):
             return handler(function, args, kwargs)
         return call(function, args, kwargs)
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """Return the array API standard's functions; SciPy and scikit-learn compute with them."""
+        from traceprop.interop import array_api
+
+        return array_api
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
+        """Return the tensor; it is on the device "cpu" and on no other."""
+        if device != "cpu":
+            raise ValueError(f"tensors are on the device 'cpu', not {device!r}")
+        return self
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         escape(self, "np.asarray")
         array = np.array(self._array, dtype=dtype, copy=copy)
