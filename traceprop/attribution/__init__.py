@@ -11,16 +11,19 @@ from traceprop.lazy import lazy_names
 
 if TYPE_CHECKING:
     from traceprop.attribution.capture.context import TrainingContext as TrainingContext
-    from traceprop.attribution.sklearn_run import from_sklearn as from_sklearn
+    from traceprop.attribution.counterfactual import Counterfactual as Counterfactual
+    from traceprop.attribution.counterfactual import predict_without as predict_without
     from traceprop.attribution.influence import compute_influence_scores as compute_influence_scores
     from traceprop.attribution.influence_scores import InfluenceMatrix as InfluenceMatrix
     from traceprop.attribution.influence_scores import InfluenceScores as InfluenceScores
     from traceprop.attribution.projection import Projector as Projector
+    from traceprop.attribution.sklearn_run import from_sklearn as from_sklearn
     from traceprop.attribution.store.forget import ForgetSet as ForgetSet
     from traceprop.attribution.store.gradient_store import GradientStore as GradientStore
     from traceprop.attribution.store.record import TrainingRecord as TrainingRecord
 
 _HOMES = {
+    "Counterfactual": "traceprop.attribution.counterfactual",
     "ForgetSet": "traceprop.attribution.store.forget",
     "GradientStore": "traceprop.attribution.store.gradient_store",
     "InfluenceMatrix": "traceprop.attribution.influence_scores",
@@ -29,6 +32,7 @@ _HOMES = {
     "TrainingContext": "traceprop.attribution.capture.context",
     "TrainingRecord": "traceprop.attribution.store.record",
     "compute_influence_scores": "traceprop.attribution.influence",
+    "predict_without": "traceprop.attribution.counterfactual",
     "from_sklearn": "traceprop.attribution.sklearn_run",
 }
 

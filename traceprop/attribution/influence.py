@@ -8,26 +8,23 @@ in the store's audit log.
 
 from __future__ import annotations
 
-import weakref
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
-from traceprop.attribution.estimators import ESTIMATORS, Queries, Scorer, problem_of
+from traceprop.attribution.estimators import ESTIMATORS, Scorer
+from traceprop.attribution.fitted import Fitted, fitted_to
 from traceprop.attribution.influence_scores import InfluenceMatrix, InfluenceScores
-from traceprop.attribution.models import module_of, plain_inputs
+from traceprop.attribution.models import plain_inputs
+from traceprop.attribution.question import ask, is_whole, one_input
 from traceprop.audit.canonical import jsonable
 from traceprop.audit.recording import record
-from traceprop.curvature import losses
 from traceprop.curvature.digest import model_digest
-from traceprop.curvature.ggn import Network
-from traceprop.curvature.problem import Problem
-from traceprop.errors import AttributionError, DataError
+from traceprop.errors import AttributionError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from traceprop.attribution.store.gradient_store import GradientStore
@@ -101,13 +98,13 @@ def compute_influence_scores(
     """
     if order not in ORDERS:
         raise AttributionError(f"no order is called {order!r}; use one of {', '.join(ORDERS)}")
-    if not _is_whole(top_k) or top_k < 1:
+    if not is_whole(top_k) or top_k < 1:
         raise AttributionError(
             f"top_k is {top_k!r}; give a whole number from 1 (store.n_samples for all)"
         )
-    _check_kinds(store)
-    single = _single(plain_inputs(model, test_input), store)
-    result = _answer(model, store, single, target, method)
+    fitted = _scorer(model, store, method)
+    single = one_input(plain_inputs(model, test_input), fitted.problem)
+    result = _answer(fitted, single, target)
     row = result.scores[0]
     key = {"largest": -row, "abs": -np.abs(row), "against": row}[order]
     chosen = np.argsort(key, kind="stable")[:top_k]
@@ -151,35 +148,32 @@ def influence_matrix(
     AttributionError, DataError, StoreError, AuditError
         As in `compute_influence_scores`.
     """
-    _check_kinds(store)
+    fitted = _scorer(model, store, method)
     inputs = plain_inputs(model, test_inputs)
-    result = _answer(model, store, inputs, target, method)
+    result = _answer(fitted, inputs, target)
     _write_down(store, inputs, method, result)
     return result
 
 
-def _answer(
-    model: Any,
-    store: GradientStore,
-    test_inputs: NDArray[Any],
-    target: int | None,
-    method: str,
-) -> InfluenceMatrix:
-    """Score every training sample; nothing is written down."""
+def _scorer(model: Any, store: GradientStore, method: str) -> Fitted[Scorer]:
+    """Return the estimator, fitted to the run that the store holds."""
     if method not in ESTIMATORS:
         raise AttributionError(
             f"no estimator is called {method!r}; use one of {', '.join(sorted(ESTIMATORS))}"
         )
-    fitted = _fitted(model, store, method)
-    problem, network = fitted.problem, fitted.network
-    inputs = _checked(test_inputs, problem.inputs.shape[1:])
-    with torch.no_grad():
-        outputs = network.outputs(torch.from_numpy(network.theta), torch.from_numpy(inputs))
-    classes = _classes(problem, outputs, target)
-    margins = losses.margins(problem.spec, outputs, classes).numpy()
-    scores = fitted.scorer.scores(Queries(inputs, classes.numpy()))
-    quality = fitted.scorer.quality
-    return InfluenceMatrix(scores, problem.samples, classes.numpy(), margins, quality)
+    return fitted_to(model, store, method, ESTIMATORS[method])
+
+
+def _answer(fitted: Fitted[Scorer], inputs: NDArray[Any], target: int | None) -> InfluenceMatrix:
+    """Score every training sample; nothing is written down."""
+    asked = ask(fitted.problem, fitted.network, inputs, target)
+    return InfluenceMatrix(
+        fitted.what.scores(asked.queries),
+        fitted.problem.samples,
+        asked.queries.classes,
+        asked.margins,
+        fitted.what.quality,
+    )
 
 
 def _write_down(
@@ -205,96 +199,3 @@ def _write_down(
         "answer_sha256": told and model_digest(told),
     }
     record(store.path, "query", facts)
-
-
-def _check_kinds(store: object) -> None:
-    """Refuse a path in place of a store by name; `module_of` refuses what is no model."""
-    if not hasattr(store, "check_model"):
-        raise AttributionError(
-            f"the store is a {type(store).__name__}; open it with GradientStore.open(path), and "
-            f"call compute_influence_scores(model, store, test_input)"
-        )
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _single(array: NDArray[Any], store: GradientStore) -> NDArray[Any]:
-    """Return one test input with a leading axis of length 1."""
-    if store.record is not None and array.shape == store.record.inputs.shape[1:]:
-        return array[None]
-    if array.ndim > 1 and len(array) != 1:
-        raise DataError(
-            f"the test input has shape {array.shape}; give one input, or several to "
-            f"influence_matrix"
-        )
-    return array
-
-
-def _checked(inputs: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    if inputs.shape[1:] != shape or inputs.ndim == 0:
-        given = inputs.shape[1:] if inputs.ndim > 1 else inputs.shape
-        raise DataError(
-            f"the test input has shape {given}, the model was trained on inputs of shape {shape}; "
-            f"prepare it as the training inputs were"
-        )
-    if not np.isfinite(inputs).all():
-        where = ", ".join(map(str, np.argwhere(~np.isfinite(inputs))[0][1:]))
-        raise DataError(
-            f"the test input is NaN or infinite at column {where}; fill it as the training inputs "
-            f"were"
-        )
-    return inputs.astype(np.float64)
-
-
-def _classes(problem: Problem, outputs: torch.Tensor, target: int | None) -> torch.Tensor:
-    """Return the class of each query: the one asked for, or the decided one."""
-    spec, n_outputs = problem.spec, outputs.shape[1]
-    count = losses.n_decisions(spec, n_outputs)
-    if target is None:
-        if spec.kind == "mse" and n_outputs > 1:
-            raise AttributionError(
-                f"the model predicts {n_outputs} values; say which one to explain with target="
-            )
-        return losses.decided(spec, outputs)
-    what = "outputs" if spec.kind == "mse" else "classes"
-    if not _is_whole(target):
-        raise AttributionError(
-            f"target is {target!r}; give the number of one of the {count} {what}, 0 to {count - 1}"
-        )
-    if not 0 <= target < count:
-        raise AttributionError(
-            f"there is no class {target}: the model has {count} {what}, 0 to {count - 1}"
-        )
-    return torch.full((len(outputs),), int(target), dtype=torch.int64)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Fitted:
-    digest: str
-    problem: Problem
-    network: Network
-    scorer: Scorer
-
-
-# Fitted estimators live as long as both the model and the store that they belong to.
-_FITTED: weakref.WeakKeyDictionary[Any, weakref.WeakKeyDictionary[Any, dict[str, _Fitted]]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
-def _fitted(model: Any, store: GradientStore, method: str) -> _Fitted:
-    """Return the fitted estimator, from memory where nothing changed."""
-    module = module_of(model)
-    by_method = _FITTED.setdefault(model, weakref.WeakKeyDictionary()).setdefault(store, {})
-    known = by_method.get(method)
-    if known is not None and store.record is not None:
-        store.check_model(module)
-        if known.digest == store.record.model_digest:
-            return known
-    problem = problem_of(module, store)
-    network = Network(module, problem.trained)
-    scorer = ESTIMATORS[method](problem, network, store)
-    by_method[method] = _Fitted(model_digest(module), problem, network, scorer)
-    return by_method[method]

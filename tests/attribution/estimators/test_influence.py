@@ -12,7 +12,7 @@ import traceprop as tp
 from tests.curvature.problems import data, linear, mlp
 from tests.curvature.recorded import recorded
 from tests.naive.influence import at_minimum, leave_one_out
-from traceprop.attribution import compute_influence_scores, influence
+from traceprop.attribution import compute_influence_scores, fitted, influence
 from traceprop.attribution.influence import influence_matrix
 from traceprop.curvature.losses import LossSpec
 from traceprop.errors import AttributionError, DataError, StoreError
@@ -113,7 +113,7 @@ def test_an_estimator_is_fitted_once_and_dies_with_its_model(run, monkeypatch):
     model = linear("cross_entropy")
     own = recorded(model, x, y, MEAN, 0.02)
     compute_influence_scores(model, own, QUERY)
-    monkeypatch.setattr(influence, "problem_of", None)
+    monkeypatch.setattr(fitted, "problem_of", None)
     compute_influence_scores(model, own, QUERY)
     gone = weakref.ref(model)
     del model

@@ -15,10 +15,6 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Unit = Literal["margin", "relative"]
 
-# Of the largest eigenvalue: one rule for every damped estimator. Damping decides more than the
-# choice of the estimator does, so it is not left to the hand.
-RELATIVE_DAMPING = 0.01
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Queries:

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from traceprop.attribution.estimators.base import RELATIVE_DAMPING, Quality, Queries
+from traceprop.attribution.estimators.base import Quality, Queries
 from traceprop.curvature.cg import conjugate_gradient
+from traceprop.curvature.damping import RELATIVE_DAMPING
 from traceprop.curvature.ggn import Network, largest_eigenvalue
 from traceprop.curvature.problem import Problem
 from traceprop.errors import AttributionError

@@ -19,9 +19,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.attribution.estimators.base import RELATIVE_DAMPING, Quality, Queries
+from traceprop.attribution.estimators.base import Quality, Queries
 from traceprop.curvature import output_terms
 from traceprop.curvature.cholesky import factorise
+from traceprop.curvature.damping import RELATIVE_DAMPING
 from traceprop.curvature.ggn import largest_eigenvalue
 from traceprop.curvature.heads import LinearHead
 from traceprop.curvature.problem import Problem

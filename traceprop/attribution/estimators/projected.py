@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from traceprop.attribution.estimators.base import RELATIVE_DAMPING, Quality, Queries
+from traceprop.attribution.estimators.base import Quality, Queries
 from traceprop.attribution.projection import Projector
 from traceprop.attribution.store.rows import StoredRows
 from traceprop.curvature.cholesky import factorise
+from traceprop.curvature.damping import RELATIVE_DAMPING
 from traceprop.curvature.ggn import Network, largest_eigenvalue
 from traceprop.curvature.losses import LossSpec
 from traceprop.curvature.problem import Problem

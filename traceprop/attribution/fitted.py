@@ -1,0 +1,96 @@
+"""What was computed once for a model and its store, and is used again by later questions.
+
+Promise: it lives as long as both the model and the store do, and is computed anew where the
+model's weights or the store's run have changed.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from traceprop.attribution.estimators.problem import problem_of
+from traceprop.attribution.models import module_of
+from traceprop.curvature.digest import model_digest
+from traceprop.curvature.ggn import Network
+from traceprop.curvature.problem import Problem
+from traceprop.errors import AttributionError
+
+if TYPE_CHECKING:
+    from traceprop.attribution.store.gradient_store import GradientStore
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted(Generic[T]):
+    """A run, its model as a function of the weights, and what was made of them.
+
+    Parameters
+    ----------
+    digest : str
+        Of the model's weights.
+    problem : Problem
+        The run.
+    network : Network
+        The model.
+    what : T
+        What was made.
+    """
+
+    digest: str
+    problem: Problem
+    network: Network
+    what: T
+
+
+_FITTED: weakref.WeakKeyDictionary[Any, weakref.WeakKeyDictionary[Any, dict[str, Any]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def fitted_to(
+    model: Any,
+    store: GradientStore,
+    name: str,
+    make: Callable[[Problem, Network, GradientStore], T],
+) -> Fitted[T]:
+    """Return what `make` makes of a run, from memory where nothing changed.
+
+    Parameters
+    ----------
+    model : torch.nn.Module or scikit-learn estimator
+        The model as training ended.
+    store : GradientStore
+        The store that recorded it.
+    name : str
+        What is made.
+    make : callable
+        Makes it.
+
+    Raises
+    ------
+    AttributionError
+        The store is none.
+    StoreError
+        It holds no run, or another model's.
+    """
+    if not hasattr(store, "check_model"):
+        raise AttributionError(
+            f"the store is a {type(store).__name__}; open it with GradientStore.open(path), and "
+            f"call compute_influence_scores(model, store, test_input)"
+        )
+    module = module_of(model)
+    by_name = _FITTED.setdefault(model, weakref.WeakKeyDictionary()).setdefault(store, {})
+    known: Fitted[T] | None = by_name.get(name)
+    if known is not None and store.record is not None:
+        store.check_model(module)
+        if known.digest == store.record.model_digest:
+            return known
+    problem = problem_of(module, store)
+    network = Network(module, problem.trained)
+    made = Fitted(model_digest(module), problem, network, make(problem, network, store))
+    by_name[name] = made
+    return made

@@ -1,0 +1,120 @@
+"""A question about decisions: inputs that a model was, or may be, asked about, and what is asked.
+
+Promise: what can't be a question to this model (another width, a NaN, a class that it hasn't got)
+is refused by name before anything is computed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from traceprop.attribution.estimators.base import Queries
+from traceprop.curvature import losses
+from traceprop.curvature.ggn import Network
+from traceprop.curvature.problem import Problem
+from traceprop.errors import AttributionError, DataError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """Checked inputs with the classes asked about, and f as it is.
+
+    Parameters
+    ----------
+    queries : Queries
+        The inputs and classes.
+    margins : ndarray of float64, shape (q,)
+        f of the model as it is.
+    """
+
+    queries: Queries
+    margins: NDArray[np.float64]
+
+
+def ask(problem: Problem, network: Network, inputs: NDArray[Any], target: int | None) -> Question:
+    """Check inputs and put together the question.
+
+    Parameters
+    ----------
+    problem : Problem
+        The run.
+    network : Network
+        The model as training ended.
+    inputs : ndarray, shape (q, ...)
+        Prepared as the training inputs were.
+    target : int or None
+        The class; the decided one if None. For a regression the output.
+
+    Raises
+    ------
+    DataError
+        The inputs have another shape than the training's, or hold a NaN or an infinity.
+    AttributionError
+        There is no such class.
+    """
+    checked = _checked(inputs, problem.inputs.shape[1:])
+    with torch.no_grad():
+        outputs = network.outputs(torch.from_numpy(network.theta), torch.from_numpy(checked))
+    classes = _classes(problem, outputs, target)
+    margins = losses.margins(problem.spec, outputs, classes).numpy()
+    return Question(Queries(checked, classes.numpy()), margins)
+
+
+def one_input(array: NDArray[Any], problem: Problem) -> NDArray[Any]:
+    """Return one test input with a leading axis of length 1."""
+    if array.shape == problem.inputs.shape[1:]:
+        return array[None]
+    if array.ndim > 1 and len(array) != 1:
+        raise DataError(
+            f"the test input has shape {array.shape}; give one input, or several to "
+            f"influence_matrix"
+        )
+    return array
+
+
+def is_whole(value: object) -> bool:
+    """Tell whether a value is a whole number."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _checked(inputs: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    if inputs.shape[1:] != shape or inputs.ndim == 0:
+        given = inputs.shape[1:] if inputs.ndim > 1 else inputs.shape
+        raise DataError(
+            f"the test input has shape {given}, the model was trained on inputs of shape {shape}; "
+            f"prepare it as the training inputs were"
+        )
+    if not np.isfinite(inputs).all():
+        where = ", ".join(map(str, np.argwhere(~np.isfinite(inputs))[0][1:]))
+        raise DataError(
+            f"the test input is NaN or infinite at column {where}; fill it as the training inputs "
+            f"were"
+        )
+    return inputs.astype(np.float64)
+
+
+def _classes(problem: Problem, outputs: torch.Tensor, target: int | None) -> torch.Tensor:
+    """Return the class of each query: the one asked for, or the decided one."""
+    spec, n_outputs = problem.spec, outputs.shape[1]
+    count = losses.n_decisions(spec, n_outputs)
+    if target is None:
+        if spec.kind == "mse" and n_outputs > 1:
+            raise AttributionError(
+                f"the model predicts {n_outputs} values; say which one to explain with target="
+            )
+        return losses.decided(spec, outputs)
+    what = "outputs" if spec.kind == "mse" else "classes"
+    if not is_whole(target):
+        raise AttributionError(
+            f"target is {target!r}; give the number of one of the {count} {what}, 0 to {count - 1}"
+        )
+    if not 0 <= target < count:
+        raise AttributionError(
+            f"there is no class {target}: the model has {count} {what}, 0 to {count - 1}"
+        )
+    return torch.full((len(outputs),), int(target), dtype=torch.int64)
