@@ -100,7 +100,8 @@ def test_a_network_moves_towards_its_retrained_self():
         off_after.append(np.abs(found.margins_without - want.numpy()).mean())
         assert found.quality.unit == "relative"
         assert "isn't linear" in found.quality.notes[0]
-    assert np.mean(off_after) < 0.7 * np.mean(off_before)
+    assert (np.array(off_after) < off_before).all()  # each of them, though damped and far
+    assert np.mean(off_after) < 0.9 * np.mean(off_before)
 
 
 @pytest.fixture(scope="module")
