@@ -1,14 +1,20 @@
 """CRC-32C (Castagnoli) of bytes: what the gradient store's checksums are.
 
 Promise: the values of RFC 3720, appendix B.4, on any machine; a value can be continued over the
-next bytes, so that a stream needs no copy. Sixteen bytes a step by table lookup ("slicing-by-16",
-Kounavis & Berry 2008), about 2.4 GB/s on one core.
+next bytes, so that a stream needs no copy. On x86-64 with SSE 4.2 by the processor's own
+instruction, eight bytes a step, about 7 GB/s on one core; elsewhere sixteen bytes a step by table
+lookup ("slicing-by-16", Kounavis & Berry 2008), about 2.4 GB/s.
 """
 
 from __future__ import annotations
 
+import platform
+
+import llvmlite.binding
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 _POLYNOMIAL = 0x82F63B78  # reflected
@@ -51,11 +57,44 @@ def crc32c(data: NDArray[np.uint8], value: int = 0) -> int:
     >>> hex(crc32c(np.frombuffer(b"123456789", np.uint8)))
     '0xe3069283'
     """
-    return int(_crc32c(data, np.uint32(value)))
+    return int((_by_instruction if HAS_INSTRUCTION else _by_table)(data, np.uint32(value)))
+
+
+def _has_instruction() -> bool:
+    known = platform.machine() in ("x86_64", "AMD64")
+    return known and llvmlite.binding.get_host_cpu_features().get("sse4.2", False)
+
+
+HAS_INSTRUCTION = _has_instruction()
+
+
+@intrinsic
+def _step(typingctx, crc, word):  # type: ignore[no-untyped-def]
+    """Carry a CRC over eight bytes."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        word64 = ir.IntType(64)
+        kind = ir.FunctionType(word64, [word64, word64])
+        name = "llvm.x86.sse42.crc32.64.64"
+        return builder.call(builder.module.declare_intrinsic(name, (), kind), args)
+
+    return types.uint64(types.uint64, types.uint64), generate
 
 
 @njit("uint32(Array(uint8, 1, 'C', readonly=True), uint32)", cache=True, nogil=True)
-def _crc32c(data: NDArray[np.uint8], value: np.uint32) -> np.uint32:
+def _by_instruction(data: NDArray[np.uint8], value: np.uint32) -> np.uint32:
+    whole = data.size - data.size % 8
+    crc = np.uint64(~value & np.uint32(0xFFFFFFFF))
+    for word in data[:whole].view(np.uint64):
+        crc = _step(crc, word)
+    crc = np.uint32(crc)
+    for i in range(whole, data.size):
+        crc = _TABLES[0, data[i] ^ (crc & np.uint32(0xFF))] ^ (crc >> np.uint32(8))
+    return np.uint32(~crc)
+
+
+@njit("uint32(Array(uint8, 1, 'C', readonly=True), uint32)", cache=True, nogil=True)
+def _by_table(data: NDArray[np.uint8], value: np.uint32) -> np.uint32:
     t = _TABLES
     crc = np.uint32(~value)
     whole = data.size - data.size % 16

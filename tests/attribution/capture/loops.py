@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,12 @@ from torch.nn import functional
 
 from tests.naive import gradients as naive
 from traceprop.attribution.capture.context import TrainingContext
+from traceprop.attribution.store.rows_file import RowSink
 from traceprop.errors import CaptureError
 from traceprop.interop.torch import SampleDataset, dataset
 
 N, D, C = 40, 6, 3
+_SINKS = tempfile.TemporaryDirectory()
 
 
 class Memory:
@@ -32,12 +36,20 @@ class Memory:
     def prepare(self) -> None:
         self.events.append("prepare")
 
+    def row_sink(self, width: int, checkpoint: int | None = None) -> RowSink:
+        self.prepare()
+        return RowSink(Path(tempfile.mkdtemp(dir=_SINKS.name)) / "rows", width, checkpoint)
+
     def close(self) -> None:
         self.events.append("close")
 
-    def commit(self, gradients: Any, ids: Any, projector: Any, record: Any, tensors: Any) -> None:
+    def commit_rows(self, rows: Any, projector: Any, record: Any, tensors: Any) -> None:
         self.events.append("commit")
-        self.gradients, self.ids, self.projector = gradients, ids, projector
+        self.by_checkpoint = {
+            sink.checkpoint: (np.concatenate(list(sink.blocks())), sink.sample_ids) for sink in rows
+        }
+        self.gradients, self.ids = next(iter(self.by_checkpoint.values()))
+        self.projector = projector
         self.record, self.tensors = record, tensors
 
 

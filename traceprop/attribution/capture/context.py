@@ -7,33 +7,37 @@ with-block, all of it, or nothing where an exception leaves the block; hooks are
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
+from traceprop.attribution.capture.apart import OneSample
+from traceprop.attribution.capture.batch_mean import BatchGradients, project_mean
 from traceprop.attribution.capture.batch_samples import (
     BatchSamples,
     Forward,
     at_the_door,
     given_samples,
     samples_of,
+    tensors_in,
 )
+from traceprop.attribution.capture.checkpoints import Checkpoints, Epochs, check_epochs
 from traceprop.attribution.capture.gradients import check_sum, project_calls
 from traceprop.attribution.capture.loss_graph import (
-    LossGraph,
     ModelOutput,
+    SampleLoss,
     is_scalar_loss,
     read_loss,
     resolve,
 )
 from traceprop.attribution.capture.optimizer import OptimizerWatch
+from traceprop.attribution.capture.recipe import describe_recipe
 from traceprop.attribution.capture.recorder import (
     Call,
     Hook,
@@ -42,13 +46,11 @@ from traceprop.attribution.capture.recorder import (
     blocks_of,
     layers_of,
 )
-from traceprop.attribution.capture.run_data import Keep, RunData
-from traceprop.attribution.projection import Projector
-from traceprop.attribution.store.record import TrainingRecord
-from traceprop.curvature.architecture import describe
-from traceprop.curvature.digest import model_digest
+from traceprop.attribution.capture.run_data import RunData
+from traceprop.attribution.capture.run_record import run_record, warn_of_mixing, weights_of
+from traceprop.attribution.projection import KINDS, Floats, Kind, Projector
 from traceprop.curvature.losses import LossSpec
-from traceprop.errors import CaptureError, CaptureWarning
+from traceprop.errors import CaptureError
 from traceprop.interop.torch import SampleDataset
 
 if TYPE_CHECKING:
@@ -71,14 +73,23 @@ class TrainingContext:
         What the loss is, where its graph doesn't show it. A constant that multiplies the loss after
         its reduction is then known to be no part of it (gradient accumulation, loss scaling).
     recipe : callable, optional
-        Trains from given arrays and a seed; makes exact retraining possible. Kept as an attribute
-        for the removal in the same process.
-    variant : {"all-layers", "last-layer"}
-        Which parameters' gradients are kept: of all trainable ones, or of the last module that
-        has some, which is cheaper and predicts less.
-    epochs : {"sum", "last"}
+        Trains from given arrays and a seed, `recipe(inputs, targets, seed) -> model`; makes exact
+        retraining possible. Kept as an attribute for the removal in the same process; the store
+        keeps its name and the digest of its source, by which it is known when it is given again.
+    variant : {"all-layers", "last-layer", "batch-mean"}
+        What is kept of a sample: its gradient by all trainable parameters, or by those of the last
+        module that has some, which is cheaper and predicts less; or the mean gradient of its batch,
+        which takes any layer, costs least, and predicts least.
+    epochs : {"sum", "last", "each"} or list of int
         What a sample's row is: the sum of its gradients over its visits, or that of its last
-        visit. A row is in units of the loss per unit of weight.
+        visit; or a row for each pass over the data, or for those named, counted from 1. A row is
+        in units of the loss per unit of weight.
+    projection : {"identity", "factors", "sjlt", "achlioptas"}, optional
+        How a gradient becomes a row; by default the gradient itself where it has at most `store.k`
+        numbers, else `sjlt`. `factors` is exact and small, for models of linear layers on one
+        vector a sample, and needs an `epochs` other than "sum".
+    scaler : torch.amp.GradScaler, optional
+        What scales the loss: its scale is then known, and a step that it skips isn't recorded.
 
     Raises
     ------
@@ -112,7 +123,9 @@ class TrainingContext:
         recipe: Callable[..., Any] | None = None,
         *,
         variant: Variant = "all-layers",
-        epochs: Keep = "sum",
+        epochs: Epochs = "sum",
+        projection: Kind | None = None,
+        scaler: torch.amp.GradScaler | None = None,
     ) -> None:
         if not (hasattr(model, "named_parameters") and hasattr(store, "prepare")):
             raise CaptureError(
@@ -121,27 +134,36 @@ class TrainingContext:
                 f"TrainingContext(model, GradientStore(path='./grad/'))"
             )
         self.model, self.store, self.recipe = model, store, recipe
-        self._criterion = criterion
+        self._described = describe_recipe(recipe)
+        self._criterion, self._scaler = criterion, scaler
         self._variant: Variant = variant
-        self._keep: Keep = epochs
+        self._epochs = check_epochs(epochs)
+        self._projection = _check_projection(projection, self._epochs, variant)
         self._watch = OptimizerWatch(model, optimizer)
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._data: RunData | None = None
         self._latest: ModelOutput | None = None  # what a loss is expected to be computed from
+        self._reached: list[object] = []  # the runs of the model that a loss went through
+        self._apart = OneSample()
 
     def __enter__(self) -> Self:
         if self._data is not None:
             raise CaptureError("a training context records once; make a new one with a new store")
         blocks = blocks_of(self.model, self._variant)
-        self._recorder = Recorder(layers_of(self.model, blocks))
-        self._projector = Projector(blocks, self.store.k, self.store.seed)
         self._parameters = dict(self.model.named_parameters())
+        self._wanted = [self._parameters[block.name] for block in blocks]
+        is_mean = self._variant == "batch-mean"
+        self._mean = BatchGradients(self._wanted if is_mean else [])
+        self._recorder = Recorder([] if is_mean else layers_of(self.model, blocks))
+        self._projector = Projector(blocks, self.store.k, self.store.seed, kind=self._projection)
         self._trainable = [p.requires_grad for p in self._parameters.values()]
-        self._initial_weights = _weights(self.model)
-        self.store.prepare()
-        self._data = RunData(self._projector.width, self._keep)
+        self._initial_weights = weights_of(self.model)
+        self._seed = torch.initial_seed()
+        make = partial(self.store.row_sink, self._projector.width)
+        self._data = RunData(Checkpoints(make, self._epochs))
         # Before the model's own hook, since a model may be one layer, and that hook ends its run.
         self._recorder.install()
+        self._mean.install()
         self._handles = [
             self.model.register_forward_pre_hook(
                 Hook(self._enters), prepend=True, with_kwargs=True
@@ -180,22 +202,34 @@ class TrainingContext:
             )
         graph = read_loss(loss, self._latest)
         given = given_samples(samples)
-        wanted = [self._parameters[block.name] for block in self._projector.blocks]
         is_checked = data.steps & (data.steps + 1) == 0  # steps 1, 2, 4, 8 …
-        before = [_copy(p.grad) for p in wanted] if is_checked else []
-        with self._recorder.recording() as calls:
+        before = [_copy(p.grad) for p in self._wanted] if is_checked else []
+        self._check_apart(loss)
+        with self._recorder.recording() as calls, self._mean.recording() as means:
+            self._reached.clear()
             loss.backward()  # type: ignore[no-untyped-call]
         self._latest = None
-        if not calls:
+        if not calls and not means:
             raise CaptureError(
                 "no captured layer took part in this loss; call the model that the context was "
                 "made with, inside the with-block"
             )
-        batch = samples_of({id(call.forward): call.forward for call in calls}.values(), given)
-        if is_checked:
-            check_sum(calls, len(batch.ids), _added(wanted, before))
-        self._record(data, graph, calls, batch)
-        data.epochs.saw(batch.ids, batch_idx)
+        forwards = [call.forward for call in calls] or list(self._reached)
+        batch = samples_of({id(forward): forward for forward in forwards}.values(), given)
+        if is_checked and calls:
+            check_sum(calls, len(batch.ids), _added(self._wanted, before))
+        epoch = data.epochs.saw(batch.ids, batch_idx)
+        sample_loss = resolve(graph, len(batch.ids), self._criterion, self._scale())
+        rows = None
+        if data.checkpoints.wants(epoch):
+            rows = self._rows(calls, means, sample_loss, len(batch.ids))
+            if not self._are_finite(rows, batch):
+                return
+        if data.steps == 0:
+            warn_of_mixing(self.model)
+        forward = forwards[0]
+        inputs = forward.inputs if isinstance(forward, Forward) else None
+        data.add(batch, rows, epoch, sample_loss, inputs)
 
     def __exit__(
         self,
@@ -205,6 +239,7 @@ class TrainingContext:
     ) -> None:
         data = self._open()
         self._recorder.remove()
+        self._mean.remove()
         self._watch.remove()
         while self._handles:
             self._handles.pop().remove()
@@ -220,58 +255,60 @@ class TrainingContext:
         return args, kwargs
 
     def _leaves(self, model: nn.Module, args: Any, output: Any) -> None:
-        self._recorder.forward = None
+        forward, self._recorder.forward = self._recorder.forward, None
+        for tensor in tensors_in(output):
+            if tensor.grad_fn is not None:
+                self._apart.watch(tensor)
+                tensor.register_hook(Hook(partial(self._reaches, forward)))  # type: ignore[no-untyped-call]
         if isinstance(output, Tensor) and output.grad_fn is not None:
             self._latest = ModelOutput(output.grad_fn, tuple(output.shape))
 
-    def _record(
-        self, data: RunData, graph: LossGraph, calls: list[Call], batch: BatchSamples
-    ) -> None:
-        n = len(batch.ids)
-        sample_loss = resolve(graph, n, self._criterion)
+    def _reaches(self, forward: object, gradient: Tensor) -> None:
+        """Note that a loss went through a run of the model."""
+        self._reached.append(forward)
+
+    def _check_apart(self, loss: Tensor) -> None:
+        """Check, until it is known, that layers keep samples apart where their shapes don't say."""
+        if self._recorder.may_be_turned and self._latest is not None:
+            is_known = self._apart.check(loss, self._latest.shape[0], self._recorder, self._wanted)
+            self._recorder.may_be_turned = not is_known
+
+    def _scale(self) -> float:
+        return 1.0 if self._scaler is None else float(self._scaler.get_scale())
+
+    def _rows(
+        self, calls: list[Call], means: dict[int, Tensor], loss: SampleLoss, n: int
+    ) -> Floats:
+        if self._variant == "batch-mean":
+            mean = project_mean(means, self._projector, loss.factor / n)
+            return np.repeat(mean, n, axis=0)
         sketch = self._projector.sketch(n)
         project_calls(calls, sketch, n)
-        rows = sketch.rows(sample_loss.factor)
+        rows: Floats = sketch.rows(loss.factor)
+        return rows
+
+    def _are_finite(self, rows: Floats, batch: BatchSamples) -> bool:
+        """Tell whether a batch is recorded: not one whose overflow makes the scaler skip a step."""
         finite = np.isfinite(rows).all(1)
-        if not finite.all():
+        if not finite.all() and self._scaler is None:
             raise CaptureError(
                 f"the gradient of sample {batch.ids[~finite][0]} isn't finite; look for a learning "
                 f"rate that is too high, or a loss of log 0"
             )
-        if data.steps == 0:
-            _warn_of_mixing(self.model)
-        forward = calls[0].forward
-        inputs = forward.inputs if isinstance(forward, Forward) else None
-        data.add(batch, rows, sample_loss, inputs)
+        return bool(finite.all())
 
     def _commit(self, data: RunData) -> None:
         if data.steps == 0:
             raise CaptureError(
                 "nothing was recorded; call ctx.backward(loss) in place of loss.backward()"
             )
-        owner = data.owner if isinstance(data.owner, SampleDataset) else None
-        optimizer, penalty, origin = self._watch.found()
-        inputs, targets = data.observed()
-        record = TrainingRecord(
-            inputs=inputs,
-            targets=targets,
-            loss=data.loss,
-            penalty=penalty,
-            penalty_origin=origin,
-            optimizer=optimizer,
-            initial_weights=self._initial_weights,
-            final_weights=_weights(self.model),
-            model_digest=model_digest(self.model),
-            architecture=describe(self.model),
-            epochs=data.epochs.epochs,
-            batch_size=data.batch_size,
-            input_columns=None if owner is None else owner.columns,
-            seed=None,
-            fixed_data=data.fixed_data,
+        record = run_record(
+            self.model, data, self._watch, self._initial_weights, self._seed, self._described
         )
-        gradients, ids = data.gradients.result()
+        rows = data.checkpoints.rows(data.epochs.epochs)
+        owner = data.owner if isinstance(data.owner, SampleDataset) else None
         tracked = () if owner is None else tuple(t for t in (owner.X, owner.y) if t is not None)
-        self.store.commit(gradients, ids, self._projector, record, tracked or None)
+        self.store.commit_rows(rows, self._projector, record, tracked or None)
 
     def _open(self) -> RunData:
         if self._data is None:
@@ -279,17 +316,15 @@ class TrainingContext:
         return self._data
 
 
-def _warn_of_mixing(model: nn.Module) -> None:
-    for name, module in model.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
-            warnings.warn(
-                f"{name or 'the model'} ({type(module).__name__}) in training mode mixes the "
-                f"samples of a batch: a sample's recorded gradient takes the batch's statistics as "
-                f"given. GroupNorm and LayerNorm keep samples apart",
-                CaptureWarning,
-                stacklevel=4,
-            )
-            return
+def _check_projection(projection: Kind | None, epochs: Epochs, variant: Variant) -> Kind | None:
+    if projection is not None and projection not in KINDS:
+        raise CaptureError(f"projection={projection!r} isn't known; give one of {', '.join(KINDS)}")
+    if projection == "factors" and (epochs == "sum" or variant == "batch-mean"):
+        raise CaptureError(
+            "projection='factors' keeps the two vectors whose product one visit's gradient is, and "
+            "a sum over visits has none; give epochs='last' or 'each', or projection='sjlt'"
+        )
+    return projection
 
 
 def _copy(gradient: Tensor | None) -> Tensor | None:
@@ -305,12 +340,3 @@ def _added(parameters: list[nn.Parameter], before: list[Tensor | None]) -> list[
             new = None
         added.append(new if old is None or new is None else new - old)
     return added
-
-
-def _weights(model: nn.Module) -> dict[str, NDArray[Any]]:
-    weights = {}
-    for name, value in model.state_dict().items():
-        if value.dtype == torch.bfloat16:
-            raise CaptureError(f"{name} is bfloat16, which NumPy can't store; train in float32")
-        weights[name] = value.detach().cpu().numpy().copy()
-    return weights

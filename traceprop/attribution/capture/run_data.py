@@ -6,14 +6,16 @@ those that the model and the loss saw, held by reference while they are the data
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from traceprop.attribution.capture.checkpoints import Checkpoints
 from traceprop.attribution.projection import Floats
+from traceprop.attribution.store.record import BatchOrder
 from traceprop.errors import CaptureError
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from traceprop.interop.torch import SampleDataset
 
 Ids = NDArray[np.int64]
-Keep = Literal["sum", "last"]
 
 
 class RunData:
@@ -31,14 +32,12 @@ class RunData:
 
     Parameters
     ----------
-    width : int
-        Numbers in a row of projected gradients.
-    keep : {"sum", "last"}
-        What a sample's row is: the sum over its visits, or its last visit.
+    checkpoints : Checkpoints
+        Where the rows of projected gradients go.
     """
 
-    def __init__(self, width: int, keep: Keep) -> None:
-        self.gradients = GradientRows(width, keep)
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.checkpoints = checkpoints
         self.epochs = EpochCounter()
         self.owner: SampleDataset | str | None = None
         self.loss: LossSpec | None = None
@@ -46,9 +45,16 @@ class RunData:
         self._first: BatchSamples | None = None
         self._inputs, self._targets = Observed(None), Observed(None)
         self._n_samples = 0
+        self._visited = np.zeros(0, bool)
+        self._order: list[NDArray[np.int32]] = []
 
     def add(
-        self, batch: BatchSamples, gradients: Floats, loss: SampleLoss, inputs: Tensor | None
+        self,
+        batch: BatchSamples,
+        gradients: Floats | None,
+        epoch: int,
+        loss: SampleLoss,
+        inputs: Tensor | None,
     ) -> None:
         """Add a batch.
 
@@ -56,8 +62,10 @@ class RunData:
         ----------
         batch : BatchSamples
             Its n samples.
-        gradients : ndarray, shape (n, width)
-            Theirs.
+        gradients : ndarray, shape (n, width), or None
+            Theirs; None in a pass that isn't recorded.
+        epoch : int
+            Which pass over the data, from 1.
         loss : SampleLoss
             What its loss was, and the labels that it was computed from.
         inputs : Tensor or None
@@ -77,12 +85,16 @@ class RunData:
                 "numbers; make one tp.torch.dataset of all of them, or a context and store for each"
             )
         self._note_loss(loss.spec, n)
-        again = self.gradients.seen(batch.ids)
+        self._visited = _grown(self._visited, int(batch.ids.max()) + 1, 0)
+        again = self._visited[batch.ids]
+        self._visited[batch.ids] = True
         inputs = inputs if inputs is not None and len(inputs) == n else None
         self._inputs.put(batch.ids, inputs, again)
         if loss.targets is not None:
             self._targets.put(batch.ids, _by_sample(loss.targets, n), again)
-        self.gradients.add(batch.ids, gradients)
+        if gradients is not None:
+            self.checkpoints.add(batch.ids, gradients, epoch)
+        self._order.append(batch.ids.astype(np.int32))
         self._n_samples = max(self._n_samples, int(batch.ids.max()) + 1)
         self.batch_size = max(self.batch_size, n)
         self.steps += 1
@@ -93,6 +105,11 @@ class RunData:
         Shape (n, 0) stands for values that no one array holds.
         """
         return self._inputs.result(self._n_samples), self._targets.result(self._n_samples)
+
+    def order(self) -> BatchOrder:
+        """Return which samples each batch had, in the order of training."""
+        ends = np.cumsum([len(ids) for ids in self._order], dtype=np.int64)
+        return BatchOrder(np.concatenate(self._order), ends)
 
     @property
     def fixed_data(self) -> bool:
@@ -119,60 +136,6 @@ class RunData:
                 f"({spec.reduction}) inside one context; record each in a context and store of "
                 f"its own"
             )
-
-
-class GradientRows:
-    """One row of projected gradients a sample.
-
-    Parameters
-    ----------
-    width : int
-        Numbers in a row.
-    keep : {"sum", "last"}
-        Whether a sample's row is the sum over its visits, or its last visit.
-    """
-
-    def __init__(self, width: int, keep: Keep) -> None:
-        self._keep = keep
-        self._ids = np.empty(0, np.int64)
-        self._rows = np.empty((0, width), np.float32)
-        self._row_of = np.empty(0, np.int64)  # by sample id; -1 where not seen
-        self._n = 0
-
-    def add(self, ids: Ids, gradients: Floats) -> None:
-        """Add a batch's gradients; a sample may be in it more than once."""
-        from numba_kernels.projection import add_rows
-
-        rows = self._rows_for(ids)
-        if self._keep == "last":
-            self._rows[rows] = 0
-        add_rows(rows, gradients, self._rows)
-
-    def seen(self, ids: Ids) -> NDArray[np.bool_]:
-        """Tell of each sample whether it has a row."""
-        known = np.zeros(len(ids), bool)
-        inside = ids < len(self._row_of)
-        known[inside] = self._row_of[ids[inside]] >= 0
-        return known
-
-    def result(self) -> tuple[Floats, Ids]:
-        """Return the rows and their samples, in the samples' order."""
-        ids, rows = self._ids[: self._n], self._rows[: self._n]
-        order = np.argsort(ids)
-        if np.array_equal(order, np.arange(self._n)):
-            return rows, ids
-        return rows[order], ids[order]
-
-    def _rows_for(self, ids: Ids) -> Ids:
-        self._row_of = _grown(self._row_of, int(ids.max()) + 1, -1)
-        new = np.unique(ids[self._row_of[ids] < 0])
-        if len(new):
-            stop = self._n + len(new)
-            self._rows, self._ids = _grown(self._rows, stop, 0), _grown(self._ids, stop, 0)
-            self._row_of[new] = np.arange(self._n, stop)
-            self._ids[self._n : stop] = new
-            self._n = stop
-        return self._row_of[ids]
 
 
 class Observed:
@@ -249,8 +212,11 @@ class EpochCounter:
         self._last: int | None = None
         self._epoch_of = np.empty(0, np.int64)
 
-    def saw(self, ids: Ids, batch_idx: int | None) -> None:
-        """Note a batch; `batch_idx` is its number in the epoch, where that is known."""
+    def saw(self, ids: Ids, batch_idx: int | None) -> int:
+        """Note a batch, and return its epoch, from 1.
+
+        `batch_idx` is its number in the epoch, where that is known.
+        """
         self._epoch_of = _grown(self._epoch_of, int(ids.max()) + 1, 0)
         again = bool((self._epoch_of[ids] == self.epochs).any())
         if batch_idx is not None and self._last is not None and batch_idx != self._last:
@@ -259,6 +225,7 @@ class EpochCounter:
             self.epochs += 1
         self._epoch_of[ids] = self.epochs
         self._last = batch_idx
+        return self.epochs
 
 
 def _by_sample(targets: Tensor, n: int) -> Tensor | None:

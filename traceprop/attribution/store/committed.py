@@ -15,7 +15,7 @@ from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
 from traceprop.attribution.store.folder_state import FolderState
 from traceprop.attribution.store.manifest import SCHEMA, Manifest
 from traceprop.attribution.store.provenance import Provenance
-from traceprop.attribution.store.record import TrainingRecord, load_record
+from traceprop.attribution.store.record import TrainingRecord, join_orders, load_record
 from traceprop.attribution.store.rows import StoredRows
 from traceprop.attribution.store.shards import Shard, open_shards
 from traceprop.errors import StoreError, StoreWarning
@@ -80,6 +80,7 @@ class CommittedRun:
             initial_weights=records[0].initial_weights,
             epochs=sum(known) if alone and len(known) == len(epochs) else last.epochs,
             fixed_data=all(record.fixed_data for record in records),
+            order=join_orders([record.order for record in records]) if alone else None,
         )
 
     def info(self) -> dict[str, Any]:

@@ -9,9 +9,11 @@ its files 0600, since gradients and training data are personal data.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,6 +26,7 @@ CHUNK_BYTES = 4 << 20
 """Each checksum covers this many bytes: a damaged one points at few rows."""
 
 TEMPORARY_SUFFIX = ".tmp"
+_WORTH_A_THREAD = 1 << 20  # bytes
 
 Bytes = bytes | memoryview
 
@@ -132,15 +135,18 @@ class StoreFolder:
             self._sync_folder(parent)
 
     def write(self, relative: str, buffers: Iterable[Bytes]) -> FileEntry:
-        """Write a new file from its parts and sync it."""
+        """Write a new file from its parts and sync it; parts must stay as they are meanwhile.
+
+        The checksum of a part is computed in a thread while the part is written.
+        """
         path = self.locate(relative)
         self._enter_folder(path.parent)
         sums = _Checksums()
-        with open(path, "xb", opener=open_private) as file:
+        with open(path, "xb", buffering=0, opener=open_private) as file, _Beside() as beside:
             for buffer in buffers:
-                file.write(buffer)
-                sums.update(buffer)
-            file.flush()
+                beside.start(sums.update, buffer)
+                _write_whole(file, buffer)
+            beside.wait()
             self._sync_file(file.fileno(), path)
         return FileEntry(relative, sums.size, sums.values())
 
@@ -161,6 +167,18 @@ class StoreFolder:
         path = self.locate(relative)
         self._enter_folder(path)
         return path
+
+    def make_scratch(self, relative: str) -> Path:
+        """Make a folder for files that need not survive, and return its path."""
+        path = self.locate(relative)
+        self._make_folders(path)
+        return path
+
+    def drop_scratch(self, relative: str) -> None:
+        """Remove such a folder, if it is there and empty."""
+        path = self.locate(relative)
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
     def sync_folders(self) -> None:
         """Make the names of all files written so far last: deepest folders first."""
@@ -239,6 +257,36 @@ def reporting_os_errors(path: Path, doing: str) -> Iterator[None]:
         ) from error
 
 
+class _Beside:
+    """One thread that works on large buffers beside the caller's, one at a time, in order."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._running: Future[None] | None = None
+
+    def __enter__(self) -> _Beside:
+        return self
+
+    def start(self, work: Callable[[Bytes], None], buffer: Bytes) -> None:
+        """Begin work on a buffer when that on the one before is done; on a small one, do it."""
+        self.wait()
+        if memoryview(buffer).nbytes < _WORTH_A_THREAD:
+            work(buffer)
+            return
+        self._pool = self._pool or ThreadPoolExecutor(1)
+        self._running = self._pool.submit(work, buffer)
+
+    def wait(self) -> None:
+        """Wait for what was begun."""
+        if self._running is not None:
+            self._running.result()
+            self._running = None
+
+    def __exit__(self, *raised: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+
 class _Checksums:
     """CRC-32C of each chunk of a stream that comes in parts of any size."""
 
@@ -260,6 +308,13 @@ class _Checksums:
 
     def values(self) -> tuple[int, ...]:
         return (*self._done, self._running) if self.size % CHUNK_BYTES else tuple(self._done)
+
+
+def _write_whole(file: FileIO, buffer: Bytes) -> None:
+    """Write all of a buffer, however little the system takes at a time."""
+    left = memoryview(buffer).cast("B")
+    while len(left):
+        left = left[file.write(left) :]
 
 
 def _crc32c(data: Bytes, value: int = 0) -> int:

@@ -22,6 +22,7 @@ from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
 from traceprop.attribution.store.folder_state import inspect_folder
 from traceprop.attribution.store.forget import ForgetSet
 from traceprop.attribution.store.rows import StoredRows
+from traceprop.attribution.store.rows_file import RowSink
 from traceprop.attribution.store.run import ArrayRows, RowSource, Run
 from traceprop.attribution.store.settings import settings_for
 from traceprop.attribution.store.shards import Shard
@@ -343,6 +344,23 @@ class GradientStore:
             The store already holds a run, another writer has it, or it can't be written.
         """
         self._writer.prepare()
+
+    def row_sink(self, width: int, checkpoint: int | None = None) -> RowSink:
+        """Return a place on disk to gather rows in while a run is recorded, for `commit_rows`.
+
+        Parameters
+        ----------
+        width : int
+            Numbers in a row.
+        checkpoint : int, optional
+            Which checkpoint the rows are of, where each has rows of its own.
+
+        Raises
+        ------
+        StoreError
+            As `prepare`, which is called first.
+        """
+        return self._writer.sink(width, checkpoint)
 
     def commit(
         self,

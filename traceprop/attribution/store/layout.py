@@ -3,7 +3,7 @@
     lock                       the writer's lock, which marks the folder as a store
     manifest-<n>.json          what counts
     shards/<rank>-<i>.bin      rows; beside it `.ids`, and for int8 `.scales`
-    run-<n>/                   one part's own: record/, lineage, sample_rows.arrow, source_rows-<i>.arrow
+    run-<n>/                   one part's own: record/, lineage, and its samples' source rows
     derived/<n>-<name>         files computed from rows
     writing/<rank>.rows        rows of a run that is being recorded
     ranks/<session>/           what the ranks of one run hand to rank 0

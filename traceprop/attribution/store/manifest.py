@@ -1,7 +1,7 @@
 """What a store says it holds: one JSON file a commit.
 
-Promises: a manifest with any flipped byte is refused; a manifest of schema 1 is read as the store of
-one part that it is, one of any other schema is an error.
+Promises: a manifest with any flipped byte is refused; a manifest of schema 1 is read as the store
+of one part that it is, one of any other schema is an error.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ShardEntry:
     checkpoint: int | None = None
 
     def entries(self) -> tuple[FileEntry, ...]:
-        """The shard's files."""
+        """Return the shard's files."""
         scales = () if self.scales is None else (self.scales,)
         return (self.gradients, *scales, self.sample_ids)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -25,8 +25,46 @@ from traceprop.curvature.losses import LossSpec
 from traceprop.errors import DataError, StoreError
 
 _SETTINGS = "record.json"
+_ORDER = "order"
 _WEIGHTS = ("initial_weights", "final_weights")
 _DATA = ("inputs", "targets")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class BatchOrder:
+    """Which samples each batch of a run had, one batch after the other.
+
+    Parameters
+    ----------
+    samples : ndarray of int32, shape (visits,)
+        The samples.
+    ends : ndarray of int64, shape (batches,)
+        Where in `samples` each batch ends.
+    """
+
+    samples: NDArray[np.int32]
+    ends: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __iter__(self) -> Iterator[NDArray[np.int32]]:
+        """Yield each batch's samples."""
+        start = 0
+        for end in self.ends.tolist():
+            yield self.samples[start:end]
+            start = end
+
+
+def join_orders(orders: Sequence[BatchOrder | None]) -> BatchOrder | None:
+    """Return the order of runs one after the other; None where one of them isn't known."""
+    known = [order for order in orders if order is not None]
+    if not known or len(known) < len(orders):
+        return None
+    sizes = [np.diff(order.ends, prepend=0) for order in known]
+    return BatchOrder(
+        np.concatenate([order.samples for order in known]), np.cumsum(np.concatenate(sizes))
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,12 +97,17 @@ class TrainingRecord:
     input_columns : tuple of str or None
         The names of the inputs' columns.
     seed : int or None
-        The seed of the run, where it was given.
+        The seed of torch's own generator as the run began, where it is known.
     fixed_data : bool
         Whether every sample had the same input and label at each visit. Where not (augmentation,
         noise), those kept are the last seen, and the training minimised no objective of them.
     unpenalised : tuple of str
         The parameters that the penalty spares, by name.
+    order : BatchOrder or None
+        The samples of each batch, in the order of training, where they were seen.
+    recipe : dict or None
+        The qualified name of the function that trains from arrays and a seed, and the SHA-256 of
+        its source; None where none was given.
     """
 
     inputs: NDArray[Any]
@@ -83,6 +126,8 @@ class TrainingRecord:
     seed: int | None
     fixed_data: bool = True
     unpenalised: tuple[str, ...] = ()
+    order: BatchOrder | None = None
+    recipe: dict[str, str | None] | None = None
 
     def __repr__(self) -> str:
         loss = f"{self.loss.kind} ({self.loss.reduction})" if self.loss else "loss unknown"
@@ -122,6 +167,12 @@ def save_record(
     settings = _settings(record)
     parts = {name: _npy(name, getattr(record, name)) for name in _DATA} if data else {}
     parts[_SETTINGS] = iter([settings])
+    if record.order is not None:
+        order: dict[str, NDArray[Any]] = {
+            "samples": record.order.samples,
+            "ends": record.order.ends,
+        }
+        parts[_ORDER] = chain.from_iterable(_npy(name, value) for name, value in order.items())
     for group in _WEIGHTS:
         # All in one file, one `.npy` after the other: a model has hundreds, each would be synced.
         weights = getattr(record, group).items()
@@ -175,6 +226,8 @@ def load_record(folder: StoreFolder, run: str, data: str | None = None) -> Train
             seed=value["seed"],
             fixed_data=bool(value.get("fixed_data", True)),
             unpenalised=tuple(map(str, value.get("unpenalised", ()))),
+            order=_read_order(folder, below) if value.get("has_order") else None,
+            recipe=value.get("recipe"),
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, TokenError) as error:
         raise StoreError(
@@ -199,6 +252,8 @@ def _settings(record: TrainingRecord) -> bytes:
         "seed": record.seed,
         "fixed_data": record.fixed_data,
         "unpenalised": list(record.unpenalised),
+        "has_order": record.order is not None,
+        "recipe": record.recipe,
     }
     for name, item in value.items():
         try:
@@ -225,6 +280,14 @@ def _npy(name: str, value: NDArray[Any]) -> Iterator[Bytes]:
 def _read_all(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
     with path.open("rb") as file:
         return {name: np.lib.format.read_array(file, allow_pickle=False) for name in names}
+
+
+def _read_order(folder: StoreFolder, below: str) -> BatchOrder:
+    arrays = _read_all(folder.locate(f"{below}/{_ORDER}.npy"), ("samples", "ends"))
+    samples, ends = arrays["samples"], arrays["ends"]
+    if samples.ndim != 1 or ends.ndim != 1 or not len(ends) or ends[-1] != len(samples):
+        raise ValueError(f"{_ORDER}.npy doesn't hold batches")
+    return BatchOrder(samples, ends)
 
 
 def _mapped(path: Path) -> NDArray[Any]:

@@ -39,7 +39,7 @@ class RowSource(Protocol):
         """Which checkpoint the rows are of; None where of the run as a whole."""
 
     def blocks(self) -> Iterator[NDArray[np.floating[Any]]]:
-        """Yield the rows in the order of `sample_ids`."""
+        """Yield the rows in the order of `sample_ids`, all finite: else `DataError`."""
 
 
 class ArrayRows:

@@ -13,10 +13,11 @@ from typing import Literal
 from traceprop.attribution.store.commit import commit_run
 from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
 from traceprop.attribution.store.folder_state import FolderState, inspect_folder
-from traceprop.attribution.store.layout import cut_strays
+from traceprop.attribution.store.layout import WRITING, cut_strays
 from traceprop.attribution.store.lock import LOCK_CONTENT, LOCK_NAME, WriterLock
 from traceprop.attribution.store.manifest import Manifest
 from traceprop.attribution.store.placing import Place, place_for
+from traceprop.attribution.store.rows_file import RowSink
 from traceprop.attribution.store.run import Run
 from traceprop.attribution.store.settings import Settings
 from traceprop.errors import StoreError
@@ -38,6 +39,7 @@ class Writer:
         self.mode: Mode = mode
         self._folder = folder
         self._lock: WriterLock | None = None
+        self._sinks: list[RowSink] = []
 
     def prepare(self) -> None:
         """Make the folder and take its lock; a second call does nothing.
@@ -64,6 +66,16 @@ class Writer:
                 raise
         self._lock = lock
 
+    def sink(self, width: int, checkpoint: int | None) -> RowSink:
+        """Return a new place for rows in the store's folder."""
+        self.prepare()
+        name = "" if checkpoint is None else f"-{checkpoint}"
+        with reporting_os_errors(self._folder.root, "Writing"):
+            path = self._folder.make_scratch(WRITING) / f"0{name}.rows"
+            sink = RowSink(path, width, checkpoint)
+        self._sinks.append(sink)
+        return sink
+
     def commit(self, settings: Settings, run: Run) -> Manifest:
         """Write a run, all of it or nothing, and give the lock back."""
         run.check(settings)
@@ -78,7 +90,10 @@ class Writer:
             self.close()
 
     def close(self) -> None:
-        """Give the lock back, if it is held."""
+        """Give the lock back, if it is held, and drop what was gathered."""
+        while self._sinks:
+            self._sinks.pop().close()
+            self._folder.drop_scratch(WRITING)
         if self._lock is not None:
             self._lock.release()
             self._lock = None
