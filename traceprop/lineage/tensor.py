@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -253,8 +254,9 @@ def array(
 
     Parameters
     ----------
-    data : array_like
-        Copied. A tensor keeps its lineage.
+    data : array_like or torch.Tensor
+        Copied. A tensor keeps its lineage; a torch tensor becomes a tensor with torch's functions,
+        methods and operators, and a batch that `X.torch()` or a `DataLoader` gave keeps its rows.
     source : str or Source, optional
         What its source is called; or the source of which row i of the data is row i.
     name : str, optional
@@ -276,6 +278,11 @@ def array(
     >>> traceprop.array([1.0, 2.0, 3.0], name="weights").sources()
     {weights: rows 0-2}
     """
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(data, torch.Tensor):
+        from traceprop.interop.torch.tracked.tensor import tracked
+
+        return cast(ProvenanceTensor, tracked(data, source, name, columns, dtype))
     if isinstance(data, ProvenanceTensor):
         return cast(ProvenanceTensor, data.copy() if dtype is None else data.astype(dtype))
     values = np.array(data, dtype=dtype)
@@ -305,8 +312,8 @@ def values(tensor: Any, *, writable: bool = False) -> NDArray[Any]:
         return np.asarray(tensor)
     if writable:
         expose(tensor)
-        return np.asarray(tensor._array)
-    view = np.asarray(tensor._array).view()
+        return np.asarray(tensor._plain())
+    view = np.asarray(tensor._plain()).view()
     view.flags.writeable = False
     return view
 

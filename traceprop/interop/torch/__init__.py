@@ -1,12 +1,21 @@
-"""Training data for torch whose batches know which samples they hold; public as `traceprop.torch`.
+"""Torch: training data whose batches know their samples, and tensors with lineage; `traceprop.torch`.
 
 `dataset(X, y)` feeds an ordinary `DataLoader`; the ids travel with the batch as far as the model's
-door, where `TrainingContext` takes them.
+door, where `TrainingContext` takes them. `from_numpy(X)` goes on with a NumPy tensor in torch, with
+its lineage, as `traceprop.array(tensor)` begins with a torch tensor.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import torch
+
 from traceprop.interop.torch.sample_dataset import SampleDataset, dataset, tensor
 from traceprop.interop.torch.sample_tensor import SampleTensor
+from traceprop.interop.torch.tracked.tensor import TorchTensor, from_numpy
+from traceprop.lineage.recording.escapes import skip_frames_of
 
-__all__ = ["SampleDataset", "SampleTensor", "dataset", "tensor"]
+skip_frames_of(Path(torch.__file__).parent)
+
+__all__ = ["SampleDataset", "SampleTensor", "TorchTensor", "dataset", "from_numpy", "tensor"]

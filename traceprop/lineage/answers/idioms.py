@@ -124,8 +124,8 @@ def _walk(root: Node, reached: Container[Node] | None) -> list[Step]:
 
 def recognise(node: Node) -> Idiom:
     """Return the idiom that ends in `node`."""
-    for recogniser in _BY_OP.get(node.op, ()):
-        idiom = recogniser(node)
+    for recogniser in _BY_OP.get(_function(node), ()):
+        idiom = recogniser(_in_numpy(node))
         if idiom is not None:
             return idiom
     return Idiom(_own_name(node.op), direct_inputs(node))
@@ -155,8 +155,14 @@ def rests_on(node: Node, functions: frozenset[Any], depth: int = _DEPTH) -> bool
     return False
 
 
+def _in_numpy(node: Node) -> Node:
+    """Return a node of another library as the NumPy call that it stands for."""
+    translate = getattr(node.op, "in_numpy", None)
+    return node if translate is None else translate(node)
+
+
 def _function(node: Node) -> Any:
-    op = node.op
+    op: Any = getattr(node.op, "stands_for", node.op)
     if isinstance(op, UfuncMethod) and op.method == "reduce":
         return _REDUCED.get(op.ufunc, op)
     return op
@@ -177,7 +183,7 @@ def _scale(node: Node) -> Idiom | None:
     data, divisor = _operand(node, 0), _operand(node, 1)
     if data is None or divisor is None or made_of(divisor) != MANY_ROWS:
         return None  # a quotient of two columns is no scaling, whatever they were scaled by
-    if data.op is np.subtract:
+    if _function(data) is np.subtract:
         inner, taken = _operand(data, 0), _operand(data, 1)
         if inner is not None and taken is not None and made_of(taken) == MANY_ROWS:
             if rests_on(taken, _MEANS) and rests_on(divisor, _SPREADS):
@@ -234,7 +240,7 @@ def _compress(node: Node) -> Idiom | None:
 def _impute(node: Node) -> Idiom | None:
     """where(isnan(X), fill, X), and X[isnan(X)] = fill."""
     deciding = node.inputs[slots(node.args[:1])[0]] if slots(node.args[:1]) else None
-    if node.op is SETITEM:
+    if _function(node) is SETITEM:
         mask = _operand(node, 1)
         if mask is not None and _tells_gaps(mask):
             return Idiom("impute", (node.inputs[0],))
@@ -248,7 +254,7 @@ def _tells_gaps(mask: Node) -> bool:
     """Whether a mask says of each of its rows whether something is missing in that row."""
     level = {mask}
     for _ in range(_DEPTH):
-        if any(each.op is np.isnan for each in level):
+        if any(_function(each) is np.isnan for each in level):
             return True
         level = {below for each in level for below in direct_inputs(each)}
     return False
@@ -274,11 +280,11 @@ def _named(name: str) -> Recogniser:
 
 def _clip(node: Node) -> Idiom | None:
     """minimum(maximum(X, low), high), either way round, with plain limits."""
-    opposite = np.maximum if node.op is np.minimum else np.minimum
+    opposite = np.maximum if _function(node) is np.minimum else np.minimum
     if (
         len(node.inputs) != 1
         or len(node.inputs[0].inputs) != 1
-        or node.inputs[0].op is not opposite
+        or _function(node.inputs[0]) is not opposite
     ):
         return None
     return Idiom("clip", node.inputs[0].inputs)

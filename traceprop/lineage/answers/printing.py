@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from traceprop.lineage.tensor import ProvenanceTensor
 
 
-def _lineage(tensor: ProvenanceTensor) -> str:
+def lineage(tensor: ProvenanceTensor) -> str:
+    """Sources and steps."""
     parts = []
     found = tensor.sources()
     parts.append(f"sources={found}")
@@ -25,7 +26,7 @@ def text(tensor: ProvenanceTensor) -> str:
     """Values, then what they come from."""
     name = type(tensor).__name__
     values = np.array2string(np.asarray(tensor._array), separator=", ", prefix=f"{name}(")
-    return f"{name}({values},\n{' ' * len(name)} {_lineage(tensor)})"
+    return f"{name}({values},\n{' ' * len(name)} {lineage(tensor)})"
 
 
 def html(tensor: ProvenanceTensor) -> str:
@@ -33,5 +34,5 @@ def html(tensor: ProvenanceTensor) -> str:
     values = escape_html(np.array2string(np.asarray(tensor._array), threshold=60))
     return (
         f"<pre>{values}</pre><small>shape {tensor.shape}, {tensor.dtype} · "
-        f"{escape_html(_lineage(tensor))}</small>"
+        f"{escape_html(lineage(tensor))}</small>"
     )

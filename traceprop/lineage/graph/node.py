@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 
+from traceprop.lazy import needing_extras
 from traceprop.lineage.graph.kept import Constant as Constant
 from traceprop.lineage.graph.kept import Held as Held
 from traceprop.lineage.graph.kept import make_held as make_held
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from traceprop.lineage.source import Source
 
 
+_TORCH: Final = "traceprop.interop.torch.tracked.ops"
 _HOMES_OF_OPERATIONS: Final = (
     "traceprop.sources",
     "traceprop.interop.returned",
@@ -97,6 +99,10 @@ class Op:
     @staticmethod
     def called(name: str) -> Op:
         """Return the operation of that name, of a part of Traceprop that nobody used yet too."""
+        if name not in Op.by_name and name.startswith("torch."):
+            with needing_extras():
+                found: Op = importlib.import_module(_TORCH).op_named(name)
+            return found
         if name not in Op.by_name:
             for module in _HOMES_OF_OPERATIONS:
                 importlib.import_module(module)

@@ -108,6 +108,7 @@ def capture(
 def strip(value: Any, inputs: list[Tracked], chooses: Any = False) -> tuple[Any, Any]:
     """Return a value without tracked arrays, and its template; collect the arrays' tensors."""
     if isinstance(value, Tracked):
+        value = value.in_numpy()
         index = len(inputs)
         inputs.append(value)
         return value._array, hold(value, index) if chooses else slot(index)
@@ -116,7 +117,7 @@ def strip(value: Any, inputs: list[Tracked], chooses: Any = False) -> tuple[Any,
         plain: list[Any] = []
         template: list[Any] = []
         for each in value:
-            if isinstance(each, Tracked) and not chooses:
+            if type(each) is KIND[0] and not chooses:
                 template.append(slot(len(inputs)))
                 inputs.append(each)
                 plain.append(each._array)

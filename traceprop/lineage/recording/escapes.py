@@ -26,10 +26,18 @@ if TYPE_CHECKING:
     from traceprop.lineage.recording.tracked import Tracked
 
 # With a separator behind them: traceprop_user.py and numpy_financial are callers.
-_NOT_CALLERS: Final = tuple(
-    f"{folder}{os.sep}"
-    for folder in (Path(__file__).resolve().parents[2], Path(np.__file__).parent)
-)
+_not_callers: tuple[str, ...] = ()
+
+
+def skip_frames_of(folder: Path) -> None:
+    """Don't take code in this folder, a library's that calls us, for the user's."""
+    global _not_callers
+    _not_callers = (*_not_callers, f"{folder}{os.sep}")
+
+
+for _folder in (Path(__file__).resolve().parents[2], Path(np.__file__).parent):
+    skip_frames_of(_folder)
+
 _ROWS: Final = (SOURCE, CONSTANT)
 _strict: ContextVar[bool] = ContextVar("traceprop_strict", default=False)
 _warned: Final[set[tuple[str, int, str]]] = set()
@@ -92,7 +100,7 @@ def caller() -> tuple[str, int, int]:
     """File and line of the innermost frame outside this package and NumPy, and its stack level."""
     depth = 2
     frame = sys._getframe(depth)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_CALLERS):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_not_callers):
         frame = frame.f_back
         depth += 1
     return frame.f_code.co_filename, frame.f_lineno, depth

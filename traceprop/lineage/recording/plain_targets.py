@@ -8,12 +8,13 @@ be wrong to take it for a constant. So it is remembered, weakly, with the node o
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.lineage.graph.node import ONE, Op, make_node
+from traceprop.lineage.graph.node import ONE, Node, Op, make_node
 from traceprop.lineage.recording.tracked import Adoption, Tracked, attach_view, wrap
 
 PART: Final = Op("part of a plain array")
@@ -21,7 +22,7 @@ PART: Final = Op("part of a plain array")
 _adoptions: Final[dict[int, Adoption]] = {}
 
 
-def adopt(array: NDArray[Any], tensor: Tracked) -> None:
+def adopt(array: Any, tensor: Tracked) -> None:
     """Remember that the plain `array` holds what `tensor`, made on it, says."""
     key = id(array)
     adoption = _adoptions.get(key)
@@ -35,17 +36,25 @@ def adopt(array: NDArray[Any], tensor: Tracked) -> None:
     state.root.exposed = True
 
 
+def adopted_as(array: Any, make: Callable[[Any, Node], Any]) -> Any:
+    """Return the tensor of a plain array that was itself written into, made by `make` if need be."""
+    adoption = _adoptions.get(id(array))
+    if adoption is None:
+        return None
+    tensor = adoption.tensor() if adoption.tensor is not None else None
+    if tensor is None:
+        tensor = make(array, adoption.node)
+        adopt(array, tensor)
+    return tensor
+
+
 def adopted(array: NDArray[Any], kind: type[Tracked]) -> Any:
     """Return the tensor of a plain array that was written into, None for any other."""
     if not _adoptions:
         return None
-    adoption = _adoptions.get(id(array))
-    if adoption is not None:
-        tensor = adoption.tensor() if adoption.tensor is not None else None
-        if tensor is None:
-            tensor = wrap(kind, array, adoption.node)
-            adopt(array, tensor)
-        return tensor
+    known = adopted_as(array, lambda plain, node: wrap(kind, plain, node))
+    if known is not None:
+        return known
     base = array.base
     if isinstance(base, np.ndarray) and id(base) in _adoptions:
         whole = adopted(base, kind)

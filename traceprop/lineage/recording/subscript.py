@@ -72,7 +72,7 @@ class Subscript(Tracked):
                 args = (FIRST, hold(key, 1))
         else:
             if kind is str or kind is list:
-                key = _numbered(self, key)
+                key = numbered(self, key)
             tensors: list[Tracked] = [self]
             plain, template = _strip_key(key, tensors)
             result = array[plain]
@@ -99,7 +99,7 @@ class Subscript(Tracked):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if type(key) is str or type(key) is list:
-            key = _numbered(self, key)
+            key = numbered(self, key)
         tensors: list[Tracked] = [self]
         value_template: Any
         plain_key, key_template = _strip_key(key, tensors)
@@ -107,6 +107,7 @@ class Subscript(Tracked):
             known = adopted(value, KIND[0])
             value = value if known is None else known
         if isinstance(value, Tracked):
+            value = value.in_numpy()
             plain_value, value_template = value._array, slot(len(tensors))
             tensors.append(value)
         elif isinstance(value, np.ndarray):
@@ -146,7 +147,7 @@ class Subscript(Tracked):
         return bool(np.any(self._array == (value._array if isinstance(value, Tracked) else value)))
 
 
-def _numbered(tensor: Tracked, key: Any) -> Any:
+def numbered(tensor: Tracked, key: Any) -> Any:
     """Return a key of column names as one of column numbers; of anything else, the key itself.
 
     Raises
@@ -155,7 +156,7 @@ def _numbered(tensor: Tracked, key: Any) -> Any:
         When there is no such column.
     """
     listed = [key] if type(key) is str else key
-    if not listed or type(listed[0]) is not str or tensor._array.dtype.names is not None:
+    if not listed or type(listed[0]) is not str or tensor.node.dtype.names is not None:
         return key
     names = columns(tensor.node) or ()
     for name in listed:
@@ -210,6 +211,7 @@ def _instruction(depth: int) -> tuple[int, int]:
 def _strip_key(key: Any, tensors: list[Tracked]) -> tuple[Any, Any]:
     """Split a key into what NumPy indexes with and what the node keeps; collect its tensors."""
     if isinstance(key, Tracked):
+        key = key.in_numpy()
         held = hold(key, len(tensors))
         tensors.append(key)
         return key._array, held

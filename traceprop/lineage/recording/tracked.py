@@ -131,6 +131,14 @@ class Tracked:
             self._catch_up(state.root.version)
         return self._node
 
+    def _plain(self) -> Any:
+        """Return the values as a NumPy array, or as the scalar that NumPy gives in its stead."""
+        return self._array
+
+    def in_numpy(self) -> Any:
+        """Return the tensor as one over a NumPy array, which most are."""
+        return self
+
     def _catch_up(self, version: int) -> None:
         """Derive the node again: the memory was written through another tensor."""
         behind: list[tuple[Tracked, State]] = []

@@ -271,10 +271,14 @@ def overwritten(node: Node) -> list[Edge]:
                 Edge(0, Outside(low, high, whole.n_rows)),
                 Edge(1, Patch(low, high, whole.n_rows, part.n_rows)),
             ]
+    if getattr(view.op, "by_memory", False):
+        return opaque(node)
     if view.op is VIEW:
         return [Edge(1, same_bytes(whole.shape, whole.dtype, part.shape, part.dtype))]
     if view.op is PART:
         return [Edge(0, Identity(whole.n_rows)), Edge(1, All(whole.n_rows, part.n_rows))]
+    if part.dtype != whole.dtype and part.n_rows != whole.n_rows:
+        return opaque(node)
     if part.dtype != whole.dtype or view.op is FIELD:
         # A field of each cell, or its real part: the rest stays.
         return [Edge(0, Identity(whole.n_rows)), Edge(1, Identity(part.n_rows))]
@@ -293,6 +297,8 @@ def seen_cells(view: Recipe, whole: Node) -> Any:
     options = dict(view.kwargs or {})
     options.pop("copy", None)
     orders = [value for value in (*view.args[1:], *options.values()) if isinstance(value, str)]
+    if getattr(view.op, "by_memory", False):
+        return None  # it shows memory as it lies
     if view.op in (np.trim_zeros, PART, FIELD) or {"A", "K"} & set(orders):
         return None  # it depends on the values, on what isn't known, or on the order in memory
     cells = np.arange(math.prod(whole.shape)).reshape(whole.shape)

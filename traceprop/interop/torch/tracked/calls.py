@@ -1,0 +1,200 @@
+"""Running a torch call on tracked tensors: take the tensors out, call torch, wrap what comes back.
+
+What `lineage.recording.calls` is for NumPy. Results that share memory with an argument become views
+of it; in-place functions, `inplace=True` and `out=` become writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from traceprop.errors import LineageError
+from traceprop.interop.torch.tracked.ops import TorchOp, known_dtype, op_of
+from traceprop.interop.torch.tracked.plain import KIND, constant_of, known_tensor
+from traceprop.interop.torch.tracked.values import numpy_dtype, to_numpy
+from traceprop.lineage.graph.node import Node, make_node, slot
+from traceprop.lineage.recording.calls import Captured, renumber
+from traceprop.lineage.recording.escapes import escape
+from traceprop.lineage.recording.kept_arrays import constant, hold_plain
+from traceprop.lineage.recording.tracked import Tracked, attach_view, hold
+
+Function = Callable[..., Any]
+Values = Sequence[int | str]
+
+_SIMPLE: Final = frozenset({int, float, bool, str, type(None), slice, type(Ellipsis), complex})
+_FIRST: Final = ("input", "tensors", "tensor", "self", "x", "A")
+
+
+def capture(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Captured:
+    """Take a call's arguments apart; see `lineage.recording.calls.Captured`."""
+    if not args and kwargs:
+        for name in _FIRST:
+            if name in kwargs:
+                args = (kwargs[name],)
+                kwargs = {other: value for other, value in kwargs.items() if other != name}
+                break
+    captured = Captured()
+    inputs: list[Tracked] = []
+    plain: list[Any] = []
+    template: list[Any] = []
+    values = op.values
+    for value in args:
+        if type(value) in _SIMPLE:
+            plain.append(value)
+            template.append(value)
+        else:
+            stripped, kept = strip(value, inputs, values and len(plain) in values)
+            plain.append(stripped)
+            template.append(kept)
+    captured.args = tuple(plain)
+    captured.template = tuple(template)
+    captured.kwargs = {}
+    captured.template_kwargs = None
+    if kwargs:
+        captured.template_kwargs = {}
+        for name, value in kwargs.items():
+            stripped, kept = strip(value, inputs, name in values)
+            captured.kwargs[name] = stripped
+            captured.template_kwargs[name] = kept
+    captured.nodes = tuple([t._node if t._state is None else t.node for t in inputs])
+    captured.inputs = inputs
+    return captured
+
+
+def strip(value: Any, inputs: list[Tracked], chooses: Any = False) -> tuple[Any, Any]:
+    """Return a value without tracked tensors, and its template; collect the tensors."""
+    kind = type(value)
+    if kind in _SIMPLE:
+        return value, value
+    if isinstance(value, torch.Tensor):
+        known = known_tensor(value)
+        if known is None:
+            if chooses:
+                return value, hold_plain(chooser(value))
+            return value, constant_of(value)
+        value = known
+    if isinstance(value, Tracked):
+        index = len(inputs)
+        inputs.append(value)
+        return value._array, _held(value, index) if chooses else slot(index)
+    if kind is tuple or kind is list or kind is torch.Size:
+        pairs = [strip(each, inputs, chooses) for each in value]
+        if kind is list:
+            return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+    if isinstance(value, np.ndarray):
+        return value, hold_plain(value) if chooses else constant(value)
+    if kind is torch.dtype:
+        return value, numpy_dtype(value)
+    return value, value
+
+
+def _held(value: Tracked, index: int) -> Any:
+    """Hold a tracked tensor's values as they are now: they choose rows."""
+    array = value._array
+    return hold(value, index, chooser(array) if isinstance(array, torch.Tensor) else None)
+
+
+def chooser(tensor: torch.Tensor) -> Any:
+    """Return a mask or an index as an array; bytes are a mask, as torch takes them."""
+    array = to_numpy(tensor)
+    return array != 0 if array.dtype == np.uint8 else array
+
+
+def call(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Call a torch function on arguments with tracked tensors among them, and record it."""
+    captured = capture(op, args, kwargs)
+    result = op.function(*captured.args, **captured.kwargs)
+    if isinstance(result, torch.Tensor):
+        return wrap_result(op, captured, result)
+    return wrap_several(op, captured, result, count())
+
+
+def call_torch(function: Function, args: Sequence[Any], kwargs: dict[str, Any] | None) -> Any:
+    """Do what a torch function does with tracked tensors among its arguments."""
+    from traceprop.interop.torch.tracked.handlers import handler_of
+
+    op = op_of(function)
+    handler = handler_of(op)
+    if handler is not None:
+        return handler(op, args, kwargs or {})
+    if kwargs and ("out" in kwargs or kwargs.get("inplace")):
+        from traceprop.interop.torch.tracked.writes import call_into, write_call
+
+        if kwargs.get("out") is not None:
+            return call_into(op, args, kwargs)
+        if kwargs.get("inplace"):
+            return write_call(op, args, kwargs)
+    return call(op, args, kwargs or {})
+
+
+def wrap_several(op: TorchOp, captured: Captured, result: Any, numbers: Iterator[int]) -> Any:
+    """Wrap a result that isn't one tensor, numbering the tensors in it in order."""
+    if isinstance(result, torch.Tensor):
+        return wrap_result(op, captured, result, next(numbers))
+    if isinstance(result, (tuple, list)) and not isinstance(result, torch.Size):
+        wrapped = [wrap_several(op, captured, each, numbers) for each in result]
+        kind = type(result)
+        return kind(*wrapped) if hasattr(kind, "_fields") else kind(wrapped)
+    if result is not None and not isinstance(result, (torch.Size, torch.dtype)):
+        escape(captured.inputs[0], op.name)
+    return result
+
+
+def wrap_result(
+    op: TorchOp, captured: Captured, result: torch.Tensor, item: int | None = None
+) -> Any:
+    """Give one resulting tensor its node."""
+    node = Node()
+    node.op = op
+    node.inputs = captured.nodes
+    node.args = captured.template
+    node.kwargs = captured.template_kwargs
+    node.shape = result.shape
+    node.dtype = known_dtype(result.dtype)
+    node.item = item
+    node.memo = None
+    if result.layout is not torch.strided:
+        raise LineageError(f"{op.name} gave a tensor of {result.layout}, which has no rows.")
+    wrapped = KIND[0]()
+    wrapped._array = result
+    wrapped._node = node
+    wrapped._state = wrapped._reuse = None
+    if not op.fresh:
+        memory = result.untyped_storage().data_ptr()
+        for position, tensor in enumerate(captured.inputs):
+            array = tensor._array
+            if result is array:
+                return tensor
+            if memory and memory == _memory(array):
+                if position:
+                    wrapped._node = led_by(node, position)
+                attach_view(wrapped, tensor)
+                break
+    return wrapped
+
+
+def _memory(array: Any) -> int:
+    if isinstance(array, torch.Tensor):
+        return array.untyped_storage().data_ptr()
+    return 0
+
+
+def led_by(node: Node, position: int) -> Node:
+    """Return the node with one input in front: a view's parent is its first input."""
+    others = [i for i in range(len(node.inputs)) if i != position]
+    order = {old: new for new, old in enumerate([position, *others])}
+    return make_node(
+        node.op,
+        tuple(node.inputs[i] for i in order),
+        renumber(node.args, order),
+        renumber(node.kwargs, order),
+        node.shape,
+        node.dtype,
+        node.item,
+    )

@@ -1,0 +1,126 @@
+"""How calls are executed for which recording "the result" isn't enough: doors, writes, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
+
+import torch
+
+from traceprop.errors import LineageError
+from traceprop.interop.torch.tracked.calls import call, capture
+from traceprop.interop.torch.tracked.entries import ESCAPE
+from traceprop.interop.torch.tracked.ops import TorchOp
+from traceprop.interop.torch.tracked.writes import reshape_call, write_call
+from traceprop.lineage.recording.escapes import escape
+from traceprop.lineage.recording.tracked import Tracked, expose
+from traceprop.lineage.registry import REFUSED
+
+Handler = Callable[[TorchOp, Sequence[Any], dict[str, Any]], Any]
+
+_ITSELF: Final = frozenset({"requires_grad_", "detach_"})
+_AXES: Final = frozenset({"t_", "transpose_", "swapaxes_", "swapdims_", "squeeze_", "unsqueeze_"})
+_SHARES: Final = frozenset(
+    {"__dlpack__", "data_ptr", "const_data_ptr", "untyped_storage", "storage", "share_memory_"}
+)
+_STATISTICS: Final = frozenset({"batch_norm", "instance_norm"})
+_handlers: Final[dict[TorchOp, Handler | None]] = {}
+
+
+def handler_of(op: TorchOp) -> Handler | None:
+    """Return how calls of an operation are executed, None for the ordinary way."""
+    try:
+        return _handlers[op]
+    except KeyError:
+        found = _handlers[op] = _handler(op)
+        return found
+
+
+def _handler(op: TorchOp) -> Handler | None:
+    entry, name = op.entry, op.name.rpartition(".")[2]
+    if entry.status == REFUSED:
+        return refuse
+    if entry.status == ESCAPE:
+        return leave
+    if entry.family == "torch: metadata":
+        return describe
+    if name == "numpy":
+        return go_to_numpy
+    if name in _ITSELF:
+        return itself
+    if name in _AXES:
+        return reshape_call
+    if name == "__setitem__" or _writes_by_name(name):
+        return write_call
+    return keep_statistics if name in _STATISTICS else None
+
+
+def _writes_by_name(name: str) -> bool:
+    if name.startswith("__"):
+        return name.startswith("__i") and name not in ("__invert__", "__int__", "__index__")
+    return name.endswith("_")
+
+
+def refuse(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> NoReturn:
+    """Say what to do instead.
+
+    Raises
+    ------
+    LineageError
+        Always.
+    """
+    raise LineageError(f"{op.name} can't keep lineage: {op.entry.reason}.")
+
+
+def leave(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Say that values leave, before they do."""
+    captured = capture(op, args, kwargs)
+    last = op.name.rpartition(".")[2]
+    for tensor in captured.inputs:
+        escape(tensor, last)
+        if last in _SHARES:
+            expose(tensor)
+    return op.function(*captured.args, **captured.kwargs)
+
+
+def describe(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """The answer is the plain tensor's."""
+    return op.function(*_plain(args), **{name: _plain(value) for name, value in kwargs.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tracked):
+        return value._array
+    if isinstance(value, (tuple, list)) and not isinstance(value, torch.Size):
+        return type(value)(_plain(each) for each in value)
+    return value
+
+
+def go_to_numpy(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """`Tensor.numpy(x)`: the same values as a NumPy tensor."""
+    return args[0].numpy(**kwargs)
+
+
+def itself(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """The tensor stays what it is, but for what autograd knows of it."""
+    target = args[0]
+    op.function(_plain(target), *args[1:], **kwargs)
+    return target
+
+
+def keep_statistics(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """`batch_norm` in training writes running statistics of its rows into plain tensors."""
+    kept = [kwargs.get("running_mean"), kwargs.get("running_var"), *args[1:5]]
+    training = kwargs.get("training", kwargs.get("use_input_stats", args[5] if len(args) > 5
+                                                 else op.name.endswith("instance_norm")))  # fmt: skip
+    if training:
+        if any(isinstance(each, Tracked) for each in kept[:2]):
+            raise LineageError(
+                f"{op.name} would write its statistics into tracked tensors: give plain ones."
+            )
+        running = [
+            each for each in kept if isinstance(each, torch.Tensor) and not each.requires_grad
+        ]
+        if running and isinstance(args[0], Tracked):
+            escape(args[0], f"running statistics of {op.name}")
+    return call(op, args, kwargs)
