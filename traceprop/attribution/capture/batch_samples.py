@@ -6,7 +6,7 @@ says how to give them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,6 +147,18 @@ def samples_of(forwards: Iterable[object], given: BatchSamples | None) -> BatchS
     else:
         reason = "it didn't come from tp.torch.dataset, or an operation mixed its rows"
     raise CaptureError(f"the samples of this batch are unknown: {reason}; {_WAY_OUT}")
+
+
+def tensors_in(output: Any) -> Iterator[Tensor]:
+    """Yield the tensors that a model returned, which may be nested in lists, tuples and dicts."""
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, list | tuple):
+        for part in output:
+            yield from tensors_in(part)
+    elif isinstance(output, dict):
+        for part in output.values():
+            yield from tensors_in(part)
 
 
 def _of_tensor(tensor: SampleTensor) -> BatchSamples | None:

@@ -47,7 +47,12 @@ from traceprop.attribution.capture.recorder import (
     layers_of,
 )
 from traceprop.attribution.capture.run_data import RunData
-from traceprop.attribution.capture.run_record import run_record, warn_of_mixing, weights_of
+from traceprop.attribution.capture.run_record import (
+    mixing_layer,
+    run_record,
+    warn_of_mixing,
+    weights_of,
+)
 from traceprop.attribution.projection import KINDS, Floats, Kind, Projector
 from traceprop.curvature.losses import LossSpec
 from traceprop.errors import CaptureError
@@ -269,7 +274,9 @@ class TrainingContext:
 
     def _check_apart(self, loss: Tensor) -> None:
         """Check, until it is known, that layers keep samples apart where their shapes don't say."""
-        if self._recorder.may_be_turned and self._latest is not None:
+        if not self._recorder.may_be_turned or self._latest is None:
+            return
+        if mixing_layer(self.model) is None:  # else no layer does, and a warning says so
             is_known = self._apart.check(loss, self._latest.shape[0], self._recorder, self._wanted)
             self._recorder.may_be_turned = not is_known
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import torch
@@ -122,7 +122,7 @@ def read_loss(loss: Tensor, output: ModelOutput | None) -> LossGraph:
     return LossGraph(None, scale)
 
 
-def resolve(graph: LossGraph, n: int, criterion: Any = None) -> SampleLoss:
+def resolve(graph: LossGraph, n: int, criterion: Any = None, loss_scale: float = 1.0) -> SampleLoss:
     """Find each sample's weight in the loss of a batch.
 
     Parameters
@@ -133,6 +133,8 @@ def resolve(graph: LossGraph, n: int, criterion: Any = None) -> SampleLoss:
         The batch size.
     criterion : LossSpec or object with `reduction`, optional
         What the user said that the loss is.
+    loss_scale : float
+        What the loss is known to be multiplied by, such as a `GradScaler`'s scale.
 
     Returns
     -------
@@ -146,6 +148,9 @@ def resolve(graph: LossGraph, n: int, criterion: Any = None) -> SampleLoss:
         The weights can't be read, and no criterion names them; or the two disagree.
     """
     said = None if criterion is None else reduction_of(criterion)
+    if said is None and loss_scale != 1.0:
+        plain = resolve(replace(graph, scale=graph.scale / loss_scale), n)
+        return replace(plain, factor=plain.factor / loss_scale)
     reduction, size = _normalised(graph, n, said)
     if said is None and (reduction is None or size != 1.0):
         problem = (

@@ -26,7 +26,7 @@ from traceprop.attribution.capture.layers import (
 from traceprop.attribution.projection import Block
 from traceprop.errors import CaptureError
 
-Variant = Literal["all-layers", "last-layer"]
+Variant = Literal["all-layers", "last-layer", "batch-mean"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +152,14 @@ class Recorder:
     ----------
     forward : object
         Put on the calls of the forward pass that is running; None outside of one.
+    may_be_turned : bool
+        Whether a layer ran on an input with another dimension as long as the first.
     """
 
     def __init__(self, layers: Iterable[Layer]) -> None:
         self.forward: object = None
+        self.may_be_turned = False
+        self._asks = True
         self._layers = list(layers)
         self._calls: list[Call] | None = None
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
@@ -195,9 +199,14 @@ class Recorder:
     ) -> None:
         if output.requires_grad:
             inputs = args[0] if args else kwargs["input"]
+            self._note_shape(inputs)
             call = Call(layer, module, inputs.detach(), self.forward)
             # Only the graph holds the call: it goes with the graph, used or not.
             output.register_hook(partial(self._arrived, call, None))  # type: ignore[no-untyped-call]
+
+    def _note_shape(self, inputs: Tensor) -> None:
+        if self._asks and inputs.shape[0] in inputs.shape[1:]:
+            self.may_be_turned, self._asks = True, False
 
     def _tap(self, layer: Layer) -> None:
         """Put hooks on attention, whose products are told of as they run."""
