@@ -14,7 +14,7 @@ import numpy as np
 
 from traceprop.interop.array_api.creation import unknown
 from traceprop.interop.sklearn.described import REFUSED, described
-from traceprop.interop.sklearn.kinds import is_known, kind_of, takes_tensors
+from traceprop.interop.sklearn.kinds import STATELESS, is_known, kind_of, takes_tensors
 from traceprop.interop.sklearn.record import Record, forget, record_of, remember
 from traceprop.interop.sklearn.scope import inside, is_librarys
 from traceprop.interop.sklearn.steps import (
@@ -66,21 +66,26 @@ def run(
         forget(estimator)
         if not captured.inputs:
             return bound(*args, **kwargs)
+    kind = kind_of(estimator, method)
+    if kind == STATELESS and not captured.inputs:
+        return bound(*args, **kwargs)
     plain = {id(tensor._array): _read_only(tensor) for tensor in captured.inputs}
     with inside():
         result = bound(*_replaced(captured.args, plain), **_replaced(captured.kwargs, plain))
         operation = operation_of(estimator, is_known)
-        kind = kind_of(estimator, method)
         rows = captured.nodes[0].n_rows if captured.nodes else 0
         description = described(estimator, rows) if fits or before is None else before.description
         changed = not fits and before is not None and _was_set(estimator, before)
     if fits and not goes_on:
         mode, of, inputs = FITS, description, captured.nodes
+    elif kind == STATELESS:  # whatever it was fitted on
+        mode, of, inputs = USES, described(estimator, 0), captured.nodes
     elif before is not None or not _is_unfitted(estimator):
         mode = GOES_ON if goes_on else USES
         of, inputs = slot(len(captured.nodes)), (*captured.nodes, _fitted(estimator, before))
     else:
         mode, of, inputs = USES, description, captured.nodes
+    changed = changed and kind != STATELESS
     template = (mode, kind, method, of, _CHANGED if changed else None, *captured.template)
     call = _Call(operation, inputs, template, captured.template_kwargs, estimator,
                  list(plain.values()))  # fmt: skip

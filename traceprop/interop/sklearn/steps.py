@@ -56,10 +56,12 @@ def boxed(estimator: Any) -> np.ndarray[Any, Any]:
 
 def _run(mode: str, *call: Any, **kwargs: Any) -> list[Any]:
     """Do a call again, on an estimator made anew or on the fitted one."""
-    _, method, estimator, _, *args = call
+    kind, method, estimator, _, *args = call
     with inside():
         if isinstance(estimator, tuple):
             own = made(estimator)
+            if mode == USES and kind == STATELESS:
+                own.fit(args[0])  # it learns how many columns there are
         else:
             own = estimator[()]
             if mode == GOES_ON:
