@@ -45,7 +45,7 @@ class QueryGradients:
     spec : LossSpec
         The loss, which gives the margin its meaning.
     projector : Projector
-        The store's map.
+        The store's map; rows of factors are compared by its `linear()`.
     """
 
     def __init__(self, network: Network, spec: LossSpec, projector: Projector) -> None:
@@ -58,7 +58,7 @@ class QueryGradients:
             raise StoreError(f"the store's rows are of parameters that the model lacks: {missing}")
         self._network = network
         self._spec = spec
-        self._projector = projector
+        self._projector = projector.linear()
         self._places = np.concatenate([places[block.name] for block in projector.blocks])
 
     def rows(self, queries: Queries) -> Array:

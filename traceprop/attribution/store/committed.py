@@ -44,7 +44,8 @@ class CommittedRun:
     @cached_property
     def rows(self) -> StoredRows:
         """The rows as float32, one a sample, decoded where they are asked for."""
-        return StoredRows(self.shards, self.manifest.width, self.manifest.repeats)
+        manifest = self.manifest
+        return StoredRows(self.shards, manifest.width, manifest.repeats, self.projector)
 
     @cached_property
     def gradients(self) -> NDArray[np.float32]:
@@ -54,7 +55,14 @@ class CommittedRun:
     @cached_property
     def projector(self) -> Projector:
         """The map that the gradients went through."""
-        return Projector.from_json(self.manifest.projector)
+        projector = Projector.from_json(self.manifest.projector)
+        if projector.width != self.manifest.width:
+            raise StoreError(
+                f"{self.folder.root}/{self.manifest.name} contradicts itself: rows of "
+                f"{self.manifest.width} numbers from a projection to {projector.width}. Copy the "
+                f"store again from a good one."
+            )
+        return projector
 
     @cached_property
     def record(self) -> TrainingRecord:

@@ -65,6 +65,11 @@ def place_for(folder: StoreFolder, manifest: Manifest | None, run: Run) -> Place
     records = [(part, load_record(folder, part.run, part.data)) for part in own]
     for part, record in records:
         if _same_sources(part, run) and _same_data(record, run.record):
+            if not run.projector.is_linear:
+                raise StoreError(
+                    f"{folder.root} holds factors of gradients, which can't be added to those of "
+                    f"another run on the same data: give another path=, or projection='sjlt'."
+                )
             return Place(manifest.parts, part.data, part.first_sample, repeats=True)
     _check_alike(folder, records[-1][1], run.record)
     part, record = max(records, key=lambda found: found[0].first_sample)

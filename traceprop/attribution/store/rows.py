@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from traceprop.attribution.projection import Projector
 from traceprop.attribution.store.shards import Shard
 
 Floats = NDArray[np.float32]
@@ -40,6 +41,9 @@ class StoredRows:
         Numbers in a row.
     repeats : bool
         Whether a sample may have several rows.
+    projector : Projector, optional
+        What the stored rows were made by. Rows that can't be added, of factors, are handed out as
+        its `linear()` makes them.
 
     Attributes
     ----------
@@ -47,9 +51,16 @@ class StoredRows:
         The sample of each row.
     """
 
-    def __init__(self, shards: tuple[Shard, ...], width: int, repeats: bool) -> None:
+    def __init__(
+        self,
+        shards: tuple[Shard, ...],
+        width: int,
+        repeats: bool,
+        projector: Projector | None = None,
+    ) -> None:
         self._shards = shards
-        self._width = width
+        self._projector = None if projector is None or projector.is_linear else projector
+        self._width = width if self._projector is None else self._projector.linear().width
         self._starts = np.array([shard.start for shard in shards], np.int64)
         stored = _joined([shard.sample_ids for shard in shards])
         self._order: NDArray[np.int64] | None = None
@@ -100,7 +111,8 @@ class StoredRows:
         for shard in self._shards[max(first, 0) :]:
             if shard.start >= stop:
                 break
-            pieces.append(shard.decoded(slice(max(start - shard.start, 0), stop - shard.start)))
+            here = slice(max(start - shard.start, 0), stop - shard.start)
+            pieces.append(self._linear(shard.decoded(here)))
         return _joined(pieces) if pieces else np.empty((0, self._width), np.float32)
 
     def _chosen(self, rows: NDArray[np.int64]) -> Floats:
@@ -121,8 +133,11 @@ class StoredRows:
         shard_of = np.searchsorted(self._starts, stored, side="right") - 1
         for number in np.unique(shard_of):
             here, shard = np.flatnonzero(shard_of == number), self._shards[number]
-            out[here] = shard.decoded(stored[here] - shard.start)
+            out[here] = self._linear(shard.decoded(stored[here] - shard.start))
         return out
+
+    def _linear(self, rows: Floats) -> Floats:
+        return rows if self._projector is None else self._projector.linear_rows(rows)
 
 
 def _joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
