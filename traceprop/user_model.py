@@ -1,4 +1,4 @@
-"""The user's own function that makes their model, named on the command line as MODULE:FUNCTION.
+"""The user's own functions, which make or train their model, named as MODULE:FUNCTION.
 
 It is the only code that the command line runs which isn't Traceprop's. Promise: what goes wrong in
 it ends as one line that says so and where, not as a traceback.
@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,7 +36,7 @@ _FAULTS = (
 
 
 def load_factory(name: str) -> Callable[[], nn.Module]:
-    """Import a function named `package.module:function`, from the user's own path.
+    """Import the user's function that makes an untrained model, named `package.module:function`.
 
     Parameters
     ----------
@@ -49,6 +49,28 @@ def load_factory(name: str) -> Callable[[], nn.Module]:
         The name is not of that form, there is no such module or function, or the module can't be
         run. The function returned raises it too, where the user's own raises.
     """
+    function = _load(name)
+
+    def make() -> nn.Module:
+        with _telling_faults(f"The function {name} failed"):
+            model: nn.Module = function()
+            return model
+
+    return make
+
+
+def load_recipe(name: str) -> Callable[[Any, Any, int], Any]:
+    """Import the user's function of (inputs, targets, seed) that trains a model.
+
+    As `load_factory`, but it is returned as it is, and its folder stays on the path: worker
+    processes import it too.
+    """
+    recipe = _load(name)
+    sys.path.append(str(Path.cwd()))
+    return recipe
+
+
+def _load(name: str) -> Callable[..., Any]:
     module_name, _, function_name = name.partition(":")
     if not module_name or not function_name:
         raise click.BadParameter(f"{name!r} is not MODULE:FUNCTION, as in bank.models:make_model.")
@@ -58,15 +80,10 @@ def load_factory(name: str) -> Callable[[], nn.Module]:
             module = importlib.import_module(module_name)
     finally:
         sys.path.pop(0)
-    function: Callable[[], nn.Module] | None = getattr(module, function_name, None)
+    function: Callable[..., Any] | None = getattr(module, function_name, None)
     if not callable(function):
         raise click.BadParameter(f"{module_name} has no function {function_name!r}.")
-
-    def make() -> nn.Module:
-        with _telling_faults(f"The function {name} failed"):
-            return function()
-
-    return make
+    return function
 
 
 @contextmanager

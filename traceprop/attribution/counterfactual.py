@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from traceprop.attribution.estimators.base import Quality
+from traceprop.attribution.estimators.base import Quality, Queries
 from traceprop.attribution.fitted import fitted_to
 from traceprop.attribution.models import plain_inputs
 from traceprop.attribution.question import ask
@@ -141,7 +141,7 @@ def predict_without(
     >>> predict_without(model, store, x, rows={"credit_scores.csv": [4821]})  # doctest: +SKIP
     Counterfactual(without 1 sample: class 0, margin of class 0 +0.42 → +0.38, unit margin)
     """
-    fitted = fitted_to(model, store, "without", _Refit)
+    fitted = fitted_to(model, store, "without", Refit)
     problem = fitted.problem
     inputs = plain_inputs(model, test_inputs)
     if inputs.shape == problem.inputs.shape[1:]:
@@ -174,7 +174,7 @@ def predict_without(
     return found
 
 
-class _Refit:
+class Refit:
     """A run that is solved again without samples."""
 
     def __init__(self, problem: Problem, network: Network, store: GradientStore) -> None:
@@ -213,6 +213,13 @@ class _Refit:
         note = f"One damped Gauss-Newton step, without a bound on its error: {self._why}."
         moved = self._network_outputs(step.theta, inputs) - self.outputs(inputs)
         return moved, Quality("relative", step.damping, (note,))
+
+    def margins(self, gone: Rows, queries: Queries) -> Array:
+        """Return f of each query without samples, shape `(q,)`."""
+        outputs = self.outputs(queries.inputs) + self.change(gone, queries.inputs)[0]
+        classes = torch.from_numpy(queries.classes)
+        margins: Array = losses.margins(self._problem.spec, outputs, classes).numpy()
+        return margins
 
     def _head_outputs(self, theta: Array, inputs: Array) -> torch.Tensor:
         """Return the outputs of a head, which are linear in θ."""

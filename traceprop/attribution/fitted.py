@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from traceprop.attribution.estimators import ESTIMATORS, Scorer
 from traceprop.attribution.estimators.problem import problem_of
 from traceprop.attribution.models import module_of
 from traceprop.curvature.digest import model_digest
@@ -94,3 +95,18 @@ def fitted_to(
     made = Fitted(model_digest(module), problem, network, make(problem, network, store))
     by_name[name] = made
     return made
+
+
+def scorer_for(model: Any, store: GradientStore, method: str) -> Fitted[Scorer]:
+    """Return the estimator of that name, fitted to the run that the store holds.
+
+    Raises
+    ------
+    AttributionError
+        No estimator is called that; or as `fitted_to`.
+    """
+    if method not in ESTIMATORS:
+        raise AttributionError(
+            f"no estimator is called {method!r}; use one of {', '.join(sorted(ESTIMATORS))}"
+        )
+    return fitted_to(model, store, method, ESTIMATORS[method])

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from traceprop.attribution.estimators import ESTIMATORS, Scorer
-from traceprop.attribution.fitted import Fitted, fitted_to
+from traceprop.attribution.estimators import Scorer
+from traceprop.attribution.fitted import Fitted, scorer_for
 from traceprop.attribution.influence_scores import InfluenceMatrix, InfluenceScores
 from traceprop.attribution.models import plain_inputs
 from traceprop.attribution.question import ask, is_whole, one_input
@@ -102,7 +102,7 @@ def compute_influence_scores(
         raise AttributionError(
             f"top_k is {top_k!r}; give a whole number from 1 (store.n_samples for all)"
         )
-    fitted = _scorer(model, store, method)
+    fitted = scorer_for(model, store, method)
     single = one_input(plain_inputs(model, test_input), fitted.problem)
     result = _answer(fitted, single, target)
     row = result.scores[0]
@@ -148,20 +148,11 @@ def influence_matrix(
     AttributionError, DataError, StoreError, AuditError
         As in `compute_influence_scores`.
     """
-    fitted = _scorer(model, store, method)
+    fitted = scorer_for(model, store, method)
     inputs = plain_inputs(model, test_inputs)
     result = _answer(fitted, inputs, target)
     _write_down(store, inputs, method, result)
     return result
-
-
-def _scorer(model: Any, store: GradientStore, method: str) -> Fitted[Scorer]:
-    """Return the estimator, fitted to the run that the store holds."""
-    if method not in ESTIMATORS:
-        raise AttributionError(
-            f"no estimator is called {method!r}; use one of {', '.join(sorted(ESTIMATORS))}"
-        )
-    return fitted_to(model, store, method, ESTIMATORS[method])
 
 
 def _answer(fitted: Fitted[Scorer], inputs: NDArray[Any], target: int | None) -> InfluenceMatrix:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from traceprop import __version__
-from traceprop.cli import certificates, logs, queries, removal, stores
+from traceprop.cli import certificates, evaluation, logs, queries, removal, stores
 from traceprop.cli.common import Commands
 
 
@@ -46,5 +46,6 @@ for _command in (
     certificates.keygen,
     stores.store_commands,
     logs.log_commands,
+    evaluation.evaluate_commands,
 ):
     main.add_command(_command)

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from traceprop.errors import TracepropError
+from traceprop.errors import DataError, TracepropError
 from traceprop.user_model import load_factory
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import nn
 
     from traceprop.attribution import GradientStore
@@ -64,6 +66,27 @@ def parse_row(text: str) -> tuple[str, int]:
     if not name or not number.isdecimal():
         raise click.BadParameter(f"{text!r} is not FILE:ROW, as in credit_scores.csv:4821.")
     return name, int(number)
+
+
+def read_inputs(path: Path, store: GradientStore) -> NDArray[np.float64]:
+    """Read a CSV of model inputs, its columns by the training inputs' names where these are known.
+
+    By position, a table whose columns come in another order would be answered, and wrongly.
+    """
+    from traceprop.lineage import values
+    from traceprop.sources import load_csv
+
+    known = store.record.input_columns if store.record else None
+    by_name = known is not None and len(set(known)) == len(known)
+    table = load_csv(path, columns=known if by_name else None)
+    for source in table.sources():
+        if store.steps and any(source.sha256 == trained.sha256 for trained in store.sources):
+            raise DataError(
+                f"{path} is the training file itself, whose rows are not prepared as the model "
+                f"takes them ({' → '.join(map(str, store.steps))}): give a CSV of prepared inputs."
+            )
+    inputs: NDArray[np.float64] = values(table)
+    return inputs
 
 
 def trace_facts(trace: Trace) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from traceprop.cli.common import (
     open_with_model,
     parse_row,
     print_json,
+    read_inputs,
     store_argument,
     trace_facts,
 )
-from traceprop.errors import DataError
+from traceprop.errors import RowError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,22 +116,9 @@ def influence(
 
 
 def _input_row(path: Path, row: int, store: GradientStore) -> NDArray[np.float64]:
-    """Read one row of a CSV, its columns by the training inputs' names where these are known.
-
-    By position, a table whose columns come in another order would be answered, and wrongly.
-    """
-    from traceprop.lineage import values
-    from traceprop.sources import load_csv
-
-    known = store.record.input_columns if store.record else None
-    by_name = known is not None and len(set(known)) == len(known)
-    table = load_csv(path, columns=known if by_name else None)
-    for source in table.sources():
-        source.check_rows([row])
-        if store.steps and any(source.sha256 == trained.sha256 for trained in store.sources):
-            raise DataError(
-                f"{path} is the training file itself, whose rows are not prepared as the model "
-                f"takes them ({' → '.join(map(str, store.steps))}): give a CSV of prepared inputs."
-            )
-    inputs: NDArray[np.float64] = values(table)[row]
-    return inputs
+    """Read one row of a CSV of inputs."""
+    table = read_inputs(path, store)
+    if not 0 <= row < len(table):
+        raise RowError(f"{path} has no row {row}: it has {len(table)} rows, numbered from 0.")
+    chosen: NDArray[np.float64] = table[row]
+    return chosen
