@@ -59,9 +59,12 @@ def narrow_index(index, result):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def pick(rows, mask, result):  # type: ignore[no-untyped-def]
-    """Write `rows[mask]` into the first cells of `result`, which has room for one more."""
+    """Write `rows[mask]` into `result`, which has room for just that."""
+    n = mask.shape[0]
+    while n and not mask[n - 1]:
+        n -= 1  # so that the last row written is one that was picked
     at = 0
-    for i in range(mask.shape[0]):
+    for i in range(n):
         result[at] = rows[i]
         at += mask[i]
 
@@ -80,6 +83,25 @@ def mark_chosen(rows, chosen, mask):  # type: ignore[no-untyped-def]
     for i in range(rows.shape[0]):
         if chosen[i] and rows[i] >= 0:
             mask[rows[i]] = True
+
+
+@njit(cache=True, nogil=True)
+def mark_index(index, chosen, mask):  # type: ignore[no-untyped-def]
+    """Set `mask` at each row of an index where `chosen` is True; return whether all are rows of it.
+
+    A number below 0 counts from the end of the mask.
+    """
+    n = np.int64(mask.shape[0])
+    inside = True
+    for i in range(index.shape[0]):
+        row = np.int64(index[i])
+        row += n & (row >> 63)  # n where it is negative, else 0
+        if np.uint64(row) < np.uint64(n):
+            if chosen[i]:
+                mask[np.uint64(row)] = True
+        else:
+            inside = False
+    return inside
 
 
 @njit(cache=True, nogil=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import traceprop as tp
+from traceprop.errors import ChangedArrayError
 from traceprop.lineage import RowSet
 from traceprop.lineage.answers.compose import compose_path, compose_takes
 from traceprop.lineage.rowmap import Filter, Identity, Slice, Take
@@ -67,6 +68,30 @@ def test_a_filter_finds_a_few_rows_without_writing_itself_out(density):
     np.testing.assert_array_equal(row_map.look_up(some), rows[some])
     assert row_map.image(RowSet.span(0, len(rows))) == RowSet(rows)
     assert row_map.preimage(RowSet(rows[some])) == RowSet(some)
+
+
+def test_a_tracked_index_is_read_as_it_is_until_its_rows_are_looked_up():
+    rng = np.random.default_rng(0)
+    index = tp.array(rng.integers(-LARGE, LARGE, size=LARGE))
+    x = tp.array(np.arange(float(LARGE)))[index][rng.random(LARGE) < 0.5]
+    (held,) = (part for part in x.node.inputs[0].args if hasattr(part, "mark"))
+    expected = RowSet(np.unique(tp.lineage.values(x).astype(int)))
+    assert list(x.sources().values()) == [expected]
+    assert held.array is index._array
+    index[:] = 0
+    np.testing.assert_array_equal(rows_of(x), tp.lineage.values(x))
+    assert list((x + 1).sources().values()) == [expected]
+
+
+@pytest.mark.parametrize("outside", [LARGE, -LARGE - 1])
+def test_an_index_of_a_damaged_lineage_is_refused(outside):
+    x = tp.array(np.arange(float(LARGE)))[tp.array(np.arange(LARGE))]
+    (held,) = (part for part in x.node.args if hasattr(part, "mark"))
+    held.array = held.array.copy()
+    held.array[-1] = outside
+    for ask in (tp.lineage.ProvenanceTensor.sources, tp.lineage.origins):
+        with pytest.raises(ChangedArrayError, match="a row that isn't among the 300000"):
+            ask(x)
 
 
 def test_an_index_shared_by_arrays_of_different_lengths_counts_from_each_end():

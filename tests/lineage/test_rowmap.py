@@ -11,8 +11,7 @@ from numba_kernels import rowmaps as kernels
 from tests.naive import rowmaps as naive
 from traceprop import lineage
 from traceprop.errors import LineageError
-from traceprop.lineage import RowSet
-from traceprop.lineage.answers import halves
+from traceprop.lineage import RowSet, halves
 from traceprop.lineage.answers.compose import (
     Chain,
     Merged,
@@ -157,9 +156,9 @@ def test_kernels_against_their_twins(data):
     np.testing.assert_array_equal(narrowed, signed)
     assert (lowest, highest) == (signed.min(initial=0), signed.max(initial=0))
     mask = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
-    picked = np.empty(n + 1, np.int32)
+    picked = np.empty(mask.sum(), np.int32)
     kernels.pick(index, mask, picked)
-    np.testing.assert_array_equal(picked[: mask.sum()], index[mask])
+    np.testing.assert_array_equal(picked, index[mask])
     marked = np.zeros(m, dtype=bool)
     kernels.mark(index, marked)
     assert set(np.flatnonzero(marked)) == naive.image(naive.from_index(index), set(range(n)))
@@ -167,6 +166,11 @@ def test_kernels_against_their_twins(data):
     marked[:] = False
     kernels.mark_chosen(index, chosen, marked)
     assert set(np.flatnonzero(marked)) == set(index[chosen & (index >= 0)].tolist())
+    marked[:] = False
+    assert kernels.mark_index(signed, chosen, marked)
+    assert set(np.flatnonzero(marked)) == set((signed[chosen] % m).tolist())
+    for outside in (m, -m - 1):
+        assert not kernels.mark_index(np.array([0, outside]), np.ones(2, bool), np.zeros(m, bool))
     left = mask.copy()
     kernels.spread(chosen, left)
     np.testing.assert_array_equal(left[mask], chosen[: mask.sum()])

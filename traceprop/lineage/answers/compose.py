@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.lineage.answers.halves import in_halves
+from traceprop.lineage.halves import in_halves
 from traceprop.lineage.rowmap import (
     All,
     Filter,
@@ -123,7 +123,7 @@ def _compose_functional(outer: RowMap, inner: RowMap) -> RowMap:
     if type(outer) is Slice and type(inner) is Slice:
         start = inner.start + inner.step * outer.start
         return Slice(start, inner.step * outer.step, outer.n_out, inner.n_in)
-    if type(outer) is Take and type(inner) is Slice:
+    if isinstance(outer, Take) and type(inner) is Slice:
         places: Rows = outer.rows.astype(row_dtype(max(inner.n_in, inner.n_out)))
         present = places >= 0
         places *= inner.step
@@ -168,6 +168,9 @@ def compose_path(path: Sequence[RowMap], n_out: int) -> RowMap:
         known += 1
     longest = max((row_map.n_out for row_map in path[:known]), default=0)
     if known > 1 and 2 * n_out >= longest:
+        for row_map in path[:known]:
+            if isinstance(row_map, Take):
+                row_map.index()  # written out before the look-ups, from which it takes the cache
         joined = path[known - 1]
         for outer in reversed(path[: known - 1]):
             joined = compose(outer, joined)
@@ -188,42 +191,13 @@ def image_along(path: Sequence[RowMap], n_out: int) -> RowSet:
     for row_map in path:
         if chosen is not None and np.all(chosen):
             chosen = None
-        if type(row_map) is Take and row_map.n_out >= KERNEL_FROM:
-            chosen = _marked(row_map.rows, chosen, row_map.n_in)
-        elif type(row_map) is Filter and row_map.n_out >= KERNEL_FROM:
-            chosen = _filtered(row_map, chosen)
+        if isinstance(row_map, Take | Filter) and row_map.n_out >= KERNEL_FROM:
+            chosen = row_map.marked(chosen)
         elif type(row_map) is not Identity:
             rows = RowSet.span(0, n_out) if chosen is None else RowSet.from_mask(chosen)
             chosen = row_map.image(rows).mask(row_map.n_in)
         n_out = row_map.n_in
     return RowSet.span(0, n_out) if chosen is None else RowSet.from_mask(chosen)
-
-
-def _marked(rows: Rows, chosen: NDArray[np.bool_] | None, n_in: int) -> NDArray[np.bool_]:
-    from numba_kernels.rowmaps import mark, mark_chosen
-
-    def marked(start: int, stop: int) -> NDArray[np.bool_]:
-        mask = np.zeros(n_in, dtype=np.bool_)
-        if chosen is None:
-            mark(rows[start:stop], mask)
-        else:
-            mark_chosen(rows[start:stop], chosen[start:stop], mask)
-        return mask
-
-    # A mask for each thread: two that write into one take its cache lines from each other.
-    mask, *others = in_halves(marked, len(rows))
-    for other in others:
-        mask |= other
-    return mask
-
-
-def _filtered(row_map: Filter, chosen: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-    from numba_kernels.rowmaps import spread
-
-    mask = row_map.mask()
-    if chosen is not None:
-        spread(chosen, mask)
-    return mask
 
 
 def merge(a: RowMap, b: RowMap) -> RowMap:

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from traceprop.lineage.halves import in_halves
 from traceprop.lineage.rowmap.base import Groups_, RowMap
 from traceprop.lineage.rowmap.functional import KERNEL_FROM, Functional
 from traceprop.lineage.rowset import EMPTY, Rows, RowSet, distinct, first_rows, row_dtype
@@ -34,6 +36,18 @@ class Take(Functional):
 
     def index(self) -> Rows:
         return self.rows
+
+    def marked(self, chosen: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        """Return a mask over the input rows of those that the chosen output rows came from."""
+        from numba_kernels.rowmaps import mark, mark_chosen
+
+        def mark_part(start: int, stop: int, mask: NDArray[np.bool_]) -> None:
+            if chosen is None:
+                mark(self.rows[start:stop], mask)
+            else:
+                mark_chosen(self.rows[start:stop], chosen[start:stop], mask)
+
+        return marked_in_halves(mark_part, self.n_out, self.n_in)
 
     def image(self, rows: RowSet) -> RowSet:
         if len(rows) == 1:
@@ -69,6 +83,20 @@ class Filter(Functional):
         if len(rows) == self.n_out:
             return RowSet.from_mask(self.mask())
         return RowSet.from_sorted(self.look_up(rows.to_numpy()))
+
+    def marked(self, chosen: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        """Return a mask over the input rows of those that the chosen output rows came from."""
+        from numba_kernels.rowmaps import spread
+
+        mask = self.mask()
+        if chosen is not None:
+            middle = len(mask) // 2  # where `in_halves` parts them
+            before = int(np.count_nonzero(mask[:middle]))
+            in_halves(
+                lambda a, b: spread(chosen[before if a else 0 :], mask[a:b]),
+                self.n_in,
+            )
+        return mask
 
     def preimage(self, rows: RowSet) -> RowSet:
         return RowSet.from_mask(rows.mask(self.n_in)[self.mask()])
@@ -106,9 +134,32 @@ def picked(rows: Rows, mask: NDArray[np.bool_], count: int) -> Rows:
         return few
     from numba_kernels.rowmaps import pick
 
-    found: Rows = np.empty(count + 1, rows.dtype)
-    pick(np.ascontiguousarray(rows), mask, found)
-    return found[:count]
+    rows = np.ascontiguousarray(rows)
+    found: Rows = np.empty(count, rows.dtype)
+
+    def pick_part(start: int, stop: int) -> None:
+        before, size = (int(np.count_nonzero(mask[a:b])) for a, b in ((0, start), (start, stop)))
+        pick(rows[start:stop], mask[start:stop], found[before : before + size])
+
+    in_halves(pick_part, len(rows))
+    return found
+
+
+def marked_in_halves(
+    mark_part: Callable[[int, int, NDArray[np.bool_]], object], n_out: int, n_in: int
+) -> NDArray[np.bool_]:
+    """Return the mask over `n_in` rows that `mark_part(start, stop, mask)` set for all rows."""
+
+    def marked(start: int, stop: int) -> NDArray[np.bool_]:
+        mask = np.zeros(n_in, dtype=np.bool_)
+        mark_part(start, stop, mask)
+        return mask
+
+    # A mask for each thread: two that write into one take its cache lines from each other.
+    mask, *others = in_halves(marked, n_out)
+    for other in others:
+        mask |= other
+    return mask
 
 
 class Groups(RowMap):
