@@ -9,7 +9,8 @@ the last state whose commit returned, or with the one that was being committed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,7 @@ def now() -> str:
 
 
 def publish(folder: StoreFolder, before: FolderState, manifest: Manifest) -> Manifest:
-    """Make a manifest the one that counts, and remove what the one before it alone named.
+    """Make a manifest the one that counts; `cut_strays` then removes what it doesn't name.
 
     Parameters
     ----------
@@ -66,8 +67,22 @@ def publish(folder: StoreFolder, before: FolderState, manifest: Manifest) -> Man
     content = manifest.encode()
     folder.sync_folders()
     folder.publish(manifest.name, content)
-    cut_strays(folder, manifest)
     return manifest
+
+
+@contextmanager
+def restoring(folder: StoreFolder, before: FolderState) -> Iterator[None]:
+    """Remove what the body wrote where it fails.
+
+    What comes after a manifest was published must not be in the body: it can't be taken back.
+    """
+    try:
+        yield
+    except BaseException:
+        # A damaged manifest is left for whoever can mend it, and with it what it names.
+        if not before.damaged:
+            cut_strays(folder, before.manifest)
+        raise
 
 
 def commit_run(
@@ -101,13 +116,11 @@ def commit_run(
     OSError
         The system refused a write; the store is as it was.
     """
-    try:
-        return publish(folder, before, _written(folder, before, settings, run, place, others))
-    except BaseException:
-        # A damaged manifest is left for whoever can mend it, and with it what it names.
-        if not before.damaged:
-            cut_strays(folder, before.manifest)
-        raise
+    with restoring(folder, before):
+        written = _written(folder, before, settings, run, place, others)
+        manifest = publish(folder, before, written)
+    cut_strays(folder, manifest)
+    return manifest
 
 
 def _written(

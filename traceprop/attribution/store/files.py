@@ -91,7 +91,8 @@ class StoreFolder:
     def locate(self, relative: str) -> Path:
         """Return where a file of the store is; `StoreError` if that is outside the folder."""
         path = self.root / relative
-        if not is_inside(relative) or not path.resolve().is_relative_to(self.root.resolve()):
+        root = os.path.join(os.path.realpath(self.root), "")
+        if not is_inside(relative) or not os.path.realpath(path).startswith(root):
             raise StoreError(
                 f"{self.root} names the file {relative!r}, which is outside the store: it was "
                 f"tampered with, or moved in part. Copy the store again from a good one."
@@ -185,6 +186,12 @@ class StoreFolder:
         for path in sorted(self._unsynced, reverse=True):  # a folder before the one it is in
             self._sync_folder(path)
         self._unsynced.clear()
+
+    def sync_removals(self) -> None:
+        """Make the removal of files last, in every folder of the store."""
+        below = (path for path in self.root.rglob("*") if path.is_dir() and not path.is_symlink())
+        for path in sorted([*below, self.root], reverse=True):
+            self._sync_folder(path)
 
     def publish(self, name: str, content: bytes) -> None:
         """Put a file at the top of the store in one move; afterwards its name lasts too."""

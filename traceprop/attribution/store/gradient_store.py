@@ -9,37 +9,37 @@ lock, and a second writer is refused; a question never creates or changes a file
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.attribution.store.check import Verification, verify_store
 from traceprop.attribution.store.committed import CommittedRun, newest_run
+from traceprop.attribution.store.compaction import compact
+from traceprop.attribution.store.derived import add_derived
+from traceprop.attribution.store.erasure import Erasure, erase, plan_erasure
 from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
-from traceprop.attribution.store.folder_state import inspect_folder
+from traceprop.attribution.store.folder_state import FolderState, inspect_folder
 from traceprop.attribution.store.forget import ForgetSet
-from traceprop.attribution.store.rows import StoredRows
+from traceprop.attribution.store.questions import Questions
+from traceprop.attribution.store.replacing import replace_rows
 from traceprop.attribution.store.rows_file import RowSink
 from traceprop.attribution.store.run import ArrayRows, RowSource, Run
 from traceprop.attribution.store.settings import settings_for
-from traceprop.attribution.store.shards import Shard
 from traceprop.attribution.store.writing import Writer
-from traceprop.errors import StoreError
+from traceprop.errors import StoreError, UnlearnError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from traceprop.attribution.projection import Projector
     from traceprop.attribution.store.record import TrainingRecord
-    from traceprop.lineage import LineageGraph, ProvenanceTensor
-    from traceprop.lineage.answers.trace import Trace
-    from traceprop.lineage.source import Source
+    from traceprop.lineage import ProvenanceTensor
 
 
-class GradientStore:
+class GradientStore(Questions):
     """A store of per-sample gradients with their provenance.
 
     Parameters
@@ -94,16 +94,13 @@ class GradientStore:
             raise StoreError("A store needs a folder: GradientStore(k=4096, path='./grad/').")
         if append and overwrite:
             raise StoreError("append=True keeps the runs that are there, overwrite=True doesn't.")
-        self._folder = StoreFolder(path)
-        self._writer = Writer(
-            self._folder, "append" if append else "overwrite" if overwrite else "new"
-        )
-        with reporting_os_errors(self.path, "Reading"):
-            found = inspect_folder(self._folder)
-        self._run = None if overwrite else newest_run(self._folder, found)
-        self._settings = settings_for(
-            self.path, self._run.manifest if self._run else None, k, dtype, seed
-        )
+        folder = StoreFolder(path)
+        self._writer = Writer(folder, "append" if append else "overwrite" if overwrite else "new")
+        with reporting_os_errors(folder.root, "Reading"):
+            found = inspect_folder(folder)
+        run = None if overwrite else newest_run(folder, self._writer.finished(found))
+        settings = settings_for(folder.root, run.manifest if run else None, k, dtype, seed)
+        super().__init__(folder, run, settings)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -127,209 +124,6 @@ class GradientStore:
         store = cls(path=path)
         store._held()
         return store
-
-    # ---- what it holds -----------------------------------------------------------------------
-
-    @property
-    def path(self) -> Path:
-        """The store's folder."""
-        return self._folder.root
-
-    @property
-    def k(self) -> int:
-        """The most numbers kept per sample."""
-        return self._settings.k
-
-    @property
-    def dtype(self) -> str:
-        """How the numbers are stored."""
-        return self._settings.dtype
-
-    @property
-    def seed(self) -> int:
-        """Seed of the projection."""
-        return self._settings.seed
-
-    @property
-    def n_samples(self) -> int:
-        """How many samples have a row of gradients; 0 before a run was committed."""
-        return len(self._run.rows) if self._run else 0
-
-    @property
-    def rows(self) -> StoredRows:
-        """The projected gradients as float32, shape `(n_samples, width)`, decoded when sliced.
-
-        Row i belongs to sample `sample_ids[i]`, and is the sum of all that the store holds of it.
-        """
-        return self._held().rows
-
-    @property
-    def gradients(self) -> NDArray[np.float32]:
-        """All of `rows` as one array.
-
-        A read-only memory map where the store is one float32 shard, else a copy in memory.
-        """
-        return self._held().gradients
-
-    @property
-    def sample_ids(self) -> NDArray[np.int64]:
-        """The sample of each row of `gradients`, shape `(n_samples,)`."""
-        return self._held().rows.sample_ids
-
-    def shards(self) -> tuple[Shard, ...]:
-        """Return the rows as they are stored, one memory map a shard, for scans.
-
-        Where `repeats`, a sample may have a row in several: they add up to its row.
-        """
-        return self._held().shards
-
-    @property
-    def repeats(self) -> bool:
-        """Whether a sample may have rows in several shards."""
-        return self._held().manifest.repeats
-
-    @property
-    def projector(self) -> Projector:
-        """The map from the model's gradients to the rows kept."""
-        return self._held().projector
-
-    @property
-    def record(self) -> TrainingRecord | None:
-        """The training run's record; None before a run was committed."""
-        return self._run.record if self._run else None
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """The sources of the training tensors; empty where plain arrays were trained on."""
-        return self._run.provenance.sources if self._run else ()
-
-    @property
-    def steps(self) -> tuple[str, ...]:
-        """The preprocessing of the training inputs, by name."""
-        return self._run.provenance.steps if self._run else ()
-
-    def lineage(self) -> LineageGraph:
-        """Load the saved lineage of the training inputs.
-
-        Raises
-        ------
-        StoreError
-            Plain arrays were trained on.
-        """
-        return self._held().provenance.lineage()
-
-    def lineage_digest(self) -> str | None:
-        """Return the SHA-256 of the saved lineage; None where plain arrays were trained on."""
-        with reporting_os_errors(self.path, "Reading"):
-            return self._held().provenance.lineage_digest()
-
-    def info(self) -> dict[str, Any]:
-        """Return what the store holds as JSON values, for people and for the command line."""
-        empty = {"samples": 0, "k": self.k, "dtype": self.dtype, "seed": self.seed}
-        return {"path": str(self.path)} | (self._run.info() if self._run else empty)
-
-    # ---- questions ---------------------------------------------------------------------------
-
-    def get_provenance(self, sample: int) -> Trace:
-        """Tell where a sample came from.
-
-        Parameters
-        ----------
-        sample : int
-            A row of the training tensor, as influence scores name it.
-
-        Returns
-        -------
-        Trace
-            Its source rows with their lines, and the preprocessing steps.
-
-        Raises
-        ------
-        RowError
-            There is no such sample.
-        StoreError
-            Plain arrays were trained on.
-        """
-        return self._held().provenance.trace(sample)
-
-    def samples_from_source(
-        self, uri: str | os.PathLike[str] | Source, rows: Iterable[int]
-    ) -> ForgetSet:
-        """Find the samples that came from rows of a source.
-
-        Parameters
-        ----------
-        uri : str, path-like or Source
-            The source: as it was loaded, its path, or its file name.
-        rows : iterable of int
-            Data rows, 0-based.
-
-        Returns
-        -------
-        ForgetSet
-            Every sample that any of the rows flowed into directly.
-
-        Raises
-        ------
-        SourceError
-            No source of the run is called that; the known ones are named.
-        RowError
-            The source doesn't have a row, or a row was not trained on (the message says at which
-            step it was dropped).
-        """
-        samples, named = self._held().provenance.samples_of(uri, rows)
-        return ForgetSet(samples, named, self)
-
-    def by_source(self, scores: Iterable[tuple[int, float]]) -> dict[Source, float]:
-        """Sum scores per source.
-
-        Parameters
-        ----------
-        scores : InfluenceScores or iterable of (sample, score)
-            What `compute_influence_scores` returned: the scores of *all* samples are summed,
-            whatever its `top_k` was. Of plain pairs, such as `scores[:3]`, these pairs alone.
-
-        Returns
-        -------
-        dict of Source to float
-            Largest first, in the unit of the scores. A sample with rows in several sources counts
-            in full for each, since taking out any of them takes the sample out.
-
-        Raises
-        ------
-        RowError
-            A pair's sample is none of this store.
-
-        Examples
-        --------
-        >>> scores = compute_influence_scores(model, store, X_test[0])  # doctest: +SKIP
-        >>> store.by_source(scores)  # doctest: +SKIP
-        {credit_scores.csv: 1.73, north.csv: -0.21}
-        """
-        return self._held().provenance.sums(scores)
-
-    def check_model(self, model: nn.Module) -> None:
-        """Raise `StoreError` unless a model has exactly the weights that the run ended with."""
-        from traceprop.curvature.digest import model_digest
-
-        recorded, given = self._held().record.model_digest, model_digest(model)
-        if given != recorded:
-            raise StoreError(
-                f"{self.path} was recorded from another model: its weights have SHA-256 "
-                f"{recorded[:12]}…, the given ones {given[:12]}…. Give the model as it was when "
-                f"training ended, or the store of this one."
-            )
-
-    def verify(self) -> Verification:
-        """Read every committed byte and hold it against its checksum.
-
-        Returns
-        -------
-        Verification
-            `ok`, and the problems by file and row.
-        """
-        with reporting_os_errors(self.path, "Reading"):
-            return verify_store(self._folder)
 
     # ---- writing -----------------------------------------------------------------------------
 
@@ -415,22 +209,137 @@ class GradientStore:
         if self._writer.mode == "overwrite":
             self._writer.mode = "new"
 
+    def put_derived(
+        self, name: str, parts: Iterable[bytes | memoryview], about: dict[str, Any]
+    ) -> None:
+        """Keep a file that was computed from this store's rows, until they change.
+
+        Parameters
+        ----------
+        name : str
+            Lower-case letters, digits, `_`, `.` and `-`; one of that name is replaced.
+        parts : iterable of bytes
+            The content.
+        about : dict
+            JSON values that `derived` gives back.
+
+        Raises
+        ------
+        StoreError
+            The store has changed since it was opened, or can't be written.
+        """
+        with self._changing() as before:
+            manifest = add_derived(self._folder, before, name, parts, about)
+        self._run = CommittedRun(self._folder, manifest)
+
+    def compact(self, advance: Callable[[int], None] = lambda rows: None) -> None:
+        """Write the shards of each part as one, and add up rows that ranks have of one sample.
+
+        Parameters
+        ----------
+        advance : callable
+            Told how many rows were read, block by block.
+
+        Raises
+        ------
+        StoreError
+            A shard is damaged, the store has changed since it was opened, or can't be written.
+        """
+        with self._changing() as before:
+            manifest = compact(self._folder, before, advance)
+        self._run = CommittedRun(self._folder, manifest)
+
+    def erase(
+        self,
+        forget_set: ForgetSet,
+        *,
+        dry_run: bool = False,
+        advance: Callable[[int], None] = lambda rows: None,
+    ) -> Erasure:
+        """Remove samples from the store's files, for good, and search the files for their bytes.
+
+        Their numbers are not given to others. Stores that are open elsewhere go on with the old
+        files until they are closed.
+
+        Parameters
+        ----------
+        forget_set : ForgetSet
+            Samples of this store.
+        dry_run : bool
+            Whether to say only what would be done.
+        advance : callable
+            Told how many rows were read, block by block.
+
+        Returns
+        -------
+        Erasure
+            What was rewritten, dropped and kept, and the files that were searched.
+
+        Raises
+        ------
+        UnlearnError
+            The forget set is empty, of another store, names a sample that isn't there, or all.
+        StoreError
+            A file is damaged, the store has changed since it was opened, or can't be written.
+
+        Examples
+        --------
+        >>> forget_set = store.samples_from_source("credit_scores.csv", rows=[4821])
+        ... # doctest: +SKIP
+        >>> store.erase(forget_set).clean  # doctest: +SKIP
+        True
+        """
+        held = self._held()
+        if forget_set.store.path.resolve() != self.path.resolve():
+            raise UnlearnError(
+                f"the forget set is of {forget_set.store.path}, not of {self.path}; make it with "
+                f"samples_from_source of the store that is erased from"
+            )
+        samples = np.unique(np.asarray(forget_set.samples, np.int64))
+        if dry_run:
+            return plan_erasure(self._folder, held.manifest, samples)
+        with self._changing() as before:
+            manifest, erasure = erase(self._folder, before, samples, advance)
+        self._run = CommittedRun(self._folder, manifest)
+        return erasure
+
+    def refresh(self, model: nn.Module, data: Any = None, loss: Any = None) -> None:
+        """Compute the rows again at the weights that training ended with, in one pass.
+
+        A row is then the gradient of the sample's loss at these weights, whatever was recorded
+        on the way; the rest of the store stays.
+
+        Parameters
+        ----------
+        model : torch.nn.Module
+            The model as training ended.
+        data : SampleDataset or (inputs, targets), optional
+            What it was trained on, row i being sample i; by default as the store recorded it.
+        loss : LossSpec, torch loss object or callable, optional
+            The loss, or (outputs, targets) -> one value a sample; by default the recorded one.
+
+        Raises
+        ------
+        StoreError
+            The model is another, the store holds several runs, or it can't be written.
+        CaptureError
+            The data are others, or the loss isn't known.
+        """
+        from traceprop.attribution.capture.refresh import RefreshedRows
+
+        rows = RefreshedRows(self, model, data, loss)
+        with self._writer.changing() as before:
+            self._run = CommittedRun(self._folder, replace_rows(self._folder, before, rows))
+
     def close(self) -> None:
         """Give the writer's lock back, if this object holds it. Reading goes on."""
         self._writer.close()
 
-    def __repr__(self) -> str:
-        return f"GradientStore({str(self.path)!r}, k={self.k}, {self.n_samples} samples)"
-
-    def _held(self) -> CommittedRun:
-        if self._run is None and not self.path.exists():
-            raise StoreError(
-                f"There is no store at {self.path}: give the folder of one, or record it by "
-                f"training inside `with TrainingContext(model, store)`."
-            )
-        if self._run is None:
-            raise StoreError(
-                f"{self.path} holds no run yet: train inside `with TrainingContext(model, store)`, "
-                f"or give the folder of a store that holds one."
-            )
-        return self._run
+    @contextmanager
+    def _changing(self) -> Iterator[FolderState]:
+        """Hold the lock for a change of the state that this object has open."""
+        opened = self._held().manifest
+        with self._writer.changing() as before:
+            if before.manifest is None or before.manifest.number != opened.number:
+                raise StoreError(f"{self.path} has changed since it was opened: open it again.")
+            yield before

@@ -163,6 +163,8 @@ class Provenance:
                 if each is data:
                     own = np.array(rows.of_sample(sample - data.first))
                     found[source] = RowSet.from_sorted(own)
+        if data.part.lineage_sha256 and not any(map(len, found.values())):
+            raise RowError(f"Sample {sample} was erased from {self._folder.root}.")
         self._warn_of_changes(source for source, rows in found.items() if len(rows))
         return Trace(found, data.part.steps)
 

@@ -28,6 +28,7 @@ _SETTINGS = "record.json"
 _ORDER = "order"
 _WEIGHTS = ("initial_weights", "final_weights")
 _DATA = ("inputs", "targets")
+DATA_FILES = tuple(f"{name}.npy" for name in _DATA)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -210,8 +211,8 @@ def load_record(folder: StoreFolder, run: str, data: str | None = None) -> Train
             for group in _WEIGHTS
         }
         return TrainingRecord(
-            inputs=_mapped(inputs),
-            targets=_mapped(targets),
+            inputs=mapped(inputs),
+            targets=mapped(targets),
             loss=None if loss is None else LossSpec.from_json(loss),
             penalty=value["penalty"],
             penalty_origin=value["penalty_origin"],
@@ -267,14 +268,23 @@ def _settings(record: TrainingRecord) -> bytes:
 
 
 def _npy(name: str, value: NDArray[Any]) -> Iterator[Bytes]:
-    """Yield the parts of an `.npy` file: its header, then the values without a copy."""
+    """Return the parts of an `.npy` file: its header, then the values without a copy."""
     if value.dtype.hasobject:
         raise StoreError(f"{name} holds Python objects, which are not stored: give it as numbers.")
-    little = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).reshape(value.shape)
+    return npy_parts(value, [value])
+
+
+def npy_parts(like: NDArray[Any], blocks: Iterable[NDArray[Any]]) -> Iterator[Bytes]:
+    """Yield an `.npy` file of the shape and dtype of one array, with the values of blocks of it."""
+    dtype = like.dtype.newbyteorder("<")
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(little))
+    described = {
+        "descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": like.shape,
+    }  # fmt: skip
+    np.lib.format.write_array_header_1_0(header, described)
     yield header.getvalue()
-    yield little.reshape(-1).view(np.uint8).data
+    for block in blocks:
+        yield np.ascontiguousarray(block, dtype).reshape(-1).view(np.uint8).data
 
 
 def _read_all(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
@@ -290,6 +300,7 @@ def _read_order(folder: StoreFolder, below: str) -> BatchOrder:
     return BatchOrder(samples, ends)
 
 
-def _mapped(path: Path) -> NDArray[Any]:
-    mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return mapped
+def mapped(path: Path) -> NDArray[Any]:
+    """Map an `.npy` file, read-only."""
+    found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from traceprop.attribution.store.commit import publish
+from traceprop.attribution.store.commit import publish, restoring
 from traceprop.attribution.store.files import StoreFolder
 from traceprop.attribution.store.folder_state import FolderState
 from traceprop.attribution.store.layout import cut_strays, free_numbers
@@ -52,13 +52,12 @@ def replace_rows(folder: StoreFolder, before: FolderState, rows: RowSource) -> M
     assert manifest is not None
     check_replaceable(folder, manifest)
     (part,) = manifest.parts
-    try:
+    with restoring(folder, before):
         number, shard = free_numbers(folder.root, before.numbers)
         # Their samples are the store's own, which a part's numbers are counted from.
         written = write_rows(folder, 0, shard, rows, 0, manifest.dtype)
         parts = (replace(part, shards=(written,)),)
         new = replace(manifest, number=number, parts=parts, derived=(), repeats=False)
-        return publish(folder, before, new)
-    except BaseException:
-        cut_strays(folder, manifest)
-        raise
+        replaced = publish(folder, before, new)
+    cut_strays(folder, replaced)
+    return replaced

@@ -6,11 +6,13 @@ or holds a run is never written over unasked; whatever fails, the lock is given 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 from traceprop.attribution.store.commit import commit_run
+from traceprop.attribution.store.erasure import finish_erasure, is_unfinished
 from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
 from traceprop.attribution.store.folder_state import FolderState, inspect_folder
 from traceprop.attribution.store.layout import WRITING, cut_strays
@@ -20,7 +22,7 @@ from traceprop.attribution.store.placing import Place, place_for
 from traceprop.attribution.store.rows_file import RowSink
 from traceprop.attribution.store.run import Run
 from traceprop.attribution.store.settings import Settings
-from traceprop.errors import StoreError
+from traceprop.errors import StoreError, StoreWarning
 
 Mode = Literal["new", "append", "overwrite"]
 
@@ -97,6 +99,27 @@ class Writer:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+    def finished(self, found: FolderState) -> FolderState:
+        """Finish an erasure that a crash interrupted, where this process may write.
+
+        Where it may not, the samples stay hidden, and their bytes in the files: a `StoreWarning`
+        says so.
+        """
+        manifest = found.manifest
+        if manifest is None or found.damaged or not is_unfinished(self._folder, manifest):
+            return found
+        try:
+            with self.changing() as now:
+                finish_erasure(self._folder, now)
+        except StoreError as refused:
+            warnings.warn(
+                f"{self._folder.root}: an erasure is not finished, and can't be here ({refused}). "
+                f"No answer has the samples, but files still do: open it where it can be written.",
+                StoreWarning,
+                stacklevel=4,
+            )
+        return self._state()
 
     @contextmanager
     def changing(self) -> Iterator[FolderState]:
