@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from numba_kernels import projection as kernels
+from numba_kernels.projection_panels import achlioptas_panel
 from tests.naive import projection as naive
 
 KEY = 0x0123456789ABCDEF
@@ -77,3 +78,39 @@ def test_add_rows_counts_a_repeated_row_twice() -> None:
     x, out = rows(3, 4), np.zeros((2, 4), np.float32)
     kernels.add_rows(np.array([1, 0, 1]), x, out)
     assert_array_equal(out, [x[1], x[0] + x[2]])
+
+
+@pytest.mark.parametrize(("d", "k"), [(3, 8), (5, 17), (70, 6)])
+def test_achlioptas_panels(d: int, k: int) -> None:
+    panel = np.empty((d - 2, k), np.float32)
+    achlioptas_panel(np.uint64(KEY), 2, panel)
+    assert_allclose(panel, naive.achlioptas_matrix(d, k, KEY)[2:], rtol=1e-6)
+
+
+def test_achlioptas_has_a_third_of_its_entries() -> None:
+    panel = np.empty((512, 4096), np.float32)
+    achlioptas_panel(np.uint64(KEY), 0, panel)
+    assert np.mean(panel != 0) == pytest.approx(1 / 3, abs=0.002)
+    assert np.mean(panel > 0) == pytest.approx(1 / 6, abs=0.002)
+    assert panel.var() * 4096 == pytest.approx(1, abs=0.01)
+    # Neither columns, nor the two halves of a word, nor rows go together.
+    signs = np.sign(panel)
+    assert abs(np.mean(signs[:, :2048] * signs[:, 2048:])) < 0.002
+    assert abs(np.mean(signs[:, 1:] * signs[:, :-1])) < 0.002
+    assert abs(np.mean(signs[1:] * signs[:-1])) < 0.002
+
+
+def test_more_lines_than_hashes_made_at_a_time() -> None:
+    d, k, key = 64 * (kernels._BLOCK + 3) + 5, 40, np.uint64(KEY)
+    x = rows(2, d)
+    whole, apart = np.zeros((2, k + kernels.LINE), np.float32), np.zeros((2, k), np.float32)
+    kernels.line_sjlt(x, key, 2, whole)
+    index = np.arange(d // 5, dtype=np.int64)[None].repeat(2, 0)
+    assert d % 5 == 1
+    lines = np.zeros_like(whole)
+    kernels.line_sjlt_segments(index, x[:, :-1].reshape(2, -1, 5), key, 2, lines)
+    kernels.line_sjlt_segments(np.full((2, 1), d - 1), x[:, -1:, None], key, 2, lines)
+    kernels.fold(lines, 2, apart)
+    folded = np.zeros_like(apart)
+    kernels.fold(whole, 2, folded)
+    assert_allclose(folded, apart, rtol=0, atol=1e-3)
