@@ -117,9 +117,9 @@ Written by `python -m tests.coverage` and checked by `tests/coverage/test_page.p
 
 No function is *silently wrong*: each was called, its source rows were nudged, and a result that
 changes with a row which isn't among its dependencies, while no escape and no unknown source says
-so, fails the tests. Plain values that SciPy brings back in (`xp.asarray`) are rows of a source that is
-called `unknown:…`, never of none. Functions of SciPy that take no data (roots and zeros of polynomials), draw random numbers, or take longer than a test may,
-aren't here.
+so, fails the tests. Plain values that SciPy brings back in (`xp.asarray`) are rows of a source that
+is called `unknown:…`, never of none. Functions of SciPy that take no data (roots and zeros of
+polynomials), draw random numbers, or take longer than a test may, aren't here.
 """
 
 
