@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     import traceprop.interop.sklearn as _interop_sklearn
     import traceprop.interop.torch as _interop_torch
+    from traceprop.interop.frames import from_polars as from_polars
     from traceprop.interop.pandas import from_pandas as from_pandas
     from traceprop.lineage import ProvenanceTensor as ProvenanceTensor
     from traceprop.lineage import array as array
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from traceprop.lineage import load_lineage as load_lineage
     from traceprop.lineage import save_lineage as save_lineage
     from traceprop.lineage import strict as strict
+    from traceprop.replays import apply as apply
+    from traceprop.replays import load_pipeline as load_pipeline
     from traceprop.replays import replay as replay
+    from traceprop.replays import save_pipeline as save_pipeline
     from traceprop.sources import Table as Table
     from traceprop.sources import load_csv as load_csv
     from traceprop.sources import load_parquet as load_parquet
@@ -41,12 +45,16 @@ _HOMES = {
     "sources": "traceprop.sources",
     "unlearn": "traceprop.unlearn",
     "ProvenanceTensor": "traceprop.lineage",
+    "apply": "traceprop.replays",
     "array": "traceprop.lineage",
     "from_pandas": "traceprop.interop.pandas",
+    "from_polars": "traceprop.interop.frames",
     "granularity": "traceprop.lineage",
     "load_lineage": "traceprop.lineage",
+    "load_pipeline": "traceprop.replays",
     "replay": "traceprop.replays",
     "save_lineage": "traceprop.lineage",
+    "save_pipeline": "traceprop.replays",
     "strict": "traceprop.lineage",
     "Table": "traceprop.sources",
     "load_csv": "traceprop.sources",

@@ -19,7 +19,7 @@ from traceprop import lineage
 from traceprop.errors import LineageError
 from traceprop.lineage import load_lineage, save_lineage
 from traceprop.lineage.rowset import RowSet
-from traceprop.lineage.saved import saving
+from traceprop.lineage.saved import arrow_file, saving
 
 
 def pipeline(values):
@@ -159,7 +159,7 @@ def rewrite(path, change, nest=str):
     header = json.loads(table.schema.metadata[b"traceprop.lineage"])
     change(header)
     text = nest(json.dumps(header)).encode()
-    digest = saving._digest(text, table.to_pydict())  # as one who knows the format would
+    digest = arrow_file._digest(text, table.to_pydict())  # as one who knows the format would
     metadata = {b"traceprop.lineage": text, b"traceprop.lineage.sha256": digest}
     schema = table.schema.with_metadata(metadata)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:

@@ -129,6 +129,16 @@ class Source:
         """
         return {name: self.read(name) for name in names}
 
+    def categories(self, names: Iterable[str]) -> dict[str, tuple[str, ...] | None]:
+        """Return what the codes of a table's text columns number; None for other columns.
+
+        Raises
+        ------
+        SourceError
+            As `read`.
+        """
+        return dict.fromkeys(names)
+
     def verify(self, rows: Iterable[int]) -> list[RowVerdict]:
         """Open the source again and say of each row what became of it; `Trace.verify` asks.
 

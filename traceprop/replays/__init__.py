@@ -1,7 +1,10 @@
-"""Running a recorded pipeline again, whole or as if some rows had never been in its sources."""
+"""Running a recorded pipeline again: whole, as if some rows had never been there, on new rows."""
 
 from __future__ import annotations
 
+from traceprop.replays.pipeline.applying import apply
+from traceprop.replays.pipeline.pipeline import Pipeline
+from traceprop.replays.pipeline.saved import load_pipeline, save_pipeline
 from traceprop.replays.replay import replay
 
-__all__ = ["replay"]
+__all__ = ["Pipeline", "apply", "load_pipeline", "replay", "save_pipeline"]

@@ -35,7 +35,7 @@ def check_equal(found: Any, expected: Any, node: Node) -> None:
         if same_bits(a, b):
             return
         if a.dtype.kind in "fc":
-            off = _distance(a, b)
+            off = distance(a, b)
             if off <= np.sqrt(np.finfo(a.dtype).eps):
                 warnings.warn(
                     f"the replayed {node.name} differs from the recorded one by up to {off:.1g} of "
@@ -77,7 +77,7 @@ def _viewed(array: Array, dtype: np.dtype[Any]) -> Array:
     return np.atleast_1d(native).view(dtype)
 
 
-def _distance(a: Array, b: Array) -> float:
+def distance(a: Array, b: Array) -> float:
     """Largest difference over the largest value; infinite where other cells aren't finite."""
     finite = np.isfinite(a)
     if not np.array_equal(finite, np.isfinite(b)):

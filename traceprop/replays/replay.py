@@ -119,6 +119,19 @@ def replay(*tensors: Any, without: Any = None, sources: Given | None = None) -> 
     return made[0] if len(made) == 1 else tuple(made)
 
 
+def recorded_values(nodes: list[Node], sources: Given) -> list[Any]:
+    """Run the recorded pipeline again as far as some nodes need it, and return their values.
+
+    Raises
+    ------
+    SourceError, LineageError
+        As `replay`.
+    """
+    order = inputs_first(*nodes)
+    _refuse(order)
+    return _Run(order, nodes, Leaves(_leaves(order), sources, {}), renew=False).values()
+
+
 def _leaves(nodes: Iterable[Node]) -> list[Node]:
     return [node for node in nodes if node.op is SOURCE]
 

@@ -23,6 +23,7 @@ class Memo:
         "made_of",
         "ops",
         "origins",
+        "pipelines",
         "raw",
         "sources",
     )
@@ -36,6 +37,7 @@ class Memo:
         self.origins: Any = None
         self.ops: Any = None
         self.columns: Any = None
+        self.pipelines: dict[Any, Any] | None = None
         self.escapes = 0
 
 

@@ -1,15 +1,12 @@
-"""Saving a lineage and loading it again: an Arrow IPC file with a JSON header.
+"""Saving a lineage and loading it again: an Arrow IPC file with a JSON header (`arrow_file`).
 
-The header (schema metadata `traceprop.lineage`) lists sources and operations; each row of the table
-is one array that chose rows or was a constant: dtype, shape, bytes. No tracked data is saved, and
-nothing of the file is executed: an operation is found again only by the name of a NumPy function
-or of one of ours. Header and arrays carry a SHA-256 against damage (not against forgery).
+The header (schema metadata `traceprop.lineage`) lists sources and operations; the arrays are those
+that chose rows or were constants. No tracked data is saved, and nothing of the file is executed:
+an operation is found again only by the name of a NumPy function or of one of ours.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Any, Final
@@ -17,24 +14,18 @@ from typing import Any, Final
 import numpy as np
 
 from traceprop.errors import LineageError
-from traceprop.files import PRIVATE_FILE, write_file
 from traceprop.lineage.answers.query import node_of
 from traceprop.lineage.graph.escaped import Escape, escapes_of, note_escape
 from traceprop.lineage.graph.lineage_graph import LineageGraph
 from traceprop.lineage.graph.node import SOURCE, Node, ancestors, inputs_first, make_node
 from traceprop.lineage.recording.tracked import Tracked
+from traceprop.lineage.saved import arrow_file
 from traceprop.lineage.saved.encoding import Decoder, Encoder, operation_name
 from traceprop.lineage.source import Source
 
 FORMAT: Final = "traceprop-lineage"
 VERSION: Final = 2
-_KEY: Final = b"traceprop.lineage"
-_DIGEST_KEY: Final = b"traceprop.lineage.sha256"
-_COLUMNS: Final = ("dtype", "shape", "data")
-# What a header that says something else than it should makes us raise while it is read.
-_DAMAGE: Final = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError)
-
-Columns = dict[str, list[Any]]
+_FORMAT: Final = arrow_file.Format(FORMAT, VERSION, b"traceprop.lineage", "lineage")
 
 
 def save_lineage(path: str | os.PathLike[str], *tensors: Tracked | LineageGraph) -> None:
@@ -84,15 +75,12 @@ def save_lineage(path: str | os.PathLike[str], *tensors: Tracked | LineageGraph)
             }
         )
     header = {
-        "format": FORMAT,
-        "version": VERSION,
-        "numpy": np.__version__,
         "sources": [_described(source, encoder) for source in sources],
         "nodes": records,
         "roots": [number[root] for root in roots],
         "escapes": [[list(each) for each in escapes_of(root)] for root in roots],
     }
-    _write(Path(path), header, encoder.arrays)
+    arrow_file.write(Path(path), _FORMAT, header, encoder.arrays)
 
 
 def _described(source: Source, encoder: Encoder) -> dict[str, Any]:
@@ -111,39 +99,6 @@ def _source(record: dict[str, Any], decoder: Decoder) -> Source:
     return source
 
 
-def _write(path: Path, header: dict[str, Any], arrays: list[np.ndarray[Any, Any]]) -> None:
-    import pyarrow as pa
-
-    columns: Columns = {
-        "dtype": [Encoder.dtype(array.dtype) for array in arrays],
-        "shape": [list(array.shape) for array in arrays],
-        "data": [np.ascontiguousarray(array).tobytes() for array in arrays],
-    }
-    text = json.dumps(header, ensure_ascii=False).encode()
-    schema = pa.schema(
-        [("dtype", pa.string()), ("shape", pa.list_(pa.int64())), ("data", pa.large_binary())],
-        metadata={_KEY: text, _DIGEST_KEY: _digest(text, columns)},
-    )
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, schema) as writer:
-        writer.write_table(pa.table(columns, schema=schema))
-    try:
-        write_file(path, sink.getvalue().to_pybytes(), mode=PRIVATE_FILE)
-    except FileNotFoundError as missing:
-        raise LineageError(f"There is no folder {path.parent}: make it, or save elsewhere.") from (
-            missing
-        )
-
-
-def _digest(header: bytes, columns: Columns) -> bytes:
-    """SHA-256 of all that a file says, as hexadecimal."""
-    digest = hashlib.sha256(header)
-    for dtype, shape, data in zip(*(columns[name] for name in _COLUMNS), strict=True):
-        digest.update(json.dumps([dtype, shape, len(data)]).encode())
-        digest.update(data)
-    return digest.hexdigest().encode()
-
-
 def load_lineage(path: str | os.PathLike[str]) -> LineageGraph:
     """Read what `save_lineage` wrote.
 
@@ -157,46 +112,12 @@ def load_lineage(path: str | os.PathLike[str]) -> LineageGraph:
     LineageError
         When the file is missing, damaged, of another kind, or of a later version than this one.
     """
-    header, arrays = _read(Path(path))
+    header, arrays = arrow_file.read(Path(path), _FORMAT)
     try:
         roots = _nodes(header, Decoder(arrays))
-    except _DAMAGE as wrong:
+    except arrow_file.DAMAGE as wrong:
         raise LineageError(f"{path} is a damaged lineage: save it again.") from wrong
     return LineageGraph(roots, ancestors(*roots))
-
-
-def _read(path: Path) -> tuple[dict[str, Any], list[np.ndarray[Any, Any]]]:
-    import pyarrow as pa
-
-    if not path.is_file():
-        raise LineageError(f"There is no saved lineage at {path}.")
-    try:
-        with pa.OSFile(str(path), "rb") as file, pa.ipc.open_file(file) as reader:
-            metadata = reader.schema.metadata or {}
-            text = metadata.get(_KEY, b"{}")
-            header = json.loads(text)
-            table = reader.read_all()
-        table.validate(full=True)  # before a damaged offset is followed
-        columns: Columns = table.to_pydict()
-    except (pa.ArrowException, OSError, ValueError, RecursionError) as wrong:
-        raise LineageError(f"{path} is not a saved lineage, or is damaged: {wrong}") from wrong
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise LineageError(f"{path} is not a saved lineage, or is damaged.")
-    if header.get("version") != VERSION:
-        raise LineageError(
-            f"{path} is a lineage of version {header.get('version')}; this Traceprop reads "
-            f"version {VERSION}. Save it again with this version, or read it with that one."
-        )
-    try:
-        if metadata.get(_DIGEST_KEY) != _digest(text, columns):
-            raise ValueError("other bytes than were saved")
-        arrays = [
-            np.frombuffer(data, dtype=Decoder.dtype(dtype)).reshape(shape)
-            for dtype, shape, data in zip(*(columns[name] for name in _COLUMNS), strict=True)
-        ]
-    except _DAMAGE as wrong:
-        raise LineageError(f"{path} is a damaged lineage: save it again.") from wrong
-    return header, arrays
 
 
 def _nodes(header: dict[str, Any], decoder: Decoder) -> tuple[Node, ...]:

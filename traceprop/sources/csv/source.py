@@ -180,8 +180,17 @@ class CsvSource(Source):
         """Read several columns of a table again in one pass; errors as for `read`."""
         if self.numeric:
             return super().read_columns(names)
+        return {name: column.values for name, column in self._columns_again(names).items()}
+
+    def categories(self, names: Iterable[str]) -> dict[str, tuple[str, ...] | None]:
+        """Return what text columns' codes number, from the file; errors as for `read`."""
+        if self.numeric:
+            return super().categories(names)
+        return {name: column.categories for name, column in self._columns_again(names).items()}
+
+    def _columns_again(self, names: Iterable[str]) -> dict[str, arrow_columns.Column]:
         table = self._parsed().values
-        return {name: arrow_columns.column(table.column(name)).values for name in names}
+        return {name: arrow_columns.column(table.column(name)) for name in names}
 
     def _parsed(self) -> ParsedCsv:
         """Parse the file again, once it is certain that it is the one that was loaded."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from traceprop.errors import SourceError
 from traceprop.lineage.answers.verdict import RowVerdict
 from traceprop.lineage.source import Source
+from traceprop.sources.columns import Column
 from traceprop.sources.identity.typed_hashes import hash_table
 from traceprop.sources.identity.verify import UNREAD, Present, verify_rows
 from traceprop.sources.inputs import files
@@ -176,12 +177,20 @@ class ParquetSource(Source):
         """Read several columns of a table again in one pass; errors as for `read`."""
         if self.numeric:
             return super().read_columns(names)
+        return {name: column.values for name, column in self._columns_again(names).items()}
+
+    def categories(self, names: Iterable[str]) -> dict[str, tuple[str, ...] | None]:
+        """Return what text columns' codes number, from the file; errors as for `read`."""
+        if self.numeric:
+            return super().categories(names)
+        return {name: column.categories for name, column in self._columns_again(names).items()}
+
+    def _columns_again(self, names: Iterable[str]) -> dict[str, Column]:
         wanted = tuple(names)
         stored, _ = self._file().read()
         self._compare(files.digest(stored))
         _, _, table, _ = _read(stored, self.name, wanted, numeric=False)
-        columns = {name: reading.as_column(table.column(name), name, self.name) for name in wanted}
-        return {name: column.values for name, column in columns.items()}
+        return {name: reading.as_column(table.column(name), name, self.name) for name in wanted}
 
     def verify(self, rows: Iterable[int]) -> list[RowVerdict]:
         """Open the file again and say what became of rows, found by their hash wherever they are.

@@ -168,6 +168,13 @@ class SqlSource(Source):
         columns = self._read_again()
         return {name: table_column(columns[name], name).values for name in names}
 
+    def categories(self, names: Iterable[str]) -> dict[str, tuple[str, ...] | None]:
+        """Return what text columns' codes number, from the query; errors as for `read`."""
+        if self.query.numeric:
+            return super().categories(names)
+        columns = self._read_again()
+        return {name: table_column(columns[name], name).categories for name in names}
+
     def verify(self, rows: Iterable[int]) -> list[RowVerdict]:
         """Run the query again and say what became of rows: found by key, else by their content.
 

@@ -1,0 +1,1 @@
+"""Recorded row-wise steps with their statistics frozen: compiled, applied to new rows, kept."""
