@@ -7,7 +7,8 @@ columns that come back are made of the whole table (`traceprop.interop.returned`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -101,9 +102,41 @@ def from_pandas(frame: pandas.DataFrame, source: str | None = None) -> Table:
         lost = rows is None and any(name is not None for name in frame.index.names)
         plain = frame.reset_index() if lost else frame
         return returned(link.table, rows, _columns(plain), "pandas")
+    labels = None if _only_counts(frame.index) else _Labels(frame.index)
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
-    return own_source(_columns(frame), len(frame), source, "pandas")
+    return own_source(_columns(frame), len(frame), source, "pandas", labels)
+
+
+def _only_counts(index: pandas.Index[Any]) -> bool:
+    """Whether an index says no more than the number of each row."""
+    import pandas as pd
+
+    return index.name is None and isinstance(index, pd.RangeIndex) and (
+        index.start == 0 and index.step == 1
+    )  # fmt: skip
+
+
+class _Labels(Sequence[str]):
+    """What a data frame's index calls each row: ``person=ann``, ``index=7``; written when asked."""
+
+    def __init__(self, index: pandas.Index[Any]) -> None:
+        self._index = index.copy()
+        self._names = ["index" if name is None else name for name in index.names]
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[str]: ...
+    def __getitem__(self, row: Any) -> Any:
+        if isinstance(row, slice):
+            return [self[i] for i in range(*row.indices(len(self)))]
+        label = self._index[row]
+        parts = label if len(self._names) > 1 else (label,)
+        return ", ".join(f"{name}={part}" for name, part in zip(self._names, parts, strict=True))
 
 
 def _found(index: pandas.Index[Any], link: _Link) -> npt.NDArray[Any] | None:

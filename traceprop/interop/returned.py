@@ -131,8 +131,16 @@ def returned(
     return Table(stored, len(next(iter(columns.values())).values))
 
 
-def own_source(columns: Mapping[str, Column], n_rows: int, name: str | None, library: str) -> Table:
+def own_source(
+    columns: Mapping[str, Column],
+    n_rows: int,
+    name: str | None,
+    library: str,
+    labels: Sequence[str] | None = None,
+) -> Table:
     """Make a table of data that carries no link to one.
+
+    `labels` say what each row is called there, where it has a name.
 
     Such data may have been a table's all the same: libraries drop what they don't know. So where a
     table went out before, and nobody says by a name that this is a source, that is an escape.
@@ -142,7 +150,7 @@ def own_source(columns: Mapping[str, Column], n_rows: int, name: str | None, lib
     EscapeError
         In that case under `traceprop.strict`.
     """
-    table = Table.from_columns(MemoryTable.of(columns, name, n_rows), columns)
+    table = Table.from_columns(MemoryTable.of(columns, name, n_rows, labels), columns)
     if _went_out and name is None:
         escape(
             next(iter(table._columns.values())).base,

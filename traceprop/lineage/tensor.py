@@ -26,6 +26,8 @@ from traceprop.lineage.rowset import RowSet, row_dtype
 from traceprop.lineage.source import MemorySource, Source
 
 if TYPE_CHECKING:
+    import pandas
+    import polars
     import torch
 
     from traceprop.interop.torch import SampleTensor
@@ -169,6 +171,52 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         from traceprop.interop.torch import tensor
 
         return tensor(self, dtype=dtype)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the values as a pandas data frame, a copy; `traceprop.from_pandas` finds the rows.
+
+        Returns
+        -------
+        pandas.DataFrame, shape (rows, columns)
+            Columns are called as the tensor's are, else ``column 0``, ``column 1``, …. The index
+            numbers the source's rows where there is one source and each row has its own of it, and
+            the tensor's rows otherwise.
+
+        Raises
+        ------
+        DataError
+            The tensor hasn't one or two axes, or no columns.
+        MissingExtraError
+            pandas isn't installed.
+
+        Examples
+        --------
+        >>> frame = X.to_pandas()  # doctest: +SKIP
+        >>> back = tp.from_pandas(frame[frame["debt"] > 0]).to_tensor()  # doctest: +SKIP
+        """
+        from traceprop.interop.frames import tensor_to_pandas
+
+        return tensor_to_pandas(self)
+
+    def to_polars(self, rows: bool = True) -> polars.DataFrame:
+        """Return the values as a polars data frame; `traceprop.from_polars` finds the rows.
+
+        Parameters
+        ----------
+        rows : bool
+            Put in a column of row numbers, by which the rows are found again as long as this tensor
+            lives.
+
+        Raises
+        ------
+        DataError
+            The tensor hasn't one or two axes, or no columns.
+        MissingExtraError
+            polars isn't installed.
+        """
+        from traceprop.interop.frames import tensor_to_polars
+
+        return tensor_to_polars(self, rows)
 
     def __repr__(self) -> str:
         from traceprop.lineage.answers.printing import text
