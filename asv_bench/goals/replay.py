@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import traceprop as tp
-from asv_bench.goals import Goal, at_most
+from asv_bench.goals import Goal, at_most, replay_sklearn
 from asv_bench.timing import paired
 from traceprop.lineage import values
 
@@ -43,6 +43,7 @@ def goals() -> Iterator[Goal]:
                 f"{found.interval}; {found.ours:.2f} s, load and plain NumPy {found.theirs:.2f} s"
             )
             yield at_most(f"{what}, over load and NumPy", found.ratio, 1.3, " ×", note)
+    yield from replay_sklearn.goals()
 
 
 def write_table(folder: Path) -> Path:
