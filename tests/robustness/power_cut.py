@@ -64,6 +64,10 @@ class LoggedFolder(StoreFolder):
         self.log.append(Event("unlink", path))
         super()._unlink(path)
 
+    def _remove_folder(self, path: Path) -> None:
+        self.log.append(Event("unlink", path))
+        super()._remove_folder(path)
+
 
 class LoggedLogFiles(LogFiles):
     """An audit log's files that keep a list of what was done to them."""
@@ -183,13 +187,15 @@ def _apply(names: dict[Path, _File | None], change: dict[Path, _File | str | Non
             names[path] = file
 
 
-def crash_states(log: list[Event], seed: int = 0) -> Iterator[tuple[int, dict[Path, bytes | None]]]:
+def crash_states(
+    log: list[Event], seed: int = 0, since: int = 0
+) -> Iterator[tuple[int, dict[Path, bytes | None]]]:
     """Yield (number of events done, what the disk may hold then) for every moment of a log.
 
-    The last moment comes first: most losses show there.
+    The last moment comes first: most losses show there. `since` leaves earlier moments out.
     """
     dice = random.Random(seed)
-    for done in (len(log), *range(len(log))):
+    for done in (len(log), *range(since, len(log))):
         for state in _disk_after(log[:done]).states(dice):
             yield done, state
 

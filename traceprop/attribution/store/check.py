@@ -6,12 +6,16 @@ each reported by name; nothing is changed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from traceprop.attribution.store.files import CHUNK_BYTES, FileEntry, StoreFolder
 from traceprop.attribution.store.folder_state import inspect_folder
+from traceprop.attribution.store.layout import strays
 from traceprop.attribution.store.manifest import Manifest
+
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,16 @@ class Verification:
         return "\n".join([f"{read}: DAMAGED.", *self.problems, *self.notes])
 
 
-def verify_store(folder: StoreFolder) -> Verification:
+def verify_store(
+    folder: StoreFolder, advance: Callable[[int], None] = lambda size: None
+) -> Verification:
     """Check a store.
+
+    Parameters
+    ----------
+    folder : StoreFolder
+    advance : callable
+        Told how many bytes were read, file by file.
 
     Raises
     ------
@@ -65,9 +77,19 @@ def verify_store(folder: StoreFolder) -> Verification:
         return Verification(folder.root, 0, 0, tuple(problems), ("No run was committed.",))
     for entry in manifest.entries():
         problems += _damage(folder, manifest, entry)
+        advance(entry.size)
         tail = folder.locate(entry.path).stat().st_size - entry.size
         if tail > 0:
             notes.append(f"{entry.path} has {tail} bytes behind the last commit.")
+    left = strays(folder.root, manifest)
+    if left:
+        names = ", ".join(path.relative_to(folder.root).as_posix() for path in left[:_SHOWN])
+        notes.append(
+            f"{len(left)} files are left of a writer that stopped, or of one at work ({names}"
+            f"{', …' if len(left) > _SHOWN else ''}). The next writer removes them."
+        )
+    if manifest.erasing:
+        notes.append("An erasure is not finished: it goes on when the store is opened to write.")
     size = sum(entry.size for entry in manifest.entries())
     return Verification(folder.root, len(manifest.entries()), size, tuple(problems), tuple(notes))
 

@@ -38,7 +38,7 @@ from traceprop.attribution.store.sample_rows import (
     write_sample_rows,
 )
 from traceprop.attribution.store.settings import Settings
-from traceprop.attribution.store.shard_files import write_rows
+from traceprop.attribution.store.shard_files import moved_ids, write_rows
 from traceprop.attribution.store.stored_source import describe_source
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _written(
             write_rows(folder, 0, shard + i, rows, place.first_sample, settings.dtype)
             for i, rows in enumerate(run.rows)
         ),
-        *others,
+        *(moved_ids(folder, shard, place.first_sample) for shard in others),
     )
     files, sources, steps = _data_files(folder, run_folder(number), run, place)
     part = RunPart(

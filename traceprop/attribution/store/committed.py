@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -38,7 +40,7 @@ class CommittedRun:
     @cached_property
     def shards(self) -> tuple[Shard, ...]:
         """The rows as they are stored, mapped."""
-        with reporting_os_errors(self.folder.root, "Reading"):
+        with self._reading():
             return open_shards(self.folder, self.manifest)
 
     @cached_property
@@ -67,13 +69,30 @@ class CommittedRun:
     @cached_property
     def record(self) -> TrainingRecord:
         """The training record; of several parts, as of the last, over the data of all."""
-        records = [load_record(self.folder, p.run, p.data) for p in self.manifest.parts]
+        with self._reading():
+            records = [load_record(self.folder, p.run, p.data) for p in self.manifest.parts]
         return records[0] if len(records) == 1 else self._joined(records)
 
     @cached_property
     def provenance(self) -> Provenance:
         """The source rows of the samples."""
-        return Provenance(self.folder, self.manifest, lambda: self.rows.sample_ids)
+        found = Provenance(self.folder, self.manifest, lambda: self.rows.sample_ids)
+        with self._reading():
+            _ = found.sources
+        return found
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Say so where a file is gone because a writer replaced what this object has open."""
+        try:
+            with reporting_os_errors(self.folder.root, "Reading"):
+                yield
+        except StoreError as error:
+            if (self.folder.root / self.manifest.name).exists():
+                raise
+            raise StoreError(
+                f"{self.folder.root} was changed by a writer since it was opened: open it again."
+            ) from error
 
     def _joined(self, records: list[TrainingRecord]) -> TrainingRecord:
         parts, last = self.manifest.parts, records[-1]

@@ -208,7 +208,7 @@ class StoreFolder:
         if path.is_dir() and not path.is_symlink():
             for child in sorted(path.iterdir()):
                 self.remove(child)
-            path.rmdir()
+            self._remove_folder(path)
         else:
             self._unlink(path)
 
@@ -249,6 +249,9 @@ class StoreFolder:
 
     def _unlink(self, path: Path) -> None:
         path.unlink()
+
+    def _remove_folder(self, path: Path) -> None:
+        path.rmdir()
 
 
 @contextmanager

@@ -24,11 +24,12 @@ from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
 from traceprop.attribution.store.folder_state import FolderState, inspect_folder
 from traceprop.attribution.store.forget import ForgetSet
 from traceprop.attribution.store.questions import Questions
+from traceprop.attribution.store.ranks import this_rank
 from traceprop.attribution.store.replacing import replace_rows
 from traceprop.attribution.store.rows_file import RowSink
 from traceprop.attribution.store.run import ArrayRows, RowSource, Run
 from traceprop.attribution.store.settings import settings_for
-from traceprop.attribution.store.writing import Writer
+from traceprop.attribution.store.writing import Mode, Writer
 from traceprop.errors import StoreError, UnlearnError
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ class GradientStore(Questions):
         rows add up with that one's; other data are samples of their own, numbered on.
     overwrite : bool
         Replace the run that the folder holds, once the new one is complete.
+    rank, world_size : int, optional
+        Which of how many processes this one is, where several record one run; by default what
+        torchrun's environment says. Each writes its own shards, and rank 0 commits them all. Rows
+        that several ranks have of one sample add up.
 
     Raises
     ------
@@ -84,6 +89,8 @@ class GradientStore(Questions):
         seed: int | None = None,
         append: bool = False,
         overwrite: bool = False,
+        rank: int | None = None,
+        world_size: int | None = None,
     ) -> None:
         if isinstance(k, str | os.PathLike):
             raise StoreError(
@@ -95,7 +102,8 @@ class GradientStore(Questions):
         if append and overwrite:
             raise StoreError("append=True keeps the runs that are there, overwrite=True doesn't.")
         folder = StoreFolder(path)
-        self._writer = Writer(folder, "append" if append else "overwrite" if overwrite else "new")
+        mode: Mode = "append" if append else "overwrite" if overwrite else "new"
+        self._writer = Writer(folder, mode, this_rank(rank, world_size))
         with reporting_os_errors(folder.root, "Reading"):
             found = inspect_folder(folder)
         run = None if overwrite else newest_run(folder, self._writer.finished(found))

@@ -36,6 +36,11 @@ _FOLDERS = {
 }  # fmt: skip
 
 
+def sessions(root: Path) -> list[Path]:
+    """Return the folders in which ranks hand over their rows: one, or none."""
+    return children(root / RANKS, _SESSION_NAME)
+
+
 def run_folder(number: int) -> str:
     """Return the folder of the part that manifest `number` brings."""
     return f"run-{number}"

@@ -6,7 +6,7 @@ Promise: no question creates or changes a file.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -240,8 +240,13 @@ class Questions:
                 f"training ended, or the store of this one."
             )
 
-    def verify(self) -> Verification:
+    def verify(self, advance: Callable[[int], None] = lambda size: None) -> Verification:
         """Read every committed byte and hold it against its checksum.
+
+        Parameters
+        ----------
+        advance : callable
+            Told how many bytes were read, file by file.
 
         Returns
         -------
@@ -249,7 +254,7 @@ class Questions:
             `ok`, and the problems by file and row.
         """
         with reporting_os_errors(self.path, "Reading"):
-            return verify_store(self._folder)
+            return verify_store(self._folder, advance)
 
     def derived(self, name: str) -> Derived | None:
         """Return a file that was computed from these rows, by name; None where there is none."""

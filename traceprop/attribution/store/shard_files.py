@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,13 @@ from traceprop.attribution.store.run import RowSource
 
 
 def write_rows(
-    folder: StoreFolder, rank: int, number: int, rows: RowSource, first: int, dtype: str
+    folder: StoreFolder,
+    rank: int,
+    number: int,
+    rows: RowSource,
+    first: int,
+    dtype: str,
+    ids: str | None = None,
 ) -> ShardEntry:
     """Write rows as a new shard.
 
@@ -29,6 +36,8 @@ def write_rows(
         Added to the samples' numbers.
     dtype : str
         A name of `ROW_FORMATS`.
+    ids : str, optional
+        Where the samples' numbers go, if not beside the rows.
 
     Raises
     ------
@@ -37,15 +46,16 @@ def write_rows(
     OSError
         The system refused.
     """
-    ids = rows.sample_ids
+    samples = rows.sample_ids
 
     def encoded() -> Iterator[tuple[NDArray[np.generic], NDArray[np.float32] | None]]:
         start = 0
         for block in rows.blocks():
-            yield encode(block, ids[start : start + len(block)], dtype)
+            yield encode(block, samples[start : start + len(block)], dtype)
             start += len(block)
 
-    return write_encoded(folder, (rank, number), encoded(), ids + first, rows.checkpoint)
+    name = (rank, number)
+    return write_encoded(folder, name, encoded(), samples + first, rows.checkpoint, ids)
 
 
 def write_encoded(
@@ -54,6 +64,7 @@ def write_encoded(
     blocks: Iterable[tuple[NDArray[np.generic], NDArray[np.float32] | None]],
     sample_ids: NDArray[np.int64],
     checkpoint: int | None,
+    ids: str | None = None,
 ) -> ShardEntry:
     """Write rows that are in their format already as a new shard.
 
@@ -67,6 +78,8 @@ def write_encoded(
     sample_ids : ndarray of int64
         As many as there are rows.
     checkpoint : int or None
+    ids : str, optional
+        Where they go, if not beside the rows.
     """
     below = f"{SHARDS}/{name[0]}-{name[1]}"
     scales: list[NDArray[np.float32]] = []
@@ -81,12 +94,20 @@ def write_encoded(
         *name,
         len(sample_ids),
         gradients=folder.write(f"{below}.bin", values()),
-        sample_ids=folder.write(f"{below}.ids", [_raw(sample_ids, ID)]),
+        sample_ids=folder.write(ids or f"{below}.ids", [_raw(sample_ids, ID)]),
         scales=folder.write(f"{below}.scales", [_raw(np.concatenate(scales), SCALE)])
         if scales
         else None,
         checkpoint=checkpoint,
     )
+
+
+def moved_ids(folder: StoreFolder, shard: ShardEntry, first: int) -> ShardEntry:
+    """Write the sample numbers of another rank's shard as the store counts them."""
+    path = folder.locate(shard.sample_ids.path)
+    ids: NDArray[np.int64] = np.fromfile(path, ID, count=shard.rows) + first
+    name = shard.gradients.path.removesuffix(".bin") + ".ids"
+    return replace(shard, sample_ids=folder.write(name, [_raw(ids, ID)]))
 
 
 def _raw(values: NDArray[np.generic], dtype: np.dtype[np.generic]) -> memoryview:

@@ -17,8 +17,16 @@ from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
 from traceprop.attribution.store.folder_state import FolderState, inspect_folder
 from traceprop.attribution.store.layout import WRITING, cut_strays
 from traceprop.attribution.store.lock import LOCK_CONTENT, LOCK_NAME, WriterLock
-from traceprop.attribution.store.manifest import Manifest
+from traceprop.attribution.store.manifest import Manifest, ShardEntry
 from traceprop.attribution.store.placing import Place, place_for
+from traceprop.attribution.store.ranks import (
+    Rank,
+    deliver,
+    drop_session,
+    gathered,
+    join_session,
+    open_session,
+)
 from traceprop.attribution.store.rows_file import RowSink
 from traceprop.attribution.store.run import Run
 from traceprop.attribution.store.settings import Settings
@@ -35,13 +43,17 @@ class Writer:
     folder : StoreFolder
     mode : {"new", "append", "overwrite"}
         What happens to runs that are there.
+    rank : Rank
+        Rank 0 holds the lock and commits; the others hand it their rows.
     """
 
-    def __init__(self, folder: StoreFolder, mode: Mode) -> None:
+    def __init__(self, folder: StoreFolder, mode: Mode, rank: Rank) -> None:
         self.mode: Mode = mode
         self._folder = folder
         self._lock: WriterLock | None = None
         self._sinks: list[RowSink] = []
+        self._rank = rank
+        self._session: str | None = None
 
     def prepare(self) -> None:
         """Make the folder and take its lock; a second call does nothing.
@@ -51,7 +63,10 @@ class Writer:
         StoreError
             The store already holds a run, another writer has it, or it can't be written.
         """
-        if self._lock is not None:
+        if self._lock is not None or self._session is not None:
+            return
+        if self._rank.number:
+            self._session = join_session(self._folder)
             return
         self._refuse(self._state())  # what came there since must not get our files mixed in
         root = self._folder.root
@@ -63,6 +78,8 @@ class Writer:
                 self._refuse(before)
                 if not before.damaged:
                     cut_strays(self._folder, before.manifest)
+                if self._rank.world_size > 1:
+                    self._session = open_session(self._folder)
             except BaseException:
                 lock.release()
                 raise
@@ -73,7 +90,7 @@ class Writer:
         self.prepare()
         name = "" if checkpoint is None else f"-{checkpoint}"
         with reporting_os_errors(self._folder.root, "Writing"):
-            path = self._folder.make_scratch(WRITING) / f"0{name}.rows"
+            path = self._folder.make_scratch(WRITING) / f"{self._rank.number}{name}.rows"
             sink = RowSink(path, width, checkpoint)
         self._sinks.append(sink)
         return sink
@@ -84,15 +101,27 @@ class Writer:
         self.prepare()
         try:
             with reporting_os_errors(self._folder.root, "Writing"):
-                before = self._state()
-                kept = before.manifest if self.mode == "append" else None
-                place = place_for(self._folder, kept, run) if kept else Place()
-                return commit_run(self._folder, before, settings, run, place)
+                if self._session is None:
+                    return self._commit(settings, run, ())
+                if self._rank.number:
+                    return deliver(self._folder, self._session, self._rank, settings, run)
+                handed = gathered(self._folder, self._state(), self._session, self._rank, run)
+                with handed as (whole, shards):
+                    return self._commit(settings, whole, shards)
         finally:
             self.close()
 
+    def _commit(self, settings: Settings, run: Run, others: tuple[ShardEntry, ...]) -> Manifest:
+        before = self._state()
+        kept = before.manifest if self.mode == "append" else None
+        place = place_for(self._folder, kept, run) if kept else Place()
+        return commit_run(self._folder, before, settings, run, place, others)
+
     def close(self) -> None:
         """Give the lock back, if it is held, and drop what was gathered."""
+        if self._session is not None and self._rank.number == 0:
+            drop_session(self._folder)
+        self._session = None
         while self._sinks:
             self._sinks.pop().close()
             self._folder.drop_scratch(WRITING)
