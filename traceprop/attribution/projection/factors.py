@@ -130,7 +130,7 @@ class FactorSketch(Sketch):
     def __init__(self, projector: Projector, n: int) -> None:
         super().__init__(projector, n)
         self._places = layout(projector.blocks)
-        self._rows = np.zeros((n, projector.width), np.float32)
+        self._rows = np.empty((n, projector.width), np.float32)
         self._added = [0] * len(projector.blocks)
 
     def add(self, i: int, gradients: NDArray[Any], part: slice = slice(None)) -> None:
@@ -163,10 +163,13 @@ class FactorSketch(Sketch):
 
     def rows(self, factor: float = 1.0) -> Floats:
         """Return the rows, (n, width), of `factor` times the gradients."""
-        for place, block in zip(self._places, self.projector.blocks, strict=True):
-            if not place.is_shared:
-                stop = place.start + block.shape[0] if place.is_pair else place.stop
-                self._rows[:, place.start : stop] *= np.float32(factor)
+        for i, (place, block) in enumerate(zip(self._places, self.projector.blocks, strict=True)):
+            if place.is_shared:
+                continue
+            if not self._added[i]:  # the layer took no part
+                self._rows[:, place.start : place.stop] = 0
+            stop = place.start + block.shape[0] if place.is_pair else place.stop
+            self._rows[:, place.start : stop] *= np.float32(factor)
         return self._rows
 
     def _count(self, i: int, n: int) -> None:
