@@ -130,7 +130,8 @@ class _Work:
         ordered = [node for node in analysis.nodes if node in live]
         self.leaves = [node for node in ordered if node.op is SOURCE]
         self.live = [node for node in ordered if node.op is not SOURCE]
-        self.frozen = [node for node in analysis.nodes if node in frozen]
+        known = [node for node in analysis.nodes if node in frozen]
+        self.frozen = list(dict.fromkeys([*known, *frozen]))  # a rule's own nodes too
 
     def resolved(self, node: Node) -> Node:
         """Return the node whose rows a node has as they are."""

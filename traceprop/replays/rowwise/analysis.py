@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 import traceprop.replays.rowwise.axes as _axes
+import traceprop.replays.rowwise.estimators as _estimators
 import traceprop.replays.rowwise.joins as _joins
 import traceprop.replays.rowwise.keys as _keys
 import traceprop.replays.rowwise.tables as _tables
@@ -32,7 +33,8 @@ from traceprop.replays.rowwise.alignment import (
 )
 from traceprop.replays.rowwise.cells import cell_by_cell, is_cell_by_cell
 
-_FAMILIES: Final = (_axes, _joins, _keys, _tables)  # loaded, so that their rules are registered
+# Loaded, so that their rules are registered.
+_FAMILIES: Final = (_axes, _estimators, _joins, _keys, _tables)
 
 
 class Analysis:
