@@ -70,3 +70,12 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
     path.chmod(0)
     with pytest.raises(SourceError, match=r"secret\.csv can't be read: Permission denied"):
         files.read_file(str(path), "secret.csv")
+
+
+def test_a_hasher_takes_the_bytes_as_they_are_read(tmp_path: Path) -> None:
+    content = os.urandom(10_000_001)
+    path = tmp_path / "a.bin"
+    path.write_bytes(content)
+    with files.Hasher() as hasher:
+        data, _ = files.read_file(str(path), "a.bin", hasher)
+        assert hasher.hexdigest() == hashlib.sha256(content).hexdigest() == files.digest(data)

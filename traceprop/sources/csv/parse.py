@@ -80,14 +80,13 @@ def parse_csv(
     SourceError
         Where the file can't be read so; it names file, line and column where they are known.
     """
-    stored, stamp = file.read()
-    text = open_text(expanded(stored, file.name), file.name, format, columns)
-    with ThreadPoolExecutor(3, thread_name_prefix="traceprop-csv") as pool:
-        hashing = pool.submit(files.digest, stored)
+    with files.Hasher() as hasher, ThreadPoolExecutor(2, "traceprop-csv") as pool:
+        stored, stamp = file.read(hasher)
+        text = open_text(expanded(stored, file.name), file.name, format, columns)
         values, index = _read_numbers(text, pool) if numeric else (None, None)
         if values is None:
             values, index = _read_table(text, pool, index, numeric=numeric)
-        sha256 = hashing.result()
+        sha256 = hasher.hexdigest()
     assert index is not None  # what has values has an index
     bare = text.without_bytes()
     if numeric and not isinstance(values, np.ndarray):

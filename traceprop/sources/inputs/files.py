@@ -1,8 +1,8 @@
 """The bytes of a file: read once, so that the bytes that are hashed are the bytes that are parsed.
 
-`read_file` takes the whole file into memory and refuses one that changes meanwhile; `file_digest`
-hashes a file that is not to be parsed. Every refusal of the operating system becomes a
-`SourceError` that names the file.
+`read_file` takes the whole file into memory and refuses one that changes meanwhile, and a `Hasher`
+hashes what it reads beside it; `file_digest` hashes a file that is not to be parsed. Every refusal
+of the operating system becomes a `SourceError` that names the file.
 """
 
 from __future__ import annotations
@@ -64,7 +64,34 @@ def stamp_file(path: str, name: str) -> FileStamp:
         return FileStamp.of(os.fstat(file.fileno()))
 
 
-def read_file(path: str, name: str) -> tuple[npt.NDArray[np.uint8], FileStamp]:
+class Hasher:
+    """SHA-256 of bytes, taken piece by piece in a thread of its own as they come.
+
+    A context manager, which waits for the thread. The pieces must stay as they are until then.
+    """
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="traceprop-digest")
+
+    def add(self, piece: memoryview) -> None:
+        """Hash more bytes, after those that were added before."""
+        self._thread.submit(self._hash.update, piece)
+
+    def hexdigest(self) -> str:
+        """Return the digest of all that was added, as 64 hexadecimal digits."""
+        return self._thread.submit(self._hash.hexdigest).result()
+
+    def __enter__(self) -> Hasher:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+
+def read_file(
+    path: str, name: str, hasher: Hasher | None = None
+) -> tuple[npt.NDArray[np.uint8], FileStamp]:
     """Read all bytes of a file, and stamp it.
 
     Parameters
@@ -73,6 +100,8 @@ def read_file(path: str, name: str) -> tuple[npt.NDArray[np.uint8], FileStamp]:
         Where the file is.
     name : str
         How messages call it.
+    hasher : Hasher, optional
+        Gets the bytes as they are read.
 
     Raises
     ------
@@ -88,6 +117,8 @@ def read_file(path: str, name: str) -> tuple[npt.NDArray[np.uint8], FileStamp]:
             count = file.readinto(view[filled : filled + _CHUNK])
             if not count:
                 break
+            if hasher is not None:
+                hasher.add(view[filled : filled + count])
             filled += count
         after = FileStamp.of(os.fstat(file.fileno()))
         unchanged = (before.size, before.modified_ns) == (after.size, after.modified_ns)

@@ -63,13 +63,18 @@ class Input:
             return remote.opened(self.filesystem, self.path, self.name)
         return cast("AbstractContextManager[BinaryIO]", files.opened(self.path, self.name))
 
-    def read(self) -> tuple[npt.NDArray[np.uint8], Stamp]:
-        """Return all stored bytes, and a stamp; a file that changes meanwhile is refused."""
+    def read(self, hasher: files.Hasher | None = None) -> tuple[npt.NDArray[np.uint8], Stamp]:
+        """Return all stored bytes, and a stamp; a file that changes meanwhile is refused.
+
+        `hasher` gets the bytes too, as they come where that can be.
+        """
         if not self.is_remote:
-            return files.read_file(self.path, self.name)
+            return files.read_file(self.path, self.name, hasher)
         before = self.stamp()
         with self.open() as file:
             data = np.frombuffer(bytearray(file.read()), np.uint8)
+        if hasher is not None:
+            hasher.add(data.data)
         if self.stamp() != before:
             raise SourceError(
                 f"{self.name} changed while it was read; load it again when nothing writes to it"

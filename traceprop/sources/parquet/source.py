@@ -54,9 +54,10 @@ class ParquetSource(Source):
     @classmethod
     def load(cls, file: Input, selection: Selection, *, numeric: bool) -> tuple[ParquetSource, Any]:
         """Read a file whole: the source, and its values as a float64 matrix or a pyarrow.Table."""
-        stored, _ = file.read()
-        opened, sha256, values, hashes = _read(stored, file.name, selection, numeric=numeric)
-        source = cls._of(file, opened, sha256, numeric=numeric)
+        with files.Hasher() as hasher:
+            stored, _ = file.read(hasher)
+            opened, values, hashes = _read(stored, file.name, selection, numeric=numeric)
+            source = cls._of(file, opened, hasher.hexdigest(), numeric=numeric)
         source.row_hashes = hashes
         return source, values
 
@@ -167,7 +168,7 @@ class ParquetSource(Source):
             raise SourceError(f"{self.name} was loaded as a table; say which column to read")
         stored, _ = self._file().read()
         self._compare(files.digest(stored))
-        _, _, values, _ = _read(stored, self.name, wanted, numeric=self.numeric)
+        _, values, _ = _read(stored, self.name, wanted, numeric=self.numeric)
         if not self.numeric:
             return reading.as_column(values.column(column), wanted[0], self.name).values
         matrix: npt.NDArray[Any] = values
@@ -189,7 +190,7 @@ class ParquetSource(Source):
         wanted = tuple(names)
         stored, _ = self._file().read()
         self._compare(files.digest(stored))
-        _, _, table, _ = _read(stored, self.name, wanted, numeric=False)
+        _, table, _ = _read(stored, self.name, wanted, numeric=False)
         return {name: reading.as_column(table.column(name), name, self.name) for name in wanted}
 
     def verify(self, rows: Iterable[int]) -> list[RowVerdict]:
@@ -239,7 +240,7 @@ class ParquetSource(Source):
         sha256 = files.digest(stored)
         if sha256 == self.sha256:
             return Present(sha256, np.empty(0, np.uint64))
-        _, _, _, hashes = _read(stored, self.name, self.columns, numeric=False)
+        _, _, hashes = _read(stored, self.name, self.columns, numeric=False)
         return Present(sha256, hashes)
 
     def _compare(self, sha256: str) -> None:
@@ -252,18 +253,17 @@ class ParquetSource(Source):
 
 def _read(
     stored: npt.NDArray[np.uint8], name: str, selection: Selection, *, numeric: bool
-) -> tuple[reading.OpenParquet, str, Any, npt.NDArray[np.uint64]]:
-    """Read bytes as Parquet while they are hashed: footer, digest, values, hashes of the rows."""
+) -> tuple[reading.OpenParquet, Any, npt.NDArray[np.uint64]]:
+    """Read bytes as Parquet: footer, values, hashes of the rows."""
     import pyarrow as pa
 
-    with ThreadPoolExecutor(2, thread_name_prefix="traceprop-parquet") as pool:
-        sha256 = pool.submit(files.digest, stored)
-        buffer = pa.BufferReader(pa.py_buffer(stored))
-        opened = reading.open_parquet(buffer, name, selection, numeric=numeric)
-        read, done = reading.read_matrix if numeric else reading.read_table, reading.Done()
+    buffer = pa.BufferReader(pa.py_buffer(stored))
+    opened = reading.open_parquet(buffer, name, selection, numeric=numeric)
+    read, done = reading.read_matrix if numeric else reading.read_table, reading.Done()
+    with ThreadPoolExecutor(1, thread_name_prefix="traceprop-parquet") as pool:
         work = pool.submit(read, opened, done)
         values, hashes = wait_with_bar(work, lambda: done.rows, opened.n_rows, name, unit=" rows")
-        return opened, sha256.result(), values, hashes
+        return opened, values, hashes
 
 
 def _same(before: Any, after: Any) -> bool:
