@@ -2,8 +2,8 @@
 
 One kernel a row format (float32, float16, int8 with a float32 scale per row), made of explicit
 vectors: eight rows at a time, so that one load of the query serves eight and their sums run side
-by side. Promises: float32 products are summed in one fixed order per row, whatever rows stand beside
-it, so that equal rows have equal scores; a row comes from memory once for all queries.
+by side. Promises: float32 products are summed in one fixed order per row, whatever rows stand
+beside it, so that equal rows have equal scores; a row comes from memory once for all queries.
 """
 
 from __future__ import annotations

@@ -81,9 +81,9 @@ def _weighted_bits(typing_context, codes, i, planes, q):
 def scan_codes(codes, factors, planes, centres, steps, offsets, first, order, heaps):
     """Offer estimated scores of rows to the queries' heaps (m, k), see `scan_top`.
 
-    Row i is estimated as factors[i] · steps[q] · (2 Σ v over its set bits − centres[q]) + offsets[q],
-    centres[q] being the sum of all v: each bit stands for +1 or −1. `codes` is (n, words) uint64,
-    `planes` (m, PLANES, words); the rows' own numbers run from `first`.
+    Row i is estimated as factors[i] · steps[q] · (2 Σ v − centres[q]) + offsets[q], the sum over
+    its set bits and centres[q] over all: each bit stands for +1 or −1. `codes` is (n, words)
+    uint64, `planes` (m, PLANES, words); the rows' own numbers run from `first`.
     """
     n = codes.shape[0]
     scores = np.empty(min(n, _BLOCK_ROWS), np.float32)

@@ -34,6 +34,9 @@ class MemoryStore:
     def rows(self) -> np.ndarray:
         return self.gradients
 
+    def derived(self, name: str) -> None:
+        """Nothing is kept beside the rows."""
+
     def check_model(self, model: nn.Module) -> None:
         if model_digest(model) != self.record.model_digest:
             raise StoreError("recorded from another model")

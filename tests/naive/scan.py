@@ -25,15 +25,19 @@ def scores(
 
 def hadamard(size: int) -> np.ndarray:
     """Sylvester's matrix: entry (i, j) is −1 to the number of ones that i and j share."""
-    shared = np.array([[(i & j).bit_count() for j in range(size)] for i in range(size)])
-    return 1 - 2 * (shared % 2)
+    places = np.arange(size)
+    shared = np.bitwise_count(places[:, None] & places)
+    return 1.0 - 2.0 * (shared % 2)
 
 
 def rotation(width: int, size: int, key: int) -> np.ndarray:
     """The (size, width) matrix that `rotate` multiplies by."""
-    signs = [-1 if (hash64(key, j // 64) >> (j % 64)) & 1 else 1 for j in range(width)]
+    signs = [
+        np.array([-1 if (hash64(key, j // 64) >> (j % 64)) & 1 else 1 for j in numbers])
+        for numbers in (range(size), range(size, 2 * size))
+    ]
     rows = hadamard(size).reshape(size // 64, 64, size).transpose(1, 0, 2).reshape(size, size)
-    return rows[:, :width] * np.array(signs) / np.sqrt(size)
+    return ((rows * signs[1]) @ (rows * signs[0]))[:, :width] / size
 
 
 def code(turned: np.ndarray) -> list[int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from traceprop.attribution.best import ORDERS, find_best
 from traceprop.attribution.estimators import Scorer
 from traceprop.attribution.fitted import Fitted, scorer_for
 from traceprop.attribution.influence_scores import InfluenceMatrix, InfluenceScores
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
     from traceprop.attribution.store.gradient_store import GradientStore
     from traceprop.lineage import ProvenanceTensor
-
-ORDERS = ("largest", "abs", "against")
 
 
 def compute_influence_scores(
@@ -85,6 +84,9 @@ def compute_influence_scores(
 
     Notes
     -----
+    Where the store has an index (`traceprop store index`) and `influence` or `dot` ranks by the
+    store's rows, the samples are found by it; `.quality.notes` says so.
+
     The margin of class c is its logit minus the log-sum-exp of the others (Park et al. 2023): for
     two classes the difference of the logits, for one logit z (`BCEWithLogitsLoss`) z for class 1
     and −z for class 0, for a regression the prediction. A positive score pushed the model towards
@@ -104,20 +106,23 @@ def compute_influence_scores(
         )
     fitted = scorer_for(model, store, method)
     single = one_input(plain_inputs(model, test_input), fitted.problem)
-    result = _answer(fitted, single, target)
-    row = result.scores[0]
-    key = {"largest": -row, "abs": -np.abs(row), "against": row}[order]
-    chosen = np.argsort(key, kind="stable")[:top_k]
-    pairs = list(zip(result.samples[chosen].tolist(), row[chosen].tolist(), strict=True))
-    told = {"samples": result.samples[chosen], "scores": row[chosen]}
-    _write_down(store, single, method, result, top_k=top_k, order=order, told=told)
+    asked = ask(fitted.problem, fitted.network, single, target)
+    samples, classes = fitted.problem.samples, asked.queries.classes
+    best = find_best(store, fitted.what, asked.queries, top_k, order)
+    told = {"samples": samples[best.rows], "scores": best.scores}
+    _write_down(store, single, method, classes, top_k=top_k, order=order, told=told)
+
+    def all_scores() -> NDArray[np.float64]:
+        (scores,) = fitted.what.scores(asked.queries)
+        return np.asarray(scores)
+
     return InfluenceScores(
-        pairs,
-        target=int(result.targets[0]),
-        margin=float(result.margins[0]),
-        quality=result.quality,
-        all_samples=result.samples,
-        all_scores=row,
+        list(zip(told["samples"].tolist(), told["scores"].tolist(), strict=True)),
+        target=int(classes[0]),
+        margin=float(asked.margins[0]),
+        quality=best.quality,
+        all_samples=samples,
+        all_scores=all_scores if best.all_scores is None else best.all_scores,
     )
 
 
@@ -151,7 +156,7 @@ def influence_matrix(
     fitted = scorer_for(model, store, method)
     inputs = plain_inputs(model, test_inputs)
     result = _answer(fitted, inputs, target)
-    _write_down(store, inputs, method, result)
+    _write_down(store, inputs, method, result.targets)
     return result
 
 
@@ -171,7 +176,7 @@ def _write_down(
     store: GradientStore,
     test_inputs: NDArray[Any],
     method: str,
-    result: InfluenceMatrix,
+    classes: NDArray[np.int64],
     *,
     top_k: int | None = None,
     order: str | None = None,
@@ -181,9 +186,9 @@ def _write_down(
     trained = store.record
     facts = {
         "inputs_sha256": model_digest({"inputs": test_inputs}),
-        "n_inputs": len(result.targets),
+        "n_inputs": len(classes),
         "method": method,
-        "targets": jsonable(result.targets[:1]),
+        "targets": jsonable(classes[:1]),
         "top_k": top_k,
         "order": order,
         "model_sha256": trained and trained.model_digest,

@@ -5,6 +5,7 @@ Needs no torch: a store sums scores without it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,8 @@ class InfluenceScores(list[tuple[int, float]]):
     all_samples : ndarray of int64, shape (n,)
         Every sample that was trained on.
     all_scores : ndarray of float64, shape (n,)
-        Theirs, in the unit of `quality`.
+        Theirs, in the unit of `quality`. Where the samples were found by the store's index, they
+        are computed when first asked for.
     """
 
     def __init__(
@@ -42,14 +44,21 @@ class InfluenceScores(list[tuple[int, float]]):
         margin: float,
         quality: Quality,
         all_samples: NDArray[np.int64],
-        all_scores: NDArray[np.float64],
+        all_scores: NDArray[np.float64] | Callable[[], NDArray[np.float64]],
     ) -> None:
         super().__init__(pairs)
         self.target = target
         self.margin = margin
         self.quality = quality
         self.all_samples = all_samples
-        self.all_scores = all_scores
+        self._all_scores = all_scores
+
+    @property
+    def all_scores(self) -> NDArray[np.float64]:
+        """The scores of `all_samples`."""
+        if callable(self._all_scores):
+            self._all_scores = self._all_scores()
+        return self._all_scores
 
     def __repr__(self) -> str:
         return (

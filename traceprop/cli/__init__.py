@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from traceprop import __version__
-from traceprop.cli import certificates, evaluation, logs, queries, removal, stores
+from traceprop.cli import certificates, evaluation, indexes, logs, queries, removal, stores
 from traceprop.cli.common import Commands
 
 
@@ -49,3 +49,4 @@ for _command in (
     evaluation.evaluate_commands,
 ):
     main.add_command(_command)
+stores.store_commands.add_command(indexes.index)

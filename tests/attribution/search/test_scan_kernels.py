@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -35,7 +37,7 @@ def kept(scores: np.ndarray, k: int, order: str, parts: int = 1) -> tuple[np.nda
     """What heaps of k keep, the rows dealt out to some of them in stretches."""
     heaps = np.zeros((parts, k), np.uint64)
     cuts = np.linspace(0, len(scores), 2 * parts + 1).astype(int)
-    for part, (start, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for part, (start, stop) in enumerate(itertools.pairwise(cuts)):
         offer_scores(scores[start:stop], start, ORDERS[order], heaps[part % parts])
     return merge_heaps(heaps, k, ORDERS[order])
 

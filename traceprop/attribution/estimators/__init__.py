@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from traceprop.attribution.estimators.base import Quality, Queries, Scorer
 from traceprop.attribution.estimators.gauss_newton import GaussNewtonInfluence
 from traceprop.attribution.estimators.head import HeadInfluence
+from traceprop.attribution.estimators.kept_moment import kept_moment
 from traceprop.attribution.estimators.leave_one_out import LeaveOneOut
 from traceprop.attribution.estimators.problem import problem_of
 from traceprop.attribution.estimators.projected import (
@@ -47,7 +48,7 @@ def _fisher(
     problem: Problem, network: Network, store: GradientStore, notes: tuple[str, ...]
 ) -> Scorer:
     queries = QueryGradients(network, problem.spec, store.projector)
-    return FisherInfluence(store.rows, queries, problem, notes)
+    return FisherInfluence(store.rows, queries, problem, notes, kept_moment(store))
 
 
 def _dot(problem: Problem, network: Network, store: GradientStore) -> Scorer:

@@ -7,7 +7,7 @@ pushed towards it, and removal changes f by −score.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,21 @@ class Quality:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Linear:
+    """Scores that are inner products with the store's rows: what a search can answer.
+
+    Parameters
+    ----------
+    vectors : ndarray of float64, shape (q, width)
+        Row j of the store scores `vectors[i] · row + offsets[i]` for query i.
+    offsets : ndarray of float64, shape (q,)
+    """
+
+    vectors: Array
+    offsets: Array
+
+
 class Scorer(Protocol):
     """An estimator fitted to one run."""
 
@@ -61,3 +76,11 @@ class Scorer(Protocol):
 
     def scores(self, queries: Queries) -> Array:
         """Return the scores, shape `(q, n)`; column j is row j of the store."""
+
+
+@runtime_checkable
+class Searchable(Scorer, Protocol):
+    """An estimator whose scores are inner products with the store's rows."""
+
+    def linear(self, queries: Queries) -> Linear | None:
+        """Return the vectors to multiply rows with; None where this run has none."""

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from traceprop.attribution.estimators.base import Quality, Queries
+from traceprop.attribution.estimators.base import Linear, Quality, Queries
+from traceprop.attribution.estimators.kept_moment import Moment
 from traceprop.attribution.projection import Projector
 from traceprop.attribution.store.rows import StoredRows
 from traceprop.curvature.cholesky import factorise
@@ -91,6 +92,11 @@ class DotInfluence:
         """Return the scores `(q, n)`, see `base.Scorer`."""
         return -products(self._rows, self._queries.rows(queries))
 
+    def linear(self, queries: Queries) -> Linear:
+        """Return the scores as inner products with rows, see `base.Linear`."""
+        gradients = self._queries.rows(queries)
+        return Linear(-gradients, np.zeros(len(gradients)))
+
 
 class FisherInfluence:
     """Influence through the empirical Fisher matrix of the store's rows.
@@ -105,6 +111,8 @@ class FisherInfluence:
         The run, for the weight of one sample.
     notes : tuple of str
         What to say about the choice of this estimator.
+    moment : Moment, optional
+        Of the rows, where it is known.
     """
 
     def __init__(
@@ -113,14 +121,20 @@ class FisherInfluence:
         queries: QueryGradients,
         problem: Problem,
         notes: tuple[str, ...] = (),
+        moment: Moment | None = None,
     ) -> None:
         n, width = rows.shape
         self._rows = rows
         self._queries = queries
         self._own, self._shared = problem.removal_weights()
-        self._mean = sum(block.sum(axis=0, dtype=np.float64) for block in _blocks(rows)) / n
         self._in_samples = n < width
-        matrix = (gram(rows) if self._in_samples else second_moment(rows)) / n
+        if self._in_samples:
+            self._mean = mean_row(rows)
+            matrix = gram(rows) / n
+        else:
+            moment = moment or moment_of(rows)
+            self._mean = moment.mean
+            matrix = moment.second.copy()
         top = largest_eigenvalue(lambda vectors: vectors @ matrix, len(matrix))
         damping = RELATIVE_DAMPING * top
         matrix[np.diag_indices_from(matrix)] += damping
@@ -143,6 +157,13 @@ class FisherInfluence:
             mean = solved @ self._mean
         return np.asarray(self._shared * mean[:, None] - self._own * own)
 
+    def linear(self, queries: Queries) -> Linear | None:
+        """Return the scores as inner products with rows, see `base.Linear`; None for few rows."""
+        if self._in_samples:
+            return None
+        solved = self._factor.solve(self._queries.rows(queries))
+        return Linear(-self._own * solved, self._shared * (solved @ self._mean))
+
 
 def _blocks(rows: AnyRows) -> Iterator[Floats]:
     return (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
@@ -156,6 +177,19 @@ def products(rows: AnyRows, vectors: Array) -> Array:
 def gram(rows: AnyRows) -> Array:
     """Return ΦΦᵀ, shape `(n, n)`."""
     return np.concatenate([products(rows, block.astype(np.float64)) for block in _blocks(rows)])
+
+
+def mean_row(rows: AnyRows) -> Array:
+    """Return the mean row, shape `(width,)`."""
+    total = np.zeros(rows.shape[1])
+    for block in _blocks(rows):
+        total += block.sum(axis=0, dtype=np.float64)
+    return total / len(rows)
+
+
+def moment_of(rows: AnyRows) -> Moment:
+    """Return mean and second moment of rows."""
+    return Moment(mean_row(rows), second_moment(rows) / len(rows))
 
 
 def second_moment(rows: AnyRows) -> Array:
