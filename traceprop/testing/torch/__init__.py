@@ -1,0 +1,1 @@
+"""Random programs of torch calls, for the same oracle as those of NumPy calls."""
