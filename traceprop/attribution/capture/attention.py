@@ -67,7 +67,7 @@ def projection_shares(
     if part.weight in wanted:
         yield Outer(part.weight, _placed(gradient, *part.weight_rows), inputs)
     if part.bias in wanted:
-        yield Dense(part.bias, _placed(gradient.sum(1), *part.bias_rows))
+        yield Dense(part.bias, _placed(gradient.sum(1), *part.bias_rows), gradient)
 
 
 def _placed(values: Tensor, first: int, total: int) -> Tensor:

@@ -69,14 +69,14 @@ def _linear(
     if "weight" in wanted:
         yield Outer("weight", left, inputs.reshape(n, -1, layer.in_features))
     if "bias" in wanted:
-        yield Dense("bias", left.sum(1) if left.shape[1] > 1 else left[:, 0])
+        yield Dense("bias", left.sum(1) if left.shape[1] > 1 else left[:, 0], left)
 
 
 def _convolution(
     layer: nn.Conv1d | nn.Conv2d, inputs: Tensor, gradient: Tensor, wanted: Collection[str]
 ) -> Iterator[Share]:
     if "bias" in wanted:
-        yield Dense("bias", gradient.flatten(2).sum(2))
+        yield Dense("bias", gradient.flatten(2).sum(2), gradient)
     if "weight" in wanted:
         yield Convolved("weight", layer, inputs, gradient)
 
@@ -126,7 +126,7 @@ def _scale_and_shift(
 ) -> Iterator[Share]:
     for name, values in (("weight", scaled), ("bias", gradient)):
         if name in wanted:
-            yield Dense(name, values.sum(summed) if summed else values)
+            yield Dense(name, values.sum(summed) if summed else values, values)
 
 
 _RULES: dict[Any, Rule] = {

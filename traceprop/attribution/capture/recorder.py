@@ -201,8 +201,7 @@ class Recorder:
             inputs = args[0] if args else kwargs["input"]
             self._note_shape(inputs)
             call = Call(layer, module, inputs.detach(), self.forward)
-            # Only the graph holds the call: it goes with the graph, used or not.
-            output.register_hook(partial(self._arrived, call, None))  # type: ignore[no-untyped-call]
+            _on_gradient(output, partial(self._arrived, call, None))
 
     def _note_shape(self, inputs: Tensor) -> None:
         if self._asks and inputs.shape[0] in inputs.shape[1:]:
@@ -214,7 +213,7 @@ class Recorder:
         def ran(part: Projection, inputs: Tensor, output: Tensor) -> None:
             by_sample = tap.by_sample()
             call = Call(layer, part, by_sample(inputs.detach()), self.forward)
-            output.register_hook(partial(self._arrived, call, by_sample))  # type: ignore[no-untyped-call]
+            _on_gradient(output, partial(self._arrived, call, by_sample))
 
         assert isinstance(layer.module, nn.MultiheadAttention)
         tap = AttentionTap(layer.module, ran)
@@ -229,6 +228,20 @@ class Recorder:
         if self._calls is not None:
             gradient = gradient.detach() if by_sample is None else by_sample(gradient.detach())
             self._calls.append(Call(call.layer, call.part, call.inputs, call.forward, gradient))
+
+
+def _on_gradient(output: Tensor, arrived: Callable[[Tensor], None]) -> None:
+    """Have a function told of the gradient of a layer's output, by the graph that needs it.
+
+    Only the graph holds what the function holds: it goes with the graph, used or not.
+    """
+    base, shape = output._base, output.shape
+    same = base is not None and base.numel() == output.numel() and base.grad_fn is not None
+    if base is None or not same or not (base.is_contiguous() and output.is_contiguous()):
+        output.register_hook(arrived)  # type: ignore[no-untyped-call]
+        return
+    # A write into a view, as by ReLU(inplace=True), takes the view's hooks out of the graph.
+    base.register_hook(lambda gradient: arrived(gradient.reshape(shape)))  # type: ignore[no-untyped-call]
 
 
 def _trainable(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

@@ -47,10 +47,15 @@ class Outer:
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """The share itself, `(n, ...)`."""
+    """The share itself, `(n, ...)`, and the terms that it is a sum of.
+
+    The terms may cancel, as those of a bias before a normalisation do: what rounding leaves is
+    then small beside them alone.
+    """
 
     parameter: str
     values: Tensor
+    terms: Tensor
 
     def add_to(self, sketch: Sketch, i: int) -> None:
         """Add the share to parameter i of a batch's rows."""
@@ -58,7 +63,7 @@ class Dense:
 
     def total(self, shape: torch.Size) -> tuple[Tensor, float]:
         """Return the sum over the samples, and a bound on its norm."""
-        return self.values.sum(0).reshape(shape), float(self.values.flatten(1).norm(dim=1).sum())
+        return self.values.sum(0).reshape(shape), float(self.terms.norm())
 
 
 @dataclass(frozen=True, slots=True)
