@@ -307,6 +307,9 @@ def _went_into_another_type(node: Node, result: Any, inputs: Sequence[Any]) -> b
 def _as_recorded(node: Node, result: Any, args: Any, kwargs: Any) -> Any:
     """Run a call whose result went into an array of another type once more, into such an array."""
     dtype = node.dtype
+    cast = getattr(node.op, "cast", None)
+    if cast is not None:
+        return cast(result, dtype)
     if node.op is POWER:
         target = args[0].copy(order="K")
         target **= args[1]

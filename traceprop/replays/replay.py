@@ -22,7 +22,14 @@ from traceprop.lineage.answers.query import node_of
 from traceprop.lineage.graph.lineage_graph import LineageGraph
 from traceprop.lineage.graph.node import SOURCE, Held, Node, inputs_first, make_held, make_node
 from traceprop.lineage.graph.template import transform
-from traceprop.lineage.recording.tracked import KIND, OVERWRITE, Tracked, wrap
+from traceprop.lineage.recording.tracked import (
+    KIND,
+    MEANWHILE,
+    OVERWRITE,
+    UNFINISHED,
+    Tracked,
+    wrap,
+)
 from traceprop.lineage.rerun import copy_in_place, results_of, why_not, writes
 from traceprop.replays.compare import check_equal
 from traceprop.replays.leaves import Given, Leaves
@@ -99,24 +106,45 @@ def replay(*tensors: Any, without: Any = None, sources: Given | None = None) -> 
     for each in tensors:
         found = each.roots if isinstance(each, LineageGraph) else (node_of(each),)
         roots.extend(found)
-        recorded.extend([each._array if isinstance(each, Tracked) else None] * len(found))
+        recorded.extend([each._plain() if isinstance(each, Tracked) else None] * len(found))
     nodes = inputs_first(*roots)
     _refuse(nodes)
     gone = rows_left_out(nodes, without)
     if gone:
+        _refuse_other_libraries(nodes)
         check_escapes(nodes, gone, roots)
     run = _Run(nodes, roots, Leaves(_leaves(nodes), sources or {}, gone), bool(gone))
     values = run.values()
     if gone:
         check_row_counts(run.made)
         made = [
-            wrap(KIND[0], value, run.made[root]) for value, root in zip(values, roots, strict=True)
+            _tensor(value, run.made[root]) for value, root in zip(values, roots, strict=True)
         ]
     else:
         for value, expected, root in zip(values, recorded, roots, strict=True):
             check_equal(value, expected, root)
-        made = [wrap(KIND[0], value, root) for value, root in zip(values, roots, strict=True)]
+        made = [_tensor(value, root) for value, root in zip(values, roots, strict=True)]
     return made[0] if len(made) == 1 else tuple(made)
+
+
+def _tensor(value: Array, node: Node) -> Any:
+    """Make a tensor of a replayed value: of the library whose operation gave it."""
+    made_by = node
+    while made_by.op in (OVERWRITE, MEANWHILE, UNFINISHED):
+        made_by = made_by.inputs[0]
+    make = getattr(made_by.op, "tensor_of", None)
+    return wrap(KIND[0], value, node) if make is None else make(value, node)
+
+
+def _refuse_other_libraries(nodes: Iterable[Node]) -> None:
+    """Refuse steps of another library, whose numbers nobody tells from numbers of rows."""
+    for node in nodes:
+        if hasattr(node.op, "in_numpy"):
+            raise LineageError(
+                f"{node.name} {list(node.shape)} can't be replayed without rows: whether a number "
+                "that it took was a number of rows isn't known of torch functions; do the steps "
+                "that depend on other rows in NumPy, before traceprop.torch.from_numpy."
+            )
 
 
 def recorded_values(nodes: list[Node], sources: Given) -> list[Any]:

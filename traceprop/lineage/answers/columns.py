@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from traceprop.lineage.graph.memo import memo
-from traceprop.lineage.graph.node import SOURCE, Held, Node, UfuncMethod
+from traceprop.lineage.graph.node import SOURCE, Held, Node, UfuncMethod, in_numpy
 from traceprop.lineage.graph.template import argument, named
 from traceprop.lineage.recording.kept_arrays import is_unchanged
 from traceprop.lineage.registry import rule_of
@@ -65,6 +65,7 @@ def _named_by(node: Node) -> list[Node]:
     """Return the inputs whose columns the node's are made of; none where it has no columns."""
     if not node.inputs or not node.shape:
         return []
+    node = in_numpy(node)
     if node.op is np.concatenate:
         return list(node.inputs)
     family = rule_of(node.op).family
@@ -79,6 +80,7 @@ def _named_by(node: Node) -> list[Node]:
 
 def _joined(node: Node, names: Sequence[Names]) -> Names:
     """Names of a node, from those of the inputs that `_named_by` gave."""
+    node = in_numpy(node)
     if node.op is GETITEM:
         return None if names[0] is None else _picked(node, names[0])
     if node.op is np.concatenate:

@@ -24,6 +24,7 @@ from traceprop.lineage.graph.node import (
     Node,
     Slot,
     UfuncMethod,
+    in_numpy,
     plain_name,
 )
 from traceprop.lineage.graph.template import slots
@@ -125,7 +126,7 @@ def _walk(root: Node, reached: Container[Node] | None) -> list[Step]:
 def recognise(node: Node) -> Idiom:
     """Return the idiom that ends in `node`."""
     for recogniser in _BY_OP.get(_function(node), ()):
-        idiom = recogniser(_in_numpy(node))
+        idiom = recogniser(in_numpy(node))
         if idiom is not None:
             return idiom
     return Idiom(_own_name(node.op), direct_inputs(node))
@@ -153,12 +154,6 @@ def rests_on(node: Node, functions: frozenset[Any], depth: int = _DEPTH) -> bool
             return True
         level = [parent for each in level for parent in each.inputs]
     return False
-
-
-def _in_numpy(node: Node) -> Node:
-    """Return a node of another library as the NumPy call that it stands for."""
-    translate = getattr(node.op, "in_numpy", None)
-    return node if translate is None else translate(node)
 
 
 def _function(node: Node) -> Any:

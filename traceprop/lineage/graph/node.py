@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from traceprop.lineage.source import Source
 
 
+_DOORS: Final = frozenset(
+    {"torch of numpy", "numpy of torch", "samples", "torch write of shared memory"}
+)
 _TORCH: Final = "traceprop.interop.torch.tracked.ops"
 _HOMES_OF_OPERATIONS: Final = (
     "traceprop.sources",
@@ -103,6 +106,9 @@ class Op:
             with needing_extras():
                 found: Op = importlib.import_module(_TORCH).op_named(name)
             return found
+        if name not in Op.by_name and name in _DOORS:
+            with needing_extras():
+                importlib.import_module("traceprop.interop.torch")
         if name not in Op.by_name:
             for module in _HOMES_OF_OPERATIONS:
                 importlib.import_module(module)
@@ -225,6 +231,12 @@ def plain_name(op: Callable[..., Any]) -> str:
     """Return what an operation is called in raw steps."""
     name = getattr(op, "name", None) or getattr(op, "__name__", None)
     return str(name or type(op).__name__)
+
+
+def in_numpy(node: Node) -> Node:
+    """Return a node of another library as the NumPy call that it stands for; else itself."""
+    translate: Callable[[Node], Node] | None = getattr(node.op, "in_numpy", None)
+    return node if translate is None else translate(node)
 
 
 def make_node(

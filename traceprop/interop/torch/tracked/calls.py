@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from traceprop.errors import LineageError
-from traceprop.interop.torch.tracked.ops import TorchOp, known_dtype, op_of
+from traceprop.interop.torch.tracked.ops import OPS, TorchOp, known_dtype, op_of
 from traceprop.interop.torch.tracked.plain import KIND, constant_of, known_tensor
-from traceprop.interop.torch.tracked.values import numpy_dtype, to_numpy
-from traceprop.lineage.graph.node import Node, make_node, slot
+from traceprop.interop.torch.tracked.values import DTYPES, numpy_dtype, to_numpy
+from traceprop.lineage.graph.node import FIRST, ONE, Node, make_node, slot
 from traceprop.lineage.recording.calls import Captured, renumber
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.kept_arrays import constant, hold_plain
@@ -27,6 +27,12 @@ Function = Callable[..., Any]
 Values = Sequence[int | str]
 
 _SIMPLE: Final = frozenset({int, float, bool, str, type(None), slice, type(Ellipsis), complex})
+HANDLERS: Final[list[Callable[[TorchOp], Any]]] = []
+"""How the handler of an operation is found; set by `tracked.handlers`."""
+
+WRITERS: Final[dict[bool, Callable[..., Any]]] = {}
+"""How `inplace=True` (False) and `out=` (True) are executed; set by `tracked.writes`."""
+
 _FIRST: Final = ("input", "tensors", "tensor", "self", "x", "A")
 
 
@@ -71,6 +77,9 @@ def strip(value: Any, inputs: list[Tracked], chooses: Any = False) -> tuple[Any,
     kind = type(value)
     if kind in _SIMPLE:
         return value, value
+    if kind is KIND[0] and not chooses:
+        inputs.append(value)
+        return value._array, slot(len(inputs) - 1)
     if isinstance(value, torch.Tensor):
         known = known_tensor(value)
         if known is None:
@@ -83,10 +92,13 @@ def strip(value: Any, inputs: list[Tracked], chooses: Any = False) -> tuple[Any,
         inputs.append(value)
         return value._array, _held(value, index) if chooses else slot(index)
     if kind is tuple or kind is list or kind is torch.Size:
-        pairs = [strip(each, inputs, chooses) for each in value]
-        if kind is list:
-            return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+        plain: list[Any] = []
+        template: list[Any] = []
+        for each in value:
+            stripped, kept = strip(each, inputs, chooses)
+            plain.append(stripped)
+            template.append(kept)
+        return (plain, template) if kind is list else (tuple(plain), tuple(template))
     if isinstance(value, np.ndarray):
         return value, hold_plain(value) if chooses else constant(value)
     if kind is torch.dtype:
@@ -117,20 +129,74 @@ def call(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
 
 def call_torch(function: Function, args: Sequence[Any], kwargs: dict[str, Any] | None) -> Any:
     """Do what a torch function does with tracked tensors among its arguments."""
-    from traceprop.interop.torch.tracked.handlers import handler_of
-
-    op = op_of(function)
-    handler = handler_of(op)
-    if handler is not None:
+    op = OPS.get(function) or op_of(function)
+    handler = op.handler
+    if handler is None:
+        handler = op.handler = HANDLERS[0](op)
+    if handler is not call:
         return handler(op, args, kwargs or {})
-    if kwargs and ("out" in kwargs or kwargs.get("inplace")):
-        from traceprop.interop.torch.tracked.writes import call_into, write_call
-
-        if kwargs.get("out") is not None:
-            return call_into(op, args, kwargs)
-        if kwargs.get("inplace"):
-            return write_call(op, args, kwargs)
+    if args and type(args[0]) is KIND[0] and is_simple(args[1:], kwargs):
+        return record_one(op, args[0], args[1:], kwargs)
+    if kwargs and (kwargs.get("out") is not None or kwargs.get("inplace")):
+        return WRITERS["out" in kwargs](op, args, kwargs)
     return call(op, args, kwargs or {})
+
+
+def is_simple(rest: Sequence[Any], kwargs: dict[str, Any] | None) -> bool:
+    """Whether arguments are numbers, names, slices, or tuples of numbers, and nothing is written."""
+    for value in rest:
+        kind = type(value)
+        if kind not in _SIMPLE and not (kind is tuple and _is_numbers(value)):
+            return False
+    if kwargs:
+        for name, value in kwargs.items():
+            kind = type(value)
+            if kind not in _SIMPLE and not (kind is tuple and _is_numbers(value)):
+                return False
+            if name == "inplace" and value:
+                return False
+    return True
+
+
+def _is_numbers(value: tuple[Any, ...]) -> bool:
+    for each in value:  # noqa: SIM110 - `all` would make a generator, on the hot path
+        if type(each) is not int:
+            return False
+    return True
+
+
+def record_one(op: TorchOp, tensor: Tracked, rest: Any, kwargs: dict[str, Any] | None) -> Any:
+    """Call a torch function on one tensor and plain parameters, and record it.
+
+    As with NumPy's operators, what can be made before the operation is made before it: after a
+    large one the caches are cold.
+    """
+    array = tensor._array
+    made = Node()
+    made.op = op
+    made.inputs = (tensor._node if tensor._state is None else tensor.node,)
+    made.args = (FIRST, *rest) if rest else ONE
+    made.kwargs = kwargs or None
+    made.item = made.memo = None
+    wrapped = KIND[0]()
+    wrapped._node = made
+    wrapped._state = wrapped._reuse = None
+    result = op.function(array, *rest, **kwargs) if kwargs else op.function(array, *rest)
+    if type(result) is not torch.Tensor or result.layout is not torch.strided:
+        captured = Captured()
+        captured.inputs, captured.nodes = [tensor], made.inputs
+        captured.template, captured.template_kwargs = made.args, made.kwargs
+        return wrap_several(op, captured, result, count())
+    wrapped._array = result
+    made.shape = result.shape
+    made.dtype = DTYPES[result.dtype]
+    if not op.fresh:
+        if result is array:
+            return tensor
+        memory = result.untyped_storage().data_ptr()
+        if memory and memory == array.untyped_storage().data_ptr():
+            attach_view(wrapped, tensor)
+    return wrapped
 
 
 def wrap_several(op: TorchOp, captured: Captured, result: Any, numbers: Iterator[int]) -> Any:

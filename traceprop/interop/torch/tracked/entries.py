@@ -55,7 +55,7 @@ class Entry(NamedTuple):
     rows : callable
         Its row rule.
     like : Like or None
-    mixes, values, data, quiet, shape_from_values
+    mixes, values, data, quiet, shape_from_values, written
         See `lineage.registry.RowRule`.
     cells : bool
         The NumPy function's cell rule fits too.
@@ -77,6 +77,7 @@ class Entry(NamedTuple):
     data: tuple[int, ...] = (0,)
     quiet: bool = False
     shape_from_values: int | None = None
+    written: int | None = None
     cells: bool = False
     fresh: bool = False
     by_memory: bool = False

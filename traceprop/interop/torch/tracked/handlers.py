@@ -8,10 +8,12 @@ from typing import Any, Final, NoReturn
 import torch
 
 from traceprop.errors import LineageError
-from traceprop.interop.torch.tracked.calls import call, capture
+from traceprop.interop.torch.tracked.calls import HANDLERS, WRITERS, call, capture
 from traceprop.interop.torch.tracked.entries import ESCAPE
-from traceprop.interop.torch.tracked.ops import TorchOp
+from traceprop.interop.torch.tracked.ops import TorchOp, known_dtype
+from traceprop.interop.torch.tracked.plain import KIND, wrap_torch
 from traceprop.interop.torch.tracked.writes import reshape_call, write_call
+from traceprop.lineage.graph.node import SLOTS, Node, make_node
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.tracked import Tracked, expose
 from traceprop.lineage.registry import REFUSED
@@ -24,19 +26,10 @@ _SHARES: Final = frozenset(
     {"__dlpack__", "data_ptr", "const_data_ptr", "untyped_storage", "storage", "share_memory_"}
 )
 _STATISTICS: Final = frozenset({"batch_norm", "instance_norm"})
-_handlers: Final[dict[TorchOp, Handler | None]] = {}
 
 
-def handler_of(op: TorchOp) -> Handler | None:
-    """Return how calls of an operation are executed, None for the ordinary way."""
-    try:
-        return _handlers[op]
-    except KeyError:
-        found = _handlers[op] = _handler(op)
-        return found
-
-
-def _handler(op: TorchOp) -> Handler | None:
+def find_handler(op: TorchOp) -> Handler:
+    """Return how calls of an operation are executed; `call` is the ordinary way."""
     entry, name = op.entry, op.name.rpartition(".")[2]
     if entry.status == REFUSED:
         return refuse
@@ -44,6 +37,8 @@ def _handler(op: TorchOp) -> Handler | None:
         return leave
     if entry.family == "torch: metadata":
         return describe
+    if op.name in ("torch.cat", "torch.concat", "torch.concatenate"):
+        return join
     if name == "numpy":
         return go_to_numpy
     if name in _ITSELF:
@@ -52,7 +47,7 @@ def _handler(op: TorchOp) -> Handler | None:
         return reshape_call
     if name == "__setitem__" or _writes_by_name(name):
         return write_call
-    return keep_statistics if name in _STATISTICS else None
+    return keep_statistics if name in _STATISTICS else call
 
 
 def _writes_by_name(name: str) -> bool:
@@ -96,6 +91,28 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def join(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """`torch.cat` of tensors, the join that programs do most; anything more the general way."""
+    if kwargs or len(args) > 2 or type(args[0]) not in (tuple, list) or len(args[0]) > len(SLOTS):
+        return WRITERS[True](op, args, kwargs) if kwargs.get("out") is not None else call(
+            op, args, kwargs)  # fmt: skip
+    kind = KIND[0]
+    arrays: list[Any] = []
+    nodes: list[Node] = []
+    for part in args[0]:
+        if type(part) is not kind:
+            return call(op, args, kwargs)
+        arrays.append(part._array)
+        nodes.append(part._node if part._state is None else part.node)
+    rest = args[1:]
+    if rest and type(rest[0]) is not int:
+        return call(op, args, kwargs)
+    joined = op.function(arrays, *rest)
+    template = (SLOTS[: len(nodes)], *rest)
+    node = make_node(op, tuple(nodes), template, None, joined.shape, known_dtype(joined.dtype))
+    return wrap_torch(joined, node)
+
+
 def go_to_numpy(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """`Tensor.numpy(x)`: the same values as a NumPy tensor."""
     return args[0].numpy(**kwargs)
@@ -124,3 +141,6 @@ def keep_statistics(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) ->
         if running and isinstance(args[0], Tracked):
             escape(args[0], f"running statistics of {op.name}")
     return call(op, args, kwargs)
+
+
+HANDLERS.append(find_handler)

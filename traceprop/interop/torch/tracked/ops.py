@@ -82,9 +82,12 @@ class TorchOp(Op):
         Views that it makes show memory as it lies.
     never : str or None
         Why it isn't run again in a replay.
+    handler, written_as
+        What `tracked.handlers` and `tracked.writes` found out about it, None until then.
     """
 
-    __slots__ = ("by_memory", "entry", "fresh", "function", "like", "never", "values")
+    __slots__ = ("by_memory", "entry", "fresh", "function", "handler", "like", "never", "values",
+                 "written_as")  # fmt: skip
 
     def __init__(self, name: str, function: Function, entry: Entry) -> None:
         super().__init__(name, self._run, lambda node: self.never)
@@ -95,6 +98,8 @@ class TorchOp(Op):
         self.fresh = entry.fresh
         self.never = entry.never
         self.values = entry.values
+        self.handler: Any = None
+        self.written_as: Any = None
         if entry.status == UNCLASSIFIED:
             self.never = "nobody has said that it gives the same again"
 
@@ -110,6 +115,14 @@ class TorchOp(Op):
             return in_numpy(node)
         return make_node(self.stands_for, node.inputs, node.args, node.kwargs, node.shape,
                          node.dtype, node.item)  # fmt: skip
+
+    def tensor_of(self, array: Any, node: Node) -> Any:
+        """Make a tracked tensor of an array, which is what an operation of torch gives."""
+        return wrap_array(array, node)
+
+    def cast(self, array: Any, dtype: Any) -> Any:
+        """Return an array in another type, as torch casts."""
+        return to_numpy(to_torch(array).to(torch_dtype(dtype)))
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
         scalars = bare_name(self.name) in _SCALARS
@@ -151,15 +164,32 @@ def _arrays(result: Any) -> Any:
     return result
 
 
-_OPS: Final[dict[Any, TorchOp]] = {}
+def wrap_array(array: Any, node: Node) -> Any:
+    """Make a tracked torch tensor of an array and its node."""
+    from traceprop.interop.torch.tracked.plain import wrap_torch
+
+    return wrap_torch(to_torch(array), node)
+
+
+class Door(Op):
+    """The operation of a door into torch: the same values, and a torch tensor."""
+
+    __slots__ = ()
+
+    def tensor_of(self, array: Any, node: Node) -> Any:
+        """As `TorchOp.tensor_of`."""
+        return wrap_array(array, node)
+
+
+OPS: Final[dict[Any, TorchOp]] = {}
 _NAMED: Final[dict[str, TorchOp]] = {}
 
 
 def op_of(function: Function) -> TorchOp:
     """Return the operation that a torch function is; made when it is first met."""
-    op = _OPS.get(function)
+    op = OPS.get(function)
     if op is None:
-        op = _OPS[function] = _made(qualified_name(function), function)
+        op = OPS[function] = _made(qualified_name(function), function)
     return op
 
 
@@ -195,6 +225,7 @@ def _made(name: str, function: Function) -> TorchOp:
             values=entry.values,
             data=entry.data,
             quiet=entry.quiet,
+            written=entry.written,
             shape_from_values=entry.shape_from_values,
         ),
     )

@@ -17,19 +17,34 @@ import numpy as np
 import torch
 
 from traceprop.errors import LineageError
-from traceprop.interop.torch.tracked.calls import call_torch, chooser, strip, wrap_result
-from traceprop.interop.torch.tracked.ops import known_dtype, op_of
-from traceprop.interop.torch.tracked.plain import KIND, wrap_torch
+from traceprop.interop.torch.tracked import handlers as handlers
+from traceprop.interop.torch.tracked.calls import (
+    call,
+    call_torch,
+    chooser,
+    is_simple,
+    record_one,
+    strip,
+    wrap_result,
+)
+from traceprop.interop.torch.tracked.ops import Door, known_dtype, op_of
+from traceprop.interop.torch.tracked.plain import KIND, known_tensor, wrap_torch
 from traceprop.interop.torch.tracked.values import DTYPES, to_numpy, to_torch
-from traceprop.lineage.graph.node import FIRST, ONE, PAIR, Node, Op, make_node
+from traceprop.interop.torch.tracked.writes import functional
+from traceprop.lineage.graph.escaped import Escape, escapes_of, note_escape
+from traceprop.lineage.graph.node import FIRST, ONE, PAIR, Node, Op, flat, make_node, unflat
 from traceprop.lineage.recording.calls import Captured
 from traceprop.lineage.recording.escapes import escape
+from traceprop.lineage.recording.kept_arrays import hold_plain
 from traceprop.lineage.recording.subscript import numbered
 from traceprop.lineage.recording.tracked import (
     Tracked,
     attach_view,
+    before_write,
     hold,
+    spoil,
     wrap,
+    write,
 )
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rules.elementwise import elementwise_rows
@@ -39,7 +54,7 @@ _NUMBERS: Final = frozenset({int, float, bool, complex})
 _BASIC: Final = frozenset({int, slice, type(None), type(Ellipsis)})
 
 TO_NUMPY: Final = Op("numpy of torch", lambda array: array)
-TO_TORCH: Final = Op("torch of numpy", lambda array: array)
+TO_TORCH: Final = Door("torch of numpy", lambda array: array)
 """The doors between NumPy and torch tensors: the same values, and the same memory."""
 
 for _door in (TO_NUMPY, TO_TORCH):
@@ -54,18 +69,23 @@ Method = Callable[..., Any]
 def _binary(plain: Callable[[Any, Any], Any], function: Method) -> Method:
     """Return the method for `tensor <op> other`; the two ordinary cases take a short way."""
     op = op_of(function)
+    fixed = plain is operator.matmul  # has a shape of its own
 
     def method(self: Tracked, other: Any) -> Any:
         node = self._node if self._state is None else self.node
+        shape: tuple[int, ...] | None = node.shape
+        array = self._array
+        inputs: tuple[Node, ...]
+        args: tuple[Any, ...]
         if type(other) is TorchTensor:
             second = other._node if other._state is None else other.node
-            result = plain(self._array, other._array)
-            inputs: tuple[Node, ...] = (node, second)
-            args: tuple[Any, ...] = PAIR
+            operand = other._array
+            inputs, args = (node, second), PAIR
+            if second.shape != shape:
+                shape = None
         elif type(other) in _NUMBERS:
-            result = plain(self._array, other)
-            inputs = (node,)
-            args = (FIRST, other)
+            operand = other
+            inputs, args = (node,), (FIRST, other)
         elif isinstance(other, (np.ndarray, ProvenanceTensor)):
             return from_numpy(plain(self.numpy(), other))  # type: ignore[attr-defined]
         elif other is None or isinstance(other, (str, list, tuple, dict)):
@@ -77,12 +97,15 @@ def _binary(plain: Callable[[Any, Any], Any], function: Method) -> Method:
         made.inputs = inputs
         made.args = args
         made.kwargs = made.item = made.memo = None
-        made.shape = result.shape
-        made.dtype = DTYPES[result.dtype]
+        made.dtype = node.dtype
         tensor = TorchTensor()
-        tensor._array = result
         tensor._node = made
         tensor._state = tensor._reuse = None
+        result = plain(array, operand)
+        tensor._array = result
+        made.shape = result.shape if shape is None or fixed else shape
+        if result.dtype is not array.dtype:
+            made.dtype = DTYPES[result.dtype]
         return tensor
 
     return method
@@ -102,7 +125,25 @@ def _reflected(plain: Callable[[Any, Any], Any], function: Method) -> Method:
 
 
 def _inplace(function: Method) -> Method:
+    """Return the method for `tensor <op>= other`."""
+    op = functional(op_of(function))
+
     def method(self: Tracked, other: Any) -> Any:
+        kind = type(other)
+        if kind in _NUMBERS or (kind is TorchTensor and self._state is None):
+            node = before_write(self)
+            array = self._array
+            inputs, args = ((node,), (FIRST, other))
+            operand = other
+            if kind is TorchTensor:
+                inputs, args, operand = (node, other.node), PAIR, other._array
+            try:
+                function(array, operand)
+            except BaseException:
+                spoil(self, inputs, node)
+                raise
+            write(self, make_node(op, inputs, args, None, array.shape, node.dtype), node)
+            return self
         if isinstance(other, Tracked) and type(other) is not TorchTensor:
             other = from_numpy(other)
         return call_torch(function, (self, other), None)
@@ -111,7 +152,11 @@ def _inplace(function: Method) -> Method:
 
 
 def _method(name: str, function: Method) -> Method:
+    op = op_of(function)
+
     def method(self: Tracked, *args: Any, **kwargs: Any) -> Any:
+        if op.handler is call and is_simple(args, kwargs):
+            return record_one(op, self, args, kwargs)
         return call_torch(function, (self, *args), kwargs)
 
     method.__name__ = name
@@ -192,6 +237,14 @@ class TorchTensor(ProvenanceTensor):
             if not key._array.ndim:
                 _attach_if_view(tensor, self)
             return tensor
+        if kind is torch.Tensor and known_tensor(key) is None:
+            result = array[key]
+            args = (FIRST, hold_plain(chooser(key)))
+            made = make_node(_GETITEM, (node,), args, None, result.shape, known_dtype(result.dtype))
+            tensor = wrap_torch(result, made)
+            if not key.ndim:
+                _attach_if_view(tensor, self)
+            return tensor
         captured = _captured(self, numbered(self, key) if kind in (str, list) else key)
         return wrap_result(_GETITEM, captured, array[captured.args[1]])
 
@@ -215,6 +268,14 @@ class TorchTensor(ProvenanceTensor):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return self.numpy().__array__(dtype, copy)
+
+    def __reduce__(self) -> Any:
+        node = self.node
+        return _restore, (self._array, flat(node), [tuple(each) for each in escapes_of(node)])
+
+    def __getattr__(self, name: str) -> Any:
+        beyond = f": X.numpy().{name} is NumPy's" if hasattr(ProvenanceTensor, name) else ""
+        raise AttributeError(f"a torch tensor has no {name!r}{beyond}")
 
     def __copy__(self) -> Any:
         return wrap_torch(copy.copy(self._array), self.node)
@@ -271,6 +332,18 @@ class TorchTensor(ProvenanceTensor):
 
 
 KIND[0] = TorchTensor
+
+
+def _restore(
+    tensor: torch.Tensor, records: list[tuple[Any, ...]], escapes: list[tuple[Any, ...]]
+) -> Any:
+    """Make a tensor from its pickle."""
+    node = unflat(records)
+    for noted in escapes:
+        note_escape(node, Escape(*noted))
+    return wrap_torch(tensor, node)
+
+
 _EXACT: Final = frozenset(
     {torch.float64, torch.float32, torch.float16, torch.int64, torch.int32, torch.int16,
      torch.int8, torch.uint8, torch.bool}
@@ -446,10 +519,10 @@ def _property(name: str, value: Any) -> property:
 
 
 def _missing(name: str) -> property:
+    """Return what stands for an attribute that NumPy tensors have and torch's haven't."""
+
     def get(self: Tracked) -> Any:
-        raise AttributeError(
-            f"a torch tensor has no {name!r}: X.numpy() gives it as a NumPy tensor, which has"
-        )
+        raise AttributeError(name)  # and `__getattr__` says where it is
 
     return property(get)
 

@@ -74,16 +74,18 @@ def to_numpy(tensor: torch.Tensor) -> Array:
     LineageError
         When it is sparse or quantized.
     """
-    if tensor.layout is not torch.strided or tensor.dtype not in DTYPES:
+    dtype = DTYPES.get(tensor.dtype)
+    if tensor.layout is not torch.strided or dtype is None:
         raise LineageError(
             f"A tensor of {tensor.layout} and {tensor.dtype} has no rows to follow: make it dense."
         )
-    plain = tensor.detach()
+    plain = tensor.detach() if tensor.requires_grad else tensor
+    if plain.is_cpu and dtype.kind not in "cV":
+        return plain.numpy()
     if not plain.is_cpu:
         plain = plain.cpu()
     if plain.is_conj() or plain.is_neg():
         plain = plain.resolve_conj().resolve_neg()
-    dtype = DTYPES[plain.dtype]
     if dtype.names is None:
         return plain.numpy()
     bits = plain.view(torch_dtype(dtype[0]))

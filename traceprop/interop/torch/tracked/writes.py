@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from traceprop.errors import LineageError
-from traceprop.interop.torch.tracked.calls import capture, wrap_result
+from traceprop.interop.torch.tracked.calls import WRITERS, capture, wrap_result
 from traceprop.interop.torch.tracked.ops import TorchOp, bare_name, known_dtype, op_of
 from traceprop.interop.torch.tracked.plain import adopt, known_tensor, wrap_torch
 from traceprop.interop.torch.tracked.values import to_numpy
@@ -32,17 +32,22 @@ SHARED: Final = Op("torch write of shared memory")
 implements(SHARED, family="mutators")(opaque)
 
 SETITEM_NAME: Final = "torch.Tensor.__setitem__"
-_WHOLE: Final = {"fill": 1, "copy": 1, "zero": None}
+_CELL_BY_CELL: Final = frozenset({"elementwise", "torch: elementwise", "torch: choosing"})
+_WHOLE: Final = ("fill_", "copy_", "zero_")
 
 
-def functional(op: TorchOp) -> TorchOp | None:
+def functional(op: TorchOp) -> TorchOp:
     """Return the operation that leaves its argument alone and gives what `op` writes."""
-    name = bare_name(op.name)
-    for home in (torch.Tensor, torch, torch.nn.functional):
-        found = getattr(home, name, None)
-        if callable(found) and op_of(found).name != op.name:
-            return op_of(found)
-    return None
+    if op.written_as is None:
+        op.written_as = op
+        if op.entry.family not in ("torch: random", "torch: creation"):
+            for home in (torch.Tensor, torch, torch.nn.functional):
+                found = getattr(home, bare_name(op.name), None)
+                if callable(found) and found is not op.function:
+                    op.written_as = op_of(found)
+                    break
+    without: TorchOp = op.written_as
+    return without
 
 
 def setitem_op() -> TorchOp:
@@ -97,36 +102,46 @@ def _target(captured: Captured, args: Sequence[Any], op: TorchOp) -> Tracked:
 
 def _written(op: TorchOp, captured: Captured, target: Tracked) -> Any:
     """Return the operation, and the arguments, that say what the target now holds."""
-    if target._state is not None and _reads_what_it_writes(op, captured, target):
+    if _reads_what_it_writes(op, captured, target):
         return SHARED, tuple(map(slot, range(len(captured.inputs)))), None
-    name = bare_name(op.name)
     if op.name == SETITEM_NAME:
         return op, captured.template, captured.template_kwargs
-    if name in _WHOLE and op.name.endswith("_"):
+    if op.name.rpartition(".")[2] in _WHOLE:
         rest = [*captured.template[1:], *(captured.template_kwargs or {}).values()]
         value = rest[0] if rest else 0
         return setitem_op(), (captured.template[0], Ellipsis, value), None
     kwargs = dict(captured.template_kwargs or {})
     kwargs.pop("inplace", None)
-    without = op if op.entry.family in ("torch: random", "torch: creation") else functional(op)
-    return without or op, captured.template, kwargs or None
+    return functional(op), captured.template, kwargs or None
 
 
-def _reads_what_it_writes(op: TorchOp, captured: Captured, target: Tracked) -> bool:
-    """Whether an operand lies partly on the cells that are written, and partly elsewhere."""
+def _reads_what_it_writes(op: TorchOp, captured: Captured, target: Tracked, at: int = 1) -> bool:
+    """Whether a call may read cells that it wrote before.
+
+    Cell by cell an operand may lie exactly on what is written; anywhere else, and where cells are
+    moved or summed, torch doesn't say what it reads.
+
+    Parameters
+    ----------
+    at : int
+        The first of the inputs that are read; the target itself comes before those.
+    """
     region = target._array
-    root = target._state.root if target._state is not None else None
+    root = None if target._state is None else target._state.root
     others = [
         each._array
-        for each in captured.inputs
-        if each is not target and each._state is not None and each._state.root is root
-    ]
+        for each in captured.inputs[at:]
+        if each is target or (root is not None and each._state is not None
+                              and each._state.root is root)
+    ]  # fmt: skip
     if not others:
         return False
     if op.name == SETITEM_NAME:
         if slots(captured.template[1]) or any(isinstance(p, Held) for p in _parts(captured)):
             return True
         region = region[captured.args[1]]
+    elif functional(op).entry.family not in _CELL_BY_CELL:
+        return True
     return any(_overlaps(region, each) for each in others)
 
 
@@ -157,7 +172,7 @@ def reshape_call(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> An
     without = functional(op)
     array = target._array
     target._node = make_node(
-        without or op, captured.nodes, captured.template, captured.template_kwargs,
+        without, captured.nodes, captured.template, captured.template_kwargs,
         tuple(array.shape), known_dtype(array.dtype),
     )  # fmt: skip
     return target
@@ -167,6 +182,8 @@ def call_into(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Call a function that writes its result, or its results, into `out`."""
     rest = {name: value for name, value in kwargs.items() if name != "out"}
     outs = kwargs["out"]
+    if outs is None:
+        return write_call(op, args, rest)  # inplace=True
     several = isinstance(outs, (tuple, list))
     targets = list(outs) if several else [outs]
     captured = capture(op, args, rest)
@@ -209,7 +226,7 @@ def _put(
     if is_value_shaped(target) and tuple(array.shape) == shape:
         template = {**(template or {}), "out": slot(len(nodes))}
         nodes = (*nodes, target.node)
-    shared = target._state is not None and _reads_what_it_writes(op, captured, target)
+    shared = _reads_what_it_writes(op, captured, target, 0)
     if shared:
         node = make_node(SHARED, nodes, tuple(map(slot, range(len(nodes)))), None,
                          tuple(array.shape), known_dtype(array.dtype))  # fmt: skip
@@ -220,4 +237,5 @@ def _put(
     return target
 
 
-__all__ = ["call_into", "functional", "reshape_call", "write_call"]
+WRITERS[False] = write_call
+WRITERS[True] = call_into

@@ -33,4 +33,4 @@ def assigned_rows(node: Node) -> Edges:
     return rewritten(node)
 
 
-define("Tensor.__setitem__", "mutators", assigned_rows, values=(1,))
+define("Tensor.__setitem__", "mutators", assigned_rows, values=(1,), written=2)

@@ -15,7 +15,8 @@ def _is_per_row(node: Node) -> bool:
     options = node.kwargs or {}
     if options.get("reduce") is not None or options.get("size_average") is not None:
         return False
-    return options.get("reduction") == "none" or "none" in node.args
+    words = [value for value in (*node.args, options.get("reduction")) if isinstance(value, str)]
+    return words == ["none"]
 
 
 def cell_loss_rows(node: Node) -> Edges:
