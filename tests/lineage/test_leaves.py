@@ -87,3 +87,17 @@ def test_data_of_every_type_has_a_digest(dtype):
     values = np.zeros(3, np.int64).astype(dtype) if dtype != "M8[D]" else np.zeros(3, dtype)
     assert len(MemorySource.of(values, "x", ()).sha256) == 64
     assert len(MemorySource.of(values[:0], "x", ()).sha256) == 64
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ({"source": ""}, "is no name"),
+        ({"name": " "}, "is no name"),
+        ({"source": 3}, "not a int"),
+        ({"source": "a", "name": "b"}, "twice"),
+    ],
+)
+def test_what_names_no_source_is_refused(named, reason):
+    with pytest.raises(DataError, match=reason):
+        tp.array([1.0], **named)

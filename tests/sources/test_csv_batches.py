@@ -125,8 +125,9 @@ def test_columns_and_options_are_checked_before_the_first_batch(tmp_path: Path) 
     two.write_text("a,c\n1,2\n")
     with pytest.raises(SourceError, match=r"column 2 is 'b' in one\.csv but 'c' in two\.csv"):
         tp.load_csv([one, two], batch_rows=1)
-    with pytest.raises(SourceError, match="batch_rows=0 can't be"):
-        tp.load_csv(one, batch_rows=0)
+    for wrong in (0, "3", 2.5):
+        with pytest.raises(SourceError, match=f"batch_rows={wrong!r} is no number of rows"):
+            tp.load_csv(one, batch_rows=wrong)
     with pytest.raises(SourceError, match=r"gone\.csv does not exist"):
         tp.load_csv(tmp_path / "gone.csv", batch_rows=1)
     with pytest.raises(SourceError, match="load_csv gives numbers"):

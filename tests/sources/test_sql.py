@@ -167,13 +167,17 @@ def test_parameters_are_bound_and_part_of_the_identity(path: Path) -> None:
         ({"columns": []}, "leaves no column"),
         ({"columns": ["job"]}, r"column 'job' of loans .* holds text, such as 'clerk'.*read_sql"),
         ({"query": "SELECT id, id FROM loans"}, "gives two columns named 'id'"),
-        ({"query": "SELECT nope FROM loans"}, "'SELECT nope FROM loans' failed: no such column"),
+        ({"query": "SELECT nope FROM loans"},
+         "'SELECT nope FROM loans' failed in orders.db: no such column"),
         ({"query": f"{QUERY} WHERE 0"}, "gives no row"),
         ({"query": "DELETE FROM loans"}, "is no query"),
         ({"query": 5}, "must be a str"),
         ({"params": [object()]}, "params= holds a object"),
         ({"params": "x"}, "must be a list, tuple or dict"),
         ({"batch_rows": 0}, "no number of rows"),
+        ({"batch_rows": "3"}, "batch_rows='3' is no number of rows"),
+        ({"columns": [1.5]}, r"columns=\[1.5\] must be a list of columns' names or of their pos"),
+        ({"columns": 1}, "columns=1 must be a list"),
     ],
 )  # fmt: skip
 def test_what_is_refused(path: Path, options: dict[str, Any], reason: str) -> None:

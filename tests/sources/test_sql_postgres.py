@@ -145,8 +145,8 @@ def test_parameters(small: PostgresServer) -> None:
 @pytest.mark.parametrize(
     ("query", "reason"),
     [
-        ("SELECT nope FROM pg_class ORDER BY 1", "'SELECT nope FROM pg_class ORDER BY …' failed: .*"
-         'column "nope" does not exist'),
+        ("SELECT nope FROM pg_class ORDER BY 1",
+         "'SELECT nope FROM pg_class ORDER BY …' failed in .*column \"nope\" does not exist"),
         ("SELECT 1 / (n - 3) AS x FROM generate_series(1, 5) n ORDER BY n", "division by zero"),
         ("SELECT interval '1 month' AS x ORDER BY 1", "'x' holds intervals"),
         (r"SELECT '\x00'::bytea AS x ORDER BY 1", "'x' holds bytes"),
@@ -261,7 +261,7 @@ def test_a_connection_that_is_lost_midway(loans: PostgresServer, form: str) -> N
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
-        with pytest.raises(SourceError, match=r"SELECT n, repeat.* failed: .*(terminat|closed)"):
+        with pytest.raises(SourceError, match=r"SELECT n, repeat.* failed in .*(terminat|closed)"):
             list(batches)
 
 

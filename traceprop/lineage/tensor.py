@@ -315,7 +315,8 @@ def array(
     Raises
     ------
     DataError
-        Where the data hasn't as many rows as the source, or as many columns as names.
+        Where the data hasn't as many rows as the source, or as many columns as names; where the
+        source's name is empty or isn't text, or there are two.
 
     Notes
     -----
@@ -326,6 +327,7 @@ def array(
     >>> traceprop.array([1.0, 2.0, 3.0], name="weights").sources()
     {weights: rows 0-2}
     """
+    _check_name(source, name)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(data, torch.Tensor):
         from traceprop.interop.torch.tracked.tensor import tracked
@@ -338,6 +340,19 @@ def array(
         return from_source(values, source, columns or None)
     names = _column_names(values, columns) if (columns := tuple(columns)) else ()
     return from_source(values, MemorySource.of(values, source or name, names))
+
+
+def _check_name(source: str | Source | None, name: str | None) -> None:
+    """Refuse what names no source."""
+    if source is not None and name is not None and source != name:
+        raise DataError(f"source={source!r} and name={name!r} name the source twice; give one")
+    called = name if source is None else source
+    if called is not None and not isinstance(called, Source):
+        if not isinstance(called, str):
+            kind = type(called).__name__
+            raise DataError(f"source= must be the source's name, or a Source, not a {kind}")
+        if not called.strip():
+            raise DataError("source='' is no name; give the data one, or leave it out")
 
 
 def values(tensor: Any, *, writable: bool = False) -> NDArray[Any]:

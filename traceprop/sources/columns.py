@@ -74,10 +74,12 @@ def column(chunked: Any) -> Column:
 
 def _text_column(chunked: Any) -> Column:
     """Encode texts by sorted categories, so that they don't depend on the order of the rows."""
+    import pyarrow.compute as pc
+
     joined = chunked.unify_dictionaries().combine_chunks()
-    found = joined.dictionary.to_pylist()  # as Arrow allows, a text may be in it twice, or missing
-    categories = tuple(sorted({text for text in found if text is not None}))
-    place = {text: code for code, text in enumerate(categories)}
-    rank = np.array([*(place.get(text, -1) for text in found), -1], np.int32)
+    found = joined.dictionary  # as Arrow allows, a text may be in it twice, or missing
+    distinct = pc.unique(found).drop_null()
+    categories = distinct.take(pc.array_sort_indices(distinct))
+    rank = pc.index_in(found, value_set=categories).fill_null(-1).to_numpy()
     codes = joined.indices.fill_null(-1).to_numpy()
-    return Column(rank[codes], categories)
+    return Column(np.append(rank, np.int32(-1))[codes], tuple(categories.to_pylist()))

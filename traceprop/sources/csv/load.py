@@ -6,7 +6,6 @@ and byte offset, and the digest of the bytes that were parsed.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
@@ -21,6 +20,7 @@ from traceprop.sources.csv.format import CsvFormat, CsvOptions
 from traceprop.sources.csv.source import CsvSource
 from traceprop.sources.csv.stream import top_of_file
 from traceprop.sources.csv.text import CsvText
+from traceprop.sources.inputs.arguments import batch_size, column_selection
 from traceprop.sources.inputs.resolve import Named, resolve
 from traceprop.sources.table import Table
 
@@ -213,7 +213,7 @@ class _Job:
         *,
         numeric: bool,
     ) -> None:
-        self._format, self._selection = CsvFormat.make(**options), _plain(columns)
+        self._format, self._selection = CsvFormat.make(**options), column_selection(columns)
         self._files = resolve(path, filesystem)
         self._numeric = numeric
 
@@ -232,9 +232,7 @@ class _Job:
 
     def batches(self, batch_rows: int, make: Made[T]) -> Iterator[T]:
         """Check the options and the files' columns at once, and load when iterated over."""
-        most = operator.index(batch_rows)
-        if most < 1:
-            raise SourceError(f"batch_rows={batch_rows} can't be: give 1 or more rows")
+        most = batch_size(batch_rows)
         tops = [top_of_file(file, self._format, self._selection) for file in self._files]
         for top in tops:
             _check_columns(tops[0], top)
@@ -265,12 +263,3 @@ def _check_columns(first: CsvText, text: CsvText) -> None:
         f"{first.name} and {text.name} don't have the same columns: column {place} is {said[0]} "
         f"but {said[1]}; load them apart"
     )
-
-
-def _plain(columns: Columns | None) -> list[str | int] | None:
-    """Return the `columns` argument as a list of str and int that JSON can hold."""
-    if columns is None:
-        return None
-    if isinstance(columns, str):
-        return [columns]
-    return [column if isinstance(column, str) else operator.index(column) for column in columns]

@@ -6,7 +6,6 @@ digest of the bytes that were decoded.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast, overload
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from traceprop.errors import SourceError
 from traceprop.lineage.rowset import row_dtype
+from traceprop.sources.inputs.arguments import batch_size, column_selection
 from traceprop.sources.inputs.resolve import Named, resolve
 from traceprop.sources.parquet import read as reading
 from traceprop.sources.parquet.source import ParquetSource
@@ -74,9 +74,9 @@ def load_parquet(
     >>> print(X[4821].trace())  # doctest: +SKIP
     loans.parquet row 4821
     """
-    selection = _plain(columns)
+    selection = column_selection(columns)
     if batch_rows is not None:
-        return _tensors(path, selection, filesystem, _checked_size(batch_rows))
+        return _tensors(path, selection, filesystem, batch_size(batch_rows))
     from traceprop.lineage import from_source
 
     tensors = [
@@ -127,9 +127,9 @@ def read_parquet(
     >>> table = tp.read_parquet("loans/*.parquet")  # doctest: +SKIP
     >>> X = table.to_tensor(["age", "purpose"])  # doctest: +SKIP
     """
-    selection = _plain(columns)
+    selection = column_selection(columns)
     if batch_rows is not None:
-        return _tables(path, selection, filesystem, _checked_size(batch_rows))
+        return _tables(path, selection, filesystem, batch_size(batch_rows))
     tables = [
         Table.from_columns(source, _columns(source, table))
         for source, table in _sources(path, selection, filesystem, numeric=False)
@@ -215,19 +215,3 @@ def _same_columns(first: ParquetSource | None, source: ParquetSource) -> Parquet
         f"{first.name} and {source.name} have their columns in another order; say which with "
         "columns="
     )
-
-
-def _checked_size(batch_rows: int) -> int:
-    size = operator.index(batch_rows)
-    if size < 1:
-        raise SourceError(f"batch_rows={size} is no number of rows; give 1 or more")
-    return size
-
-
-def _plain(columns: Columns) -> list[str | int] | None:
-    """Return the `columns` argument as a list of str and int."""
-    if columns is None:
-        return None
-    if isinstance(columns, str):
-        return [columns]
-    return [column if isinstance(column, str) else operator.index(column) for column in columns]

@@ -7,15 +7,15 @@ deleted since are reported, never cited. A password is never kept.
 
 from __future__ import annotations
 
-import operator
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from traceprop.errors import SourceError, SourceWarning
+from traceprop.errors import SourceWarning
 from traceprop.lineage.rowset import row_dtype
+from traceprop.sources.inputs.arguments import batch_size
 from traceprop.sources.sql import values as sql_values
 from traceprop.sources.sql.columns import matrix_of, table_column
 from traceprop.sources.sql.query import Columns, Key, SqlQuery
@@ -108,7 +108,7 @@ def load_sql(
 
     asked = _asked(query, params, key, columns, numeric=True)
     if batch_rows is not None:
-        return _tensors(connection, asked, _checked_size(batch_rows))
+        return _tensors(connection, asked, batch_size(batch_rows))
     source, read = SqlSource.load(connection, asked)
     return from_source(matrix_of(read, source.name), source, columns=source.columns)
 
@@ -176,7 +176,7 @@ def read_sql(
     """
     asked = _asked(query, params, key, columns, numeric=False)
     if batch_rows is not None:
-        return _tables(connection, asked, _checked_size(batch_rows))
+        return _tables(connection, asked, batch_size(batch_rows))
     source, read = SqlSource.load(connection, asked)
     return Table.from_columns(source, {name: table_column(read[name], name) for name in read})
 
@@ -192,13 +192,6 @@ def _asked(query: str, params: Params, key: Key, columns: Columns, *, numeric: b
             stacklevel=3,
         )
     return asked
-
-
-def _checked_size(batch_rows: int) -> int:
-    size = operator.index(batch_rows)
-    if size < 1:
-        raise SourceError(f"batch_rows={size} is no number of rows; give 1 or more")
-    return size
 
 
 def _tensors(connection: Any, asked: SqlQuery, size: int) -> Iterator[ProvenanceTensor]:

@@ -9,12 +9,12 @@ import datetime
 import decimal
 import hashlib
 import json
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from traceprop.errors import SourceError
+from traceprop.sources.inputs.arguments import column_selection
 from traceprop.sources.sql.result import Params
 from traceprop.sources.sql.text import QueryText, parse_query
 
@@ -71,11 +71,10 @@ class SqlQuery:
         names = (key,) if isinstance(key, str) else tuple(key or ())
         if key is not None and (not names or not all(isinstance(each, str) for each in names)):
             raise SourceError(f"key={key!r} names no column; give a column's name or several")
-        selection = (columns,) if isinstance(columns, str) else columns
-        if selection is not None:
-            selection = tuple(c if isinstance(c, str) else operator.index(c) for c in selection)
+        selection = column_selection(columns)
         _write_params(params)  # refuses those that can't be kept
-        return cls(parse_query(query), params, names, selection, numeric)
+        chosen = None if selection is None else tuple(selection)
+        return cls(parse_query(query), params, names, chosen, numeric)
 
     @property
     def digest(self) -> str:

@@ -70,20 +70,21 @@ class Result:
 
 
 @contextmanager
-def run_query(connection: Any, query: QueryText, params: Params) -> Iterator[Result]:
-    """Run a query on an open connection.
+def run_query(connection: Any, query: QueryText, params: Params, database: str) -> Iterator[Result]:
+    """Run a query on an open connection to what people call `database`.
 
     Raises
     ------
     SourceError
         Where the database refuses it or the connection is lost, also while the result is read; it
-        names the query's first words and has the database's message.
+        names the query's first words and the database, and has the database's message.
     """
     if inspect.iscoroutinefunction(getattr(connection, "commit", None)):
         raise SourceError(
             f"a {type(connection).__name__} is asynchronous; give an ordinary connection"
         )
-    with refusals(connection, f"the query {query.first_words!r} failed"), _cursor(connection) as it:
+    failed = f"the query {query.first_words!r} failed in {database}"
+    with refusals(connection, failed), _cursor(connection) as it:
         gives_arrow = hasattr(it, "fetch_record_batch")
         # Asked now: once a result is being read, PostgreSQL takes no other question.
         is_sqlite = gives_arrow and vendor(connection) == "sqlite"

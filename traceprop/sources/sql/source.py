@@ -85,7 +85,7 @@ class SqlSource(Source):
         """
         database = describe(connection)
         source = cls(query, database, n_rows=0, sha256="")
-        with source._session(connection) as session, _run(session, query) as result:
+        with source._session(connection) as session, source._run(session) as result:
             source.columns, wanted = query.choose(result.columns)
             digest = ResultDigest(wanted)
             for arrays in result.batches(wanted, size):
@@ -271,9 +271,13 @@ class SqlSource(Source):
         key = self.query.key
         return Keys(key, [arrays[names.index(name)] for name in key])
 
+    def _run(self, session: Any) -> AbstractContextManager[Result]:
+        query = self.query
+        return run_query(session, query.text, query.params, self._database.name)
+
     def _read_again(self) -> dict[str, Any]:
         """Return the chosen columns as they are in the database, once they are what they were."""
-        with self._session() as session, _run(session, self.query) as result:
+        with self._session() as session, self._run(session) as result:
             _, names = self.query.choose(result.columns)
             parts = list(self._recorded(result.batches(names)))
         if not parts:
@@ -298,7 +302,7 @@ class SqlSource(Source):
         sought = None if self.keys is None else self.keys.take(rows)
         at = np.full(len(rows), -1, np.int64)
         hashes: list[Hashes] = []
-        with self._session() as session, _run(session, self.query) as result:
+        with self._session() as session, self._run(session) as result:
             _, names = self.query.choose(result.columns)
             digest = ResultDigest(names)
             for arrays in self._recorded(result.batches(names)):
@@ -342,10 +346,6 @@ class SqlSource(Source):
         return SourceError(
             f"{self.name} changed since it was loaded: {what}; load it anew, or restore the rows"
         )
-
-
-def _run(session: Any, query: SqlQuery) -> AbstractContextManager[Result]:
-    return run_query(session, query.text, query.params)
 
 
 def _digest_of(columns: Sequence[Any], names: Sequence[str]) -> tuple[str, Hashes]:
