@@ -297,12 +297,15 @@ class TrainingContext:
     def _are_finite(self, rows: Floats, batch: BatchSamples) -> bool:
         """Tell whether a batch is recorded: not one whose overflow makes the scaler skip a step."""
         finite = np.isfinite(rows).all(1)
-        if not finite.all() and self._scaler is None:
+        if self._scaler is not None:  # it looks at what was added up
+            gradients = [p.grad for p in self._parameters.values() if p.grad is not None]
+            return bool(finite.all()) and all(bool(g.isfinite().all()) for g in gradients)
+        if not finite.all():
             raise CaptureError(
                 f"the gradient of sample {batch.ids[~finite][0]} isn't finite; look for a learning "
                 f"rate that is too high, or a loss of log 0"
             )
-        return bool(finite.all())
+        return True
 
     def _commit(self, data: RunData) -> None:
         if data.steps == 0:
