@@ -12,27 +12,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from traceprop.interop.array_api.creation import unknown
 from traceprop.interop.sklearn.described import REFUSED, described
 from traceprop.interop.sklearn.kinds import STATELESS, is_known, kind_of, takes_tensors
+from traceprop.interop.sklearn.learned import fitted_before, fitted_node, is_unfitted
+from traceprop.interop.sklearn.own import COULD_NOT, run_own
 from traceprop.interop.sklearn.record import Record, forget, record_of, remember
+from traceprop.interop.sklearn.results import RecordedCall
 from traceprop.interop.sklearn.scope import inside, is_librarys
-from traceprop.interop.sklearn.steps import (
-    FITS,
-    GOES_ON,
-    LEARNED,
-    USES,
-    as_array,
-    boxed,
-    operation_of,
-)
-from traceprop.lineage.graph.node import FIRST, Node, make_node, slot
-from traceprop.lineage.recording.calls import capture
-from traceprop.lineage.recording.escapes import escape
-from traceprop.lineage.recording.tracked import KIND, Tracked, wrap
+from traceprop.interop.sklearn.steps import FITS, GOES_ON, USES, operation_of
+from traceprop.lineage.graph.node import slot
+from traceprop.lineage.recording.calls import Captured, capture
+from traceprop.lineage.recording.tracked import Tracked
 
-_HARMLESS: Final = (type(None), bool, str, int)
-_OBJECT: Final = np.dtype(object)
 _CHANGED: Final = (REFUSED, "its parameters were set anew after it was fitted")
 
 
@@ -55,156 +46,78 @@ def run(
     captured = capture(args, kwargs)
     fits = method.startswith(("fit", "partial_fit"))
     before = record_of(estimator)
-    if not captured.inputs and (before is None or is_librarys(2)):
+    goes_on = fits and _goes_on(estimator, method)
+    if fits and not goes_on:
+        forget(estimator)
+        before = None
+    kind = kind_of(estimator, method)
+    plainly = not captured.inputs and (before is None or kind == STATELESS or is_librarys(2))
+    if plainly or takes_tensors(estimator):
         if fits:
             forget(estimator)
         return bound(*args, **kwargs)
-    if captured.inputs and takes_tensors(estimator):
-        return bound(*args, **kwargs)
-    goes_on = method == "partial_fit" and before is not None
-    if fits and not goes_on:
-        forget(estimator)
-        if not captured.inputs:
-            return bound(*args, **kwargs)
-    kind = kind_of(estimator, method)
-    if kind == STATELESS and not captured.inputs:
-        return bound(*args, **kwargs)
-    plain = {id(tensor._array): _read_only(tensor) for tensor in captured.inputs}
+    if not type(estimator).__module__.startswith("sklearn."):
+        found = run_own(estimator, bound, args, kwargs, captured, before, fits)
+        if found is not COULD_NOT:
+            return found
+    return _run_plain(estimator, method, bound, captured, before, fits, goes_on, kind)
+
+
+def _goes_on(estimator: Any, method: str) -> bool:
+    """Whether a fit starts from what the estimator has learned so far."""
+    if method != "partial_fit" and getattr(estimator, "warm_start", False) is not True:
+        return False
+    return not is_unfitted(estimator)
+
+
+def _run_plain(
+    estimator: Any,
+    method: str,
+    bound: Callable[..., Any],
+    captured: Captured,
+    before: Record | None,
+    fits: bool,
+    goes_on: bool,
+    kind: str,
+) -> Any:
+    """Run a call on plain arrays, and record it as one operation."""
+    arrays = {id(tensor._array): _read_only(tensor) for tensor in captured.inputs}
+    held = fitted_before(estimator) if fits else []
     with inside():
-        result = bound(*_replaced(captured.args, plain), **_replaced(captured.kwargs, plain))
-        operation = operation_of(estimator, is_known)
+        result = bound(*_replaced(captured.args, arrays), **_replaced(captured.kwargs, arrays))
         rows = captured.nodes[0].n_rows if captured.nodes else 0
-        description = described(estimator, rows) if fits or before is None else before.description
-        changed = not fits and before is not None and _was_set(estimator, before)
+        description = described(estimator, rows if fits else 0)
+    note: Any = None
+    of: Any = description
     if fits and not goes_on:
-        mode, of, inputs = FITS, description, captured.nodes
-    elif kind == STATELESS:  # whatever it was fitted on
-        mode, of, inputs = USES, described(estimator, 0), captured.nodes
-    elif before is not None or not _is_unfitted(estimator):
-        mode = GOES_ON if goes_on else USES
-        of, inputs = slot(len(captured.nodes)), (*captured.nodes, _fitted(estimator, before))
+        mode, inputs = FITS, (*captured.nodes, *held)
+    elif kind == STATELESS or (before is None and is_unfitted(estimator)):
+        mode, inputs = USES, captured.nodes
     else:
-        mode, of, inputs = USES, description, captured.nodes
-    changed = changed and kind != STATELESS
-    template = (mode, kind, method, of, _CHANGED if changed else None, *captured.template)
-    call = _Call(operation, inputs, template, captured.template_kwargs, estimator,
-                 list(plain.values()))  # fmt: skip
+        mode, of = GOES_ON if goes_on else USES, slot(len(captured.nodes))
+        inputs = (*captured.nodes, fitted_node(estimator, before))
+        if before is not None and not fits and _was_set(before, description):
+            note = _CHANGED
+    template = (mode, kind, method, of, note, *captured.template)
+    call = RecordedCall(
+        operation_of(estimator, is_known),
+        inputs,
+        template,
+        captured.template_kwargs,
+        estimator,
+        list(arrays.values()),
+    )
     wrapped = call.wrapped(result)
     if fits:
-        remember(estimator, call.node((), _OBJECT, call.count), description)
+        remember(estimator, call.node((), np.dtype(object), call.count), description)
     return wrapped
 
 
-def _was_set(estimator: Any, record: Record) -> bool:
+def _was_set(before: Record, now: Any) -> bool:
     """Whether an estimator's parameters are others than when it was fitted."""
-    before = record.description
-    if before is None or before[0] == REFUSED:
+    if before.description is None or before.description[0] == REFUSED:
         return False
-    return not _alike(described(estimator, 0), before)
-
-
-class _Call:
-    """One recorded call, and the nodes of its results."""
-
-    def __init__(
-        self,
-        operation: Any,
-        inputs: tuple[Node, ...],
-        template: tuple[Any, ...],
-        kwargs: dict[str, Any] | None,
-        estimator: Any,
-        arguments: list[Any],
-    ) -> None:
-        self._arguments = arguments
-        self._operation = operation
-        self._inputs = inputs
-        self._template = template
-        self._kwargs = kwargs
-        self._estimator = estimator
-        self.count = 0
-
-    def node(self, shape: Any, dtype: Any, item: int) -> Node:
-        """Return the node of result number `item`."""
-        return make_node(
-            self._operation, self._inputs, self._template, self._kwargs, shape, dtype, item
-        )
-
-    def wrapped(self, result: Any) -> Any:
-        """Return the call's result with tensors for arrays and floats."""
-        if isinstance(result, (np.ndarray, np.generic, float)):
-            array = _own(as_array(result), self._estimator, self._arguments)
-            made = wrap(KIND[0], array, self.node(array.shape, array.dtype, self.count))
-            self.count += 1
-            return made
-        if isinstance(result, (tuple, list)):
-            kind = type(result)
-            parts = [self.wrapped(each) for each in result]
-            return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
-        if result is not self._estimator and not isinstance(result, _HARMLESS):
-            leave(self._inputs[0], self._estimator, self._template[2], result)
-        return result
-
-
-def leave(node: Node, estimator: Any, what: str, result: Any) -> None:
-    """Say that something other than an array came out of an estimator."""
-    then = "what is made from them has no sources"
-    kind = type(result).__name__
-    if hasattr(result, "toarray"):
-        then += "; a dense result keeps its rows (sparse_output=False, sparse_threshold=0)"
-    elif kind == "DataFrame":
-        then += "; with set_output(transform='default') they keep their rows"
-    escape(wrap(KIND[0], np.float64(0), node), f"{type(estimator).__name__}.{what} as {kind}", then)
-
-
-def learned(estimator: Any, name: str, value: Any) -> Any:
-    """Return what an estimator learned as a tensor, for whoever reads it from outside."""
-    record = record_of(estimator)
-    if record is None:
-        return value
-    return _learned(value, record, (*record.path, ("attribute", name)), estimator)
-
-
-def _learned(value: Any, record: Record, path: Any, estimator: Any) -> Any:
-    if isinstance(value, (np.ndarray, np.generic, float)) and not isinstance(value, np.void):
-        array = as_array(value)
-        if isinstance(array, np.ndarray):
-            array = array.view()
-            array.flags.writeable = False
-        node = make_node(LEARNED, (record.node,), (FIRST, path), None, array.shape, array.dtype)
-        return wrap(KIND[0], array, node)
-    if type(value) in (list, tuple):
-        return type(value)(
-            _learned(each, record, (*path, ("item", i)), estimator) for i, each in enumerate(value)
-        )
-    if type(value) is dict:
-        return {
-            key: _learned(each, record, (*path, ("item", key)), estimator)
-            for key, each in value.items()
-        }
-    if hasattr(value, "toarray"):
-        leave(record.node, estimator, path[-1][1], value)
-    return value
-
-
-def _fitted(estimator: Any, record: Record | None) -> Node:
-    """Return the node of the fitted estimator; of one fitted out of sight, a source that says so.
-
-    Plain rows that it was fitted on may have been tracked ones.
-    """
-    if record is not None:
-        return record.fitted()
-    tensor = unknown(boxed(type(estimator).__name__))
-    source = tensor.node.args[0]
-    source.uri = source.name = f"{source.uri}, {type(estimator).__name__} fitted out of sight"
-    node: Node = tensor.node
-    return node
-
-
-def _is_unfitted(estimator: Any) -> bool:
-    """Whether an estimator has learned nothing, as a `Normalizer` that needs no fit."""
-    from traceprop.interop.sklearn.record import learned_in, parts
-
-    return not any(learned_in(part.estimator) for part in parts(estimator))
+    return not _alike(now, before.description)
 
 
 def _read_only(tensor: Tracked) -> Any:
@@ -225,17 +138,6 @@ def _replaced(value: Any, arrays: dict[int, Any]) -> Any:
     if type(value) is dict:
         return {name: _replaced(each, arrays) for name, each in value.items()}
     return value
-
-
-def _own(array: Any, estimator: Any, arguments: list[Any]) -> Any:
-    """Return a result with memory of its own: not an argument's, nor what the estimator keeps."""
-    if not isinstance(array, np.ndarray):
-        return array
-    others = [*arguments, *vars(estimator).values()]
-    shared = not array.flags.writeable or any(
-        isinstance(other, np.ndarray) and np.may_share_memory(array, other) for other in others
-    )
-    return array.copy(order="K") if shared else array
 
 
 def _alike(one: Any, other: Any) -> bool:

@@ -60,6 +60,8 @@ def _described(estimator: Any, rows: int) -> Description:
         seed = parameters["random_state"]
         if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
             raise _CannotBeTold(f"{name} draws numbers: give it random_state= as an int")
+    if parameters.get("prefit") is True:
+        raise _CannotBeTold(f"{name} takes a model that was fitted before (prefit=True)")
     if parameters.get("memory") is not None:
         raise _CannotBeTold(f"{name} keeps results in a cache (memory=)")
     plain = {key: _plain(value, f"{name}({key}=…)", rows) for key, value in parameters.items()}

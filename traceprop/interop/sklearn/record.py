@@ -109,16 +109,16 @@ def remember(estimator: Any, node: Node, description: Any) -> None:
             for each in found
             if each.path[: len(inner)] == inner
         )
-        if not inner or learned_in(part.estimator):
+        # A part that holds what it learned before, as a frozen one, keeps its own record.
+        if not inner or (learned_in(part.estimator) and record_of(part.estimator) is None):
             own = description if not inner else None
             _remembered.add(part.estimator)
             vars(part.estimator)[ATTRIBUTE] = Record(node, inner, own, learned)
 
 
 def forget(estimator: Any) -> None:
-    """Take the notes of a fit away: another one begins."""
-    for part in parts(estimator):
-        vars(part.estimator).pop(ATTRIBUTE, None)
+    """Take the note of a fit away: another one begins."""
+    vars(estimator).pop(ATTRIBUTE, None)
 
 
 def record_of(estimator: Any) -> Record | None:

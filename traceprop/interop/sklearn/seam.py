@@ -13,7 +13,8 @@ from threading import Lock
 from types import MethodType
 from typing import Any, Final
 
-from traceprop.interop.sklearn.calls import learned, run
+from traceprop.interop.sklearn.calls import run
+from traceprop.interop.sklearn.learned import learned
 from traceprop.interop.sklearn.record import ATTRIBUTE, let_go
 from traceprop.interop.sklearn.scope import is_inside, is_librarys
 from traceprop.interop.sklearn.splitters import split

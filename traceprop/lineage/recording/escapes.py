@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,7 +21,7 @@ import numpy as np
 from traceprop.errors import EscapeError, LineageEscapeWarning
 from traceprop.lineage.graph.escaped import Escape as Escape
 from traceprop.lineage.graph.escaped import note_escape
-from traceprop.lineage.graph.node import CONSTANT, SOURCE, ancestors
+from traceprop.lineage.graph.node import CONSTANT, SOURCE, Node
 from traceprop.lineage.recording.setting import Setting
 
 if TYPE_CHECKING:
@@ -39,7 +41,9 @@ for _folder in (Path(__file__).resolve().parents[2], Path(np.__file__).parent):
     skip_frames_of(_folder)
 
 _ROWS: Final = (SOURCE, CONSTANT)
+_LOOKED_INTO: Final = 16  # nodes; beyond that there is a row among them
 _strict: ContextVar[bool] = ContextVar("traceprop_strict", default=False)
+_collected: ContextVar[list[Tracked] | None] = ContextVar("traceprop_collected", default=None)
 _warned: Final[set[tuple[str, int, str]]] = set()
 
 
@@ -71,8 +75,12 @@ def escape(
     """
     filename, line, depth = caller()
     noted = Escape(door, filename, line)
-    if not any(each.op in _ROWS for each in ancestors(tensor.node)):
-        return noted  # it rests on no row, as `xp.zeros(3)`: there is no lineage to leave
+    if _rests_on_no_row(tensor.node):
+        return noted  # as `xp.zeros(3)`: there is no lineage to leave
+    collected = _collected.get()
+    if collected is not None:
+        collected.append(tensor)
+        return noted
     if _strict.get():
         raise EscapeError(
             f"{door} at {filename}:{line} would take values out of the lineage while strict is "
@@ -89,6 +97,35 @@ def escape(
             stacklevel=depth,
         )
     return noted
+
+
+@contextmanager
+def collecting() -> Iterator[list[Tracked]]:
+    """Collect the tensors whose values leave, for one who gives what comes back its lineage.
+
+    No escape is noted, and none raises. Memory is handed out read-only meanwhile.
+    """
+    left: list[Tracked] = []
+    token = _collected.set(left)
+    try:
+        yield left
+    finally:
+        _collected.reset(token)
+
+
+def is_collecting() -> bool:
+    """Whether what leaves is collected, in this thread."""
+    return _collected.get() is not None
+
+
+def _rests_on_no_row(node: Node) -> bool:
+    """Whether a node is made of no row; looked into as far as a few nodes."""
+    seen = [node]
+    for each in seen:
+        if each.op in _ROWS or len(seen) > _LOOKED_INTO:
+            return False
+        seen.extend(each.inputs)
+    return True
 
 
 def forget_warned() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from traceprop.lineage.graph.escaped import Escape, escapes_of, note_escape
 from traceprop.lineage.graph.node import flat, unflat
 from traceprop.lineage.recording.calls import call
-from traceprop.lineage.recording.escapes import escape
+from traceprop.lineage.recording.escapes import escape, is_collecting
 from traceprop.lineage.recording.tracked import Tracked, expose, wrap
 from traceprop.lineage.recording.ufuncs import call_ufunc
 from traceprop.lineage.registry import handler_of
@@ -82,7 +82,11 @@ class Protocols(Tracked):
         escape(self, "np.asarray")
         array = np.array(self._array, dtype=dtype, copy=copy)
         if array is self._array or array.base is not None:
-            expose(self)
+            if is_collecting():
+                array = array.view()
+                array.flags.writeable = False
+            else:
+                expose(self)
         return array
 
     def __float__(self) -> float:
