@@ -26,6 +26,11 @@ def rows_of_sample(origins: Sequence[tuple[str, Sequence[Sequence[int]]]], sampl
     return {source: sorted(rows) for source, rows in found.items() if rows}
 
 
+def find_needles(data: bytes, needles: Sequence[bytes]) -> list[int]:
+    """Every place where any of some byte strings begins."""
+    return [i for i in range(len(data)) if any(data.startswith(each, i) for each in needles)]
+
+
 def samples_of_rows(
     origins: Sequence[tuple[str, Sequence[Sequence[int]]]], source: str, rows: Iterable[int]
 ) -> list[int]:
@@ -43,11 +48,39 @@ def samples_of_rows(
 
 @dataclass
 class MemoryStore:
-    """What a store must hold: the last run that was committed, or nothing."""
+    """What a store must hold: the runs that were committed, without what was erased."""
 
-    gradients: np.ndarray | None = None
-    sample_ids: list[int] = field(default_factory=list)
+    rows: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    data: list[tuple[int, int]] = field(default_factory=list)
+    """Of each set of training data, what tells it from others, and its first sample."""
+    end: int = 0
+    runs: int = 0
 
-    def commit(self, gradients: np.ndarray, sample_ids: Iterable[int]) -> None:
-        self.gradients = gradients.astype(np.float32)
-        self.sample_ids = list(sample_ids)
+    def commit(self, gradients: np.ndarray, sample_ids: Iterable[int], data: int, n: int) -> None:
+        """Replace everything by a run on n samples of a set of data."""
+        self.rows, self.data, self.end, self.runs = {}, [], 0, 0
+        self.append(gradients, sample_ids, data, n)
+
+    def append(self, gradients: np.ndarray, sample_ids: Iterable[int], data: int, n: int) -> None:
+        first = next((start for known, start in self.data if known == data), None)
+        if first is None:
+            first, self.end = self.end, self.end + n
+            self.data.append((data, first))
+        for sample, row in zip(sample_ids, gradients.astype(np.float32), strict=True):
+            self.rows.setdefault(first + sample, []).append(row)
+        self.runs += 1
+
+    def erase(self, samples: Iterable[int]) -> None:
+        for sample in samples:
+            del self.rows[sample]
+        # Data with a hole are no longer the data that a new run may be trained on.
+        gone = set(samples)
+        self.data = [
+            (-1 - start if gone & set(range(start, stop)) else known, start)
+            for (known, start), stop in zip(
+                self.data, [start for _, start in self.data[1:]] + [self.end], strict=True
+            )
+        ]
+
+    def sums(self) -> dict[int, np.ndarray]:
+        return {s: np.sum(rows, axis=0, dtype=np.float64) for s, rows in self.rows.items()}

@@ -1,11 +1,13 @@
-"""A store driven at random beside a plain model of it: commits, crashes, full disks, torn files."""
+"""A store driven at random beside a plain model of it: runs, erasures, crashes, torn files."""
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +21,11 @@ from tests.attribution.store.runs import PROJECTOR, WIDTH, make_record
 from tests.naive.store import MemoryStore
 from traceprop.attribution.store import gradient_store as store_module
 from traceprop.attribution.store.files import StoreFolder
+from traceprop.attribution.store.forget import ForgetSet
 from traceprop.attribution.store.gradient_store import GradientStore
 from traceprop.errors import DataError, StoreError, StoreWarning
 
+N = 10
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # where an fsync costs nothing
 
 
@@ -67,7 +71,7 @@ rows = st.integers(1, 6).flatmap(
         hnp.arrays(
             np.float32,
             (n, WIDTH),
-            elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
+            elements=st.integers(-1000, 1000).map(float),  # their sums are exact
         ),
         st.lists(st.integers(0, 9), min_size=n, max_size=n, unique=True),
     )
@@ -75,70 +79,112 @@ rows = st.integers(1, 6).flatmap(
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Whatever happens, the store holds the last run that was committed."""
+    """Whatever happens, the store holds the runs that were committed, less what was erased."""
 
     def __init__(self) -> None:
         super().__init__()
         self.path = Path(tempfile.mkdtemp(dir=MEMORY)) / "store"
         self.model = MemoryStore()
-        self.runs = 0
 
     def teardown(self) -> None:
         shutil.rmtree(self.path.parent)
 
-    def _commit(self, store: GradientStore, run: tuple[np.ndarray, list[int]]) -> None:
+    def _commit(self, run: tuple[np.ndarray, list[int]], data: int, **mode: bool) -> None:
         gradients, ids = run
-        self.runs += 1
-        record = make_record(10, mark=self.runs)
-        store.commit(gradients, np.array(ids), PROJECTOR, record, None)
+        store = GradientStore(k=8, path=self.path, **mode)
+        try:
+            store.commit(gradients, np.array(ids), PROJECTOR, make_record(N, mark=data), None)
+        finally:
+            store.close()
 
-    def _commit_failing(self, run: tuple, at: int, error: BaseException) -> None:
-        """Commit on a disk that fails; which of the two runs is there then is read from it."""
-        FailingFolder.left, FailingFolder.error = at, error
+    def _failing(self, do: Callable[[], None], change: Callable[[MemoryStore], None], at, full):
+        """Change the store on a disk that fails; which of two states is there is read from it."""
+        FailingFolder.left = at
+        FailingFolder.error = OSError(errno.ENOSPC, "No space left on device") if full else Killed()
+        changed = copy.deepcopy(self.model)
+        change(changed)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(store_module, "StoreFolder", FailingFolder)
-            store = GradientStore(k=8, path=self.path, overwrite=True)
             try:
-                self._commit(store, run)
+                do()
             except (Killed, StoreError):
-                store.close()
+                done = None
             else:
-                assert FailingFolder.left > 0
-                self.model.commit(*run)
-                return
-        after = GradientStore(path=self.path)
-        if after.record is not None and after.record.final_weights["scalar"] == self.runs:
-            self.model.commit(*run)
+                done = True
+        FailingFolder.left = 1 << 30
+        if done is None:
+            found = GradientStore(path=self.path)  # as it is after the crash
+            # Where both states hold the same rows, how many runs there are tells.
+            done = _agrees(found, changed) and _runs(found) == changed.runs
+        if done:
+            self.model = changed
 
-    @rule(run=rows)
-    def commit(self, run):
-        store = GradientStore(k=8, path=self.path, overwrite=True)
-        self._commit(store, run)
-        self.model.commit(*run)
-        np.testing.assert_array_equal(store.gradients, self.model.gradients)
+    @rule(run=rows, data=st.integers(0, 2))
+    def commit(self, run, data):
+        self._commit(run, data, overwrite=True)
+        self.model.commit(*run, data, N)
 
-    @rule(run=rows, at=st.integers(1, 45))
-    def commit_and_be_killed(self, run, at):
-        self._commit_failing(run, at, Killed())
+    @rule(run=rows, data=st.integers(0, 2))
+    def append(self, run, data):
+        self._commit(run, data, append=True)
+        self.model.append(*run, data, N)
 
-    @rule(run=rows, at=st.integers(1, 45))
-    def commit_on_a_full_disk(self, run, at):
-        self._commit_failing(run, at, OSError(errno.ENOSPC, "No space left on device"))
+    @rule(run=rows, data=st.integers(0, 2), at=st.integers(1, 45), full=st.booleans())
+    def append_on_a_disk_that_fails(self, run, data, at, full):
+        self._failing(
+            lambda: self._commit(run, data, append=True),
+            lambda model: model.append(*run, data, N),
+            at,
+            full,
+        )
+
+    def _erase(self, samples: list[int]) -> None:
+        store = GradientStore.open(self.path)
+        assert store.erase(ForgetSet(np.array(samples), {}, store)).clean
+
+    def _some(self, dice: list[int]) -> list[int]:
+        """Return samples to erase: some, not all."""
+        known = sorted(self.model.rows)
+        return sorted({known[i % len(known)] for i in dice})[: len(known) - 1]
+
+    @precondition(lambda self: len(self.model.rows) > 1)
+    @rule(dice=st.lists(st.integers(0, 99), min_size=1, max_size=3))
+    def erase(self, dice):
+        samples = self._some(dice)
+        self._erase(samples)
+        self.model.erase(samples)
+
+    @precondition(lambda self: len(self.model.rows) > 1)
+    @rule(
+        dice=st.lists(st.integers(0, 99), min_size=1, max_size=3),
+        at=st.integers(1, 60),
+        full=st.booleans(),
+    )
+    def erase_on_a_disk_that_fails(self, dice, at, full):
+        """It didn't begin, or is finished by the opening after."""
+        samples = self._some(dice)
+        self._failing(lambda: self._erase(samples), lambda model: model.erase(samples), at, full)
+        assert not GradientStore(path=self.path)._held().manifest.erasing
+
+    @precondition(lambda self: self.model.rows)
+    @rule()
+    def compact(self):
+        GradientStore.open(self.path).compact()
 
     @rule(run=rows, row=st.integers(0, 5))
     def commit_what_is_not_finite(self, run, row):
         gradients = run[0].copy()
         gradients[row % len(gradients), 0] = np.nan
         with pytest.raises(DataError, match=f"sample {run[1][row % len(gradients)]} "):
-            self._commit(GradientStore(k=8, path=self.path, overwrite=True), (gradients, run[1]))
+            self._commit((gradients, run[1]), 0, overwrite=True)
 
-    @precondition(lambda self: self.model.gradients is not None)
+    @precondition(lambda self: self.model.rows)
     @rule(run=rows)
-    def commit_without_overwrite(self, run):
+    def commit_without_saying_how(self, run):
         with pytest.raises(StoreError, match="already holds a run"):
-            self._commit(GradientStore(path=self.path), run)
+            self._commit(run, 0)
 
-    @precondition(lambda self: self.model.gradients is not None)
+    @precondition(lambda self: self.model.rows)
     @rule(junk=st.binary(min_size=1, max_size=50))
     def tear(self, junk):
         """Leave what a writer leaves that died: a longer shard, a temporary, files of no run."""
@@ -151,7 +197,7 @@ class StoreMachine(RuleBasedStateMachine):
         (self.path / "run-99" / "inputs.npy").write_bytes(junk)
         assert f"{shard.name} has" in str(GradientStore(path=self.path).verify())
 
-    @precondition(lambda self: self.model.gradients is not None)
+    @precondition(lambda self: self.model.rows)
     @rule(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
     def flip_a_bit_and_back(self, place, bit):
         """Every flipped bit in what was committed is found, wherever it is."""
@@ -172,7 +218,7 @@ class StoreMachine(RuleBasedStateMachine):
         content[at] ^= 1 << bit
         path.write_bytes(content)
 
-    @precondition(lambda self: self.model.gradients is not None)
+    @precondition(lambda self: self.model.rows)
     @rule(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
     def flip_a_bit_of_the_manifest_and_back(self, place, bit):
         """Never silent: an error, or a warning where the run before this one is still whole."""
@@ -186,15 +232,26 @@ class StoreMachine(RuleBasedStateMachine):
         path.write_bytes(whole)
 
     @invariant()
-    def the_last_committed_run_is_there(self):
+    def what_was_committed_is_there(self):
         store = GradientStore(path=self.path)
-        if self.model.gradients is None:
-            assert store.n_samples == 0
-            return
-        np.testing.assert_array_equal(store.gradients, self.model.gradients)
-        assert store.sample_ids.tolist() == self.model.sample_ids
+        assert _agrees(store, self.model)
+        assert store.n_samples == 0 or _runs(store) == self.model.runs
         assert store.verify().ok
 
 
-StoreMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=15)
+def _agrees(store: GradientStore, model: MemoryStore) -> bool:
+    sums = model.sums()
+    if sorted(store.sample_ids.tolist() if store.n_samples else []) != sorted(sums):
+        return False
+    return all(
+        np.array_equal(store.rows[i], sums[sample])
+        for i, sample in enumerate(store.sample_ids.tolist() if sums else [])
+    )
+
+
+def _runs(store: GradientStore) -> int:
+    return len(store._held().manifest.parts) if store.n_samples else 0
+
+
+StoreMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=12)
 TestStoreStates = StoreMachine.TestCase

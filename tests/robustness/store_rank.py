@@ -35,7 +35,7 @@ def main(path: str, rank: int, world_size: int, n: int, how: str) -> None:
         inputs[hidden] = 0
     record = dataclasses.replace(make_record(n), inputs=inputs)
     store.commit_rows([sink], PROJECTOR, record, None)
-    assert store.n_samples == n
+    assert store.n_samples >= n
     print("done", flush=True)
 
 

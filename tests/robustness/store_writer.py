@@ -1,24 +1,24 @@
-"""A process that writes runs into a store for ever; the tests kill it.
+"""A process that changes a store for ever; the tests kill it.
 
-Prints `ready` when it is about to write, and each run's number when its commit has returned.
+Each round records a run of two ranks, compacts it, appends to it and erases a sample, so that a
+kill hits any of these. Prints `ready` when it is about to begin, and what the store holds, as
+`tests.robustness.store_rounds.content` gives it, when a change has returned.
 """
 
 from __future__ import annotations
 
-import itertools
 import sys
 
-import numba_kernels.crc32c  # noqa: F401  compiled before `ready`, so that kills hit the writing
-from tests.attribution.store.runs import commit, mark_of
-from traceprop.attribution.store.gradient_store import GradientStore
+import numba_kernels.crc32c
+import numba_kernels.needles
+import numba_kernels.projection  # noqa: F401  compiled before `ready`, so that kills hit the writing
+from tests.robustness.store_rounds import run_rounds
 
 
 def main(path: str) -> None:
-    last = mark_of(GradientStore(path=path))
     print("ready", flush=True)
-    for mark in itertools.count((last or 0) + 1):
-        commit(GradientStore(k=8, path=path, overwrite=True), mark)
-        print(mark, flush=True)
+    for state in run_rounds(path):
+        print(state, flush=True)
 
 
 if __name__ == "__main__":

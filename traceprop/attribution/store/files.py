@@ -8,6 +8,7 @@ its files 0600, since gradients and training data are personal data.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -177,9 +178,11 @@ class StoreFolder:
 
     def drop_scratch(self, relative: str) -> None:
         """Remove such a folder, if it is there and empty."""
-        path = self.locate(relative)
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
+        try:
+            self.locate(relative).rmdir()
+        except OSError as refused:  # another rank has files in it, or has removed it just now
+            if refused.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                raise
 
     def sync_folders(self) -> None:
         """Make the names of all files written so far last: deepest folders first."""

@@ -244,7 +244,6 @@ class Provenance:
     def lineage(self) -> LineageGraph:
         """Load the lineage of all parts."""
         from traceprop.lineage import LineageGraph
-        from traceprop.lineage.graph.node import ancestors
 
         self._check_tracked()
         graphs = [graph for data in self._tracked if (graph := data.lineage()) is not None]
@@ -256,7 +255,7 @@ class Provenance:
         if len(graphs) == 1:
             return graphs[0]
         roots = tuple(chain.from_iterable(graph.roots for graph in graphs))
-        return LineageGraph(roots, ancestors(*roots))
+        return LineageGraph(roots)
 
     def lineage_digest(self) -> str | None:
         """Return the SHA-256 of the saved lineage; None where plain arrays were trained on.
