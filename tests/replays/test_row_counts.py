@@ -7,7 +7,7 @@ import pytest
 
 import traceprop as tp
 from tests.replays.stored import load
-from traceprop.errors import LineageError
+from traceprop.errors import LineageError, LineageEscapeWarning
 from traceprop.lineage import values
 from traceprop.replays.compare import same_bits
 
@@ -97,3 +97,72 @@ def test_refused(tmp_path, what):
     assert same_bits(values(tp.replay(made)), values(made))
     with pytest.raises(LineageError, match=r"can't be (replayed without rows|run again on)"):
         tp.replay(made, without={X.ancestors().leaves[0]: GONE})
+
+
+COUNTED = {
+    "an unusual share": lambda X: X[:, 0] * (0.07 * len(X)),
+    "through the shape": lambda X: X.sum(axis=0) / (0.93 * X.shape[0]),
+    "by taking the shape apart": lambda X: (lambda n, d: X * (n / d / 7))(*X.shape),
+    "through all cells": lambda X: X / (X.size / 37),
+    "of bytes": lambda X: X * (X.nbytes / 3210),
+    "a position under a twentieth": lambda X: X[: len(X) // 50] * 1,
+    "of a filter": lambda X: X * (3 / len(X[X[:, 0] > 0])),
+    "of distinct values": lambda X: X / len(np.unique(np.round(X))),
+    "across the columns": lambda X: X * (X.T.shape[1] / 37),
+    "by turns": lambda X: X * (sum(1 for _ in X) / 37),
+    "in a large array": lambda X: X[:20].mean(axis=0) @ np.full((4, 40), 1 / (3 * len(X))),
+}
+
+LOOKED_AT = {
+    "a shape in print": lambda X: (str(X.shape), X * 0.37)[1],
+    "columns": lambda X: X / (X.shape[1] * 0.37),
+    "columns in turn": lambda X: sum(0.37 * column for column in X.T),
+    "a count knowingly": lambda X: (len(values(X)), X * 0.37)[1],
+    "a count at the end": lambda X: ((Y := X * 0.37), len(Y))[0],
+    "of quantiles": lambda X: (lambda a, b: X * 0.37 + a - b)(*np.percentile(X, [5, 95], axis=0)),
+}
+
+
+@pytest.mark.parametrize("what", COUNTED)
+def test_a_count_that_left_is_held_against_the_numbers_after_it(tmp_path, what):
+    (X,) = load(tmp_path, [TABLE])
+    made = COUNTED[what](X)
+    assert same_bits(values(tp.replay(made)), values(made))
+    with pytest.raises(LineageError, match=r"can't be replayed without rows"):
+        tp.replay(made, without={X.ancestors().leaves[0]: GONE})
+
+
+@pytest.mark.parametrize("what", LOOKED_AT)
+def test_what_is_only_looked_at_is_not(tmp_path, what):
+    (X,) = load(tmp_path, [TABLE])
+    made = LOOKED_AT[what](X)
+    expected = LOOKED_AT[what](np.delete(TABLE, GONE, axis=0))
+    found = tp.replay(made, without={X.ancestors().leaves[0]: GONE})
+    assert same_bits(values(found), np.asarray(expected))
+
+
+def test_a_saved_lineage_keeps_where_a_count_left(tmp_path):
+    (X,) = load(tmp_path, [TABLE])
+    before = X * 0.37
+    assert len(before) == 400
+    source = X.ancestors().leaves[0]
+    tp.save_lineage(tmp_path / "before.arrow", before)
+    tp.save_lineage(tmp_path / "after.arrow", before + 0.37)
+    tp.replay(tp.load_lineage(tmp_path / "before.arrow"), without={source.uri: GONE})
+    with pytest.raises(LineageError, match=r"0\.37 may come of a number of rows.*len at"):
+        tp.replay(tp.load_lineage(tmp_path / "after.arrow"), without={source.uri: GONE})
+
+
+def test_what_left_one_column_is_held_against_another(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n" + "".join(f"{i},{i * i}\n" for i in range(30)))
+    table = tp.read_csv(path)
+    assert len(table) == 30
+    scaled = table["b"] * 0.37
+    with pytest.raises(LineageError, match="may come of a number of rows"):
+        tp.replay(scaled, without={path: [3]})
+    other = tp.read_csv(path)
+    with pytest.warns(LineageEscapeWarning):
+        mean = float(other["a"].mean())
+    with pytest.raises(LineageError, match="values left its lineage through float"):
+        tp.replay(other["b"] - mean, without={path: [3]})

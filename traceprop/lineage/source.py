@@ -21,6 +21,7 @@ from traceprop.lineage.answers.verdict import RowVerdict
 from traceprop.lineage.rowset import RowSet
 
 if TYPE_CHECKING:
+    from traceprop.lineage.graph.counted import CountDoor
     from traceprop.lineage.cells.selected import Column, SourceCells
     from traceprop.lineage.graph.lineage_graph import LineageGraph
     from traceprop.lineage.recording.tracked import Tracked
@@ -56,7 +57,7 @@ class Source:
     hashes. `find_source` finds it by its path and its name too.
     """
 
-    __slots__ = ("_sha256", "columns", "n_rows", "name", "path", "row_hashes", "uri")
+    __slots__ = ("_sha256", "columns", "counted", "escaped", "n_rows", "name", "path", "row_hashes", "uri")
 
     kind: ClassVar[str] = "unknown"
     _kinds: ClassVar[dict[str, type[Source]]] = {}
@@ -83,6 +84,8 @@ class Source:
         self.columns = tuple(columns)
         self.n_rows = n_rows
         self.row_hashes: NDArray[np.uint64] | None = None
+        self.escaped = 0  # a bit for each place where values of its rows left (`graph.escaped`)
+        self.counted: CountDoor | None = None  # where a number of rows left first
 
     @property
     def sha256(self) -> str:

@@ -117,9 +117,7 @@ def replay(*tensors: Any, without: Any = None, sources: Given | None = None) -> 
     values = run.values()
     if gone:
         check_row_counts(run.made)
-        made = [
-            _tensor(value, run.made[root]) for value, root in zip(values, roots, strict=True)
-        ]
+        made = [_tensor(value, run.made[root]) for value, root in zip(values, roots, strict=True)]
     else:
         for value, expected, root in zip(values, recorded, roots, strict=True):
             check_equal(value, expected, root)

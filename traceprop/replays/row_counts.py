@@ -24,6 +24,7 @@ from typing import Any, Final
 import numpy as np
 
 from traceprop.errors import LineageError
+from traceprop.lineage.graph.counted import CountDoor, first_count, was_there
 from traceprop.lineage.graph.node import SOURCE, Constant, Held, Node, UfuncMethod
 from traceprop.lineage.graph.template import argument, parameter_names
 from traceprop.lineage.recording.tracked import OVERWRITE
@@ -84,10 +85,13 @@ def check_row_counts(made: Mapping[Node, Node]) -> None:
     counts = _suspects(made)
     if not counts:
         return
+    door = first_count(list(made))
     for node, now in made.items():
         if node.op is SOURCE or rule_of(node.op).family == "sources":
             continue  # tables take no numbers of rows
         check_positions(node, now)
+        if door is not None and not was_there(node, door):
+            _check_after_count(node, now, door)
         for value in _numbers(node):
             for each in _each(value):
                 if each in counts:
@@ -95,6 +99,46 @@ def check_row_counts(made: Mapping[Node, Node]) -> None:
             for length in value.shape if isinstance(value, (np.ndarray, Constant)) else ():
                 if length in counts:
                     raise _ambiguous(node, f"an array of length {length}", counts[length])
+
+
+def _check_after_count(node: Node, now: Node, door: CountDoor) -> None:
+    """Refuse any number in a step that may have been recorded after a count of rows left."""
+    for value in (*_numbers(node), *_positions(node, now)):
+        if isinstance(value, Constant):
+            value = value.read()
+        numbers = value if isinstance(value, np.ndarray) else list(_each(value))
+        if not np.isin(np.asarray(numbers), (0, 1, -1)).all():
+            raise LineageError(
+                f"{node.name} {list(node.shape)} can't be replayed without rows: "
+                f"{_worded(value)} may come of a number of rows, which left the lineage through "
+                f"{door}. Take counts that don't come back as len(traceprop.lineage.values(X)); "
+                "compute with what NumPy counts itself, as X.mean(axis=0)."
+            )
+
+
+def _worded(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) else "an array of plain numbers"
+
+
+def _positions(node: Node, now: Node) -> Iterator[Any]:
+    """Yield the numbers in a key that stand for an axis whose length changed."""
+    key = _key(node)
+    if key is None:
+        return
+    before, after = node.inputs[0].shape, now.inputs[0].shape
+    for part, axis, used in _by_axis(key, node, len(before)):
+        if len(before) == len(after) and before[axis : axis + used] == after[axis : axis + used]:
+            continue
+        if not isinstance(part, Held):
+            yield from _plain_values(part)
+
+
+def _key(node: Node) -> Any:
+    """Return the key of an indexing step, or of the view that was written; None for others."""
+    if node.op is OVERWRITE:
+        recipe = node.args[2]
+        return recipe.args[1] if recipe.op is GETITEM else ()
+    return node.args[1] if node.op in (GETITEM, SETITEM) else None
 
 
 def check_positions(node: Node, now: Node) -> None:
@@ -184,12 +228,8 @@ def _plain_values(template: Any) -> Iterator[Any]:
 
 def _check_keys(node: Node, now: Node) -> None:
     """Look at the parts of a key that stand for axes whose length changed."""
-    if node.op is OVERWRITE:
-        recipe = node.args[2]
-        key = recipe.args[1] if recipe.op is GETITEM else ()
-    elif node.op in (GETITEM, SETITEM):
-        key = node.args[1]
-    else:
+    key = _key(node)
+    if key is None:
         return
     before, after = node.inputs[0].shape, now.inputs[0].shape
     for part, axis, used in _by_axis(key, node, len(before)):

@@ -45,18 +45,20 @@ def note_escape(node: Node, escape: Escape) -> None:
         bit = 1 << _numbers.setdefault(escape, len(_numbers))
         stack = [node]
         while stack:
-            kept = memo(stack[-1])
-            beneath = stack.pop().inputs
+            current = stack.pop()
+            kept = memo(current)
             if not kept.escapes & bit:
                 kept.escapes |= bit
-                stack.extend(beneath)
+                stack.extend(current.inputs)
+                if current.op is SOURCE:
+                    current.args[0].escaped |= bit
 
 
 def escapes_of(node: Node) -> list[Escape]:
     """Where values of `node`, or of what rests on a source of it, left; in order of first use."""
     noted = 0 if node.memo is None else node.memo.escapes
     for each in ancestors(node):
-        if each.op is SOURCE and each.memo is not None:
-            noted |= each.memo.escapes
+        if each.op is SOURCE:  # whose columns may each be a leaf of their own
+            noted |= each.args[0].escaped
     with _noting:
         return [escape for escape, number in _numbers.items() if noted >> number & 1]

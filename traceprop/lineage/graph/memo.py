@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from traceprop.lineage.graph.counted import CountDoor
     from traceprop.lineage.graph.edge import Edge
     from traceprop.lineage.graph.node import Node
 
@@ -12,11 +13,13 @@ if TYPE_CHECKING:
 class Memo:
     """Answers kept on a node; each is None until somebody asked.
 
-    `escapes` is no answer: it has a bit for each place where values left (`graph.escaped`).
+    Two are no answers: `escapes` has a bit for each place where values left (`graph.escaped`), and
+    `counted` is where a number of rows left first, once the operation was there (`graph.counted`).
     """
 
     __slots__ = (
         "columns",
+        "counted",
         "dependencies",
         "edges",
         "escapes",
@@ -38,6 +41,7 @@ class Memo:
         self.ops: Any = None
         self.columns: Any = None
         self.pipelines: dict[Any, Any] | None = None
+        self.counted: CountDoor | None = None
         self.escapes = 0
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from traceprop.errors import LineageError
 from traceprop.lineage.graph.node import Constant, Held, Node, make_node, slot
 from traceprop.lineage.graph.template import Place, count_needed, parameter_names, transform
+from traceprop.lineage.recording.counts import RowShape
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.kept_arrays import constant, hold_plain
 from traceprop.lineage.recording.plain_targets import adopt, adopted
@@ -136,6 +137,8 @@ def strip(value: Any, inputs: list[Tracked], chooses: Any = False) -> tuple[Any,
                 "np.asarray(matrix)."
             )
         return value, hold_plain(value) if chooses else constant(value)
+    if isinstance(value, RowShape):
+        return (plain_shape := value.all()), plain_shape
     return value, value
 
 

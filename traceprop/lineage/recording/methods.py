@@ -14,6 +14,7 @@ import numpy as np
 from traceprop.errors import LineageError
 from traceprop.lineage.graph.node import FIRST, ONE, Node, Op, make_node
 from traceprop.lineage.recording.calls import call, capture, wrap_result
+from traceprop.lineage.recording.counts import count_left, shape_of
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.tracked import (
     Tracked,
@@ -295,18 +296,27 @@ class Methods(Tracked):
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis."""
-        shape: tuple[int, ...] = self._array.shape
-        return shape
+        return shape_of(self)
 
     @shape.setter
     def shape(self, shape: Any) -> None:
         self._reshape_self(_reshaped(self, shape))
 
     ndim = _attribute("ndim")
-    size = _attribute("size")
+    @property
+    def size(self) -> int:
+        """Number of cells."""
+        count_left(self.node, "size", None)
+        return int(self._array.size)
+
     dtype = _attribute("dtype")
     itemsize = _attribute("itemsize")
-    nbytes = _attribute("nbytes")
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes of all cells."""
+        count_left(self.node, "nbytes", None)
+        return int(self._array.nbytes)
+
     strides = _attribute("strides")
     flags = _attribute("flags")
     device = _attribute("device")

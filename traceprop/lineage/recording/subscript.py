@@ -12,6 +12,7 @@ import numpy as np
 from traceprop.errors import LineageError, UnknownNameError
 from traceprop.lineage.answers.columns import columns
 from traceprop.lineage.graph.node import FIRST, Node, make_held, make_node, slot
+from traceprop.lineage.recording.counts import count_left
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.granularity import level
 from traceprop.lineage.recording.kept_arrays import constant, hold_plain
@@ -137,9 +138,11 @@ class Subscript(Tracked):
     def __iter__(self) -> Iterator[Any]:
         if not self._array.ndim:
             raise TypeError("iteration over a 0-d array")
+        count_left(self.node, "iteration")
         return (self[i] for i in range(len(self._array)))
 
     def __len__(self) -> int:
+        count_left(self.node, "len")
         return len(self._array)
 
     def __contains__(self, value: Any) -> bool:

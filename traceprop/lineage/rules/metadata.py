@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from traceprop.lineage.recording.counts import count_left
 from traceprop.lineage.recording.tracked import Tracked
 from traceprop.lineage.registry import EXACT, handles
+
+_COUNTING = (np.shape, np.size)
 
 
 def _plain(value: Any) -> Any:
@@ -28,6 +31,10 @@ def _plain(value: Any) -> Any:
 )  # fmt: skip
 def describe(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The answer is the plain array's."""
+    if function in _COUNTING:
+        for each in args[:1]:
+            if isinstance(each, Tracked):
+                count_left(each.node, f"np.{function.__name__}", None, depth=3)
     return function(
         *(_plain(each) for each in args), **{name: _plain(v) for name, v in kwargs.items()}
     )

@@ -15,16 +15,17 @@ import numpy as np
 
 from traceprop.errors import LineageError
 from traceprop.lineage.answers.query import node_of
+from traceprop.lineage.graph.counted import first_count, restore_count, was_there
 from traceprop.lineage.graph.escaped import Escape, escapes_of, note_escape
 from traceprop.lineage.graph.lineage_graph import LineageGraph
-from traceprop.lineage.graph.node import SOURCE, Node, ancestors, inputs_first, make_node
+from traceprop.lineage.graph.node import SOURCE, Node, inputs_first, make_node
 from traceprop.lineage.recording.tracked import Tracked
 from traceprop.lineage.saved import arrow_file
 from traceprop.lineage.saved.encoding import Decoder, Encoder, operation_name
 from traceprop.lineage.source import Source
 
 FORMAT: Final = "traceprop-lineage"
-VERSION: Final = 2
+VERSION: Final = 3
 _FORMAT: Final = arrow_file.Format(FORMAT, VERSION, b"traceprop.lineage", "lineage")
 
 
@@ -59,6 +60,7 @@ def save_lineage(path: str | os.PathLike[str], *tensors: Tracked | LineageGraph)
     encoder = Encoder()
     sources: dict[Source, int] = {}
     records = []
+    door = first_count(nodes)
     for node in nodes:
         args: Any = node.args
         if node.op is SOURCE:
@@ -72,12 +74,14 @@ def save_lineage(path: str | os.PathLike[str], *tensors: Tracked | LineageGraph)
                 "shape": list(node.shape),
                 "dtype": encoder.dtype(node.dtype),
                 "item": node.item,
+                "counted": door is not None and was_there(node, door),
             }
         )
     header = {
         "sources": [_described(source, encoder) for source in sources],
         "nodes": records,
         "roots": [number[root] for root in roots],
+        "count": None if door is None else [door.door, door.filename, door.line],
         "escapes": [[list(each) for each in escapes_of(root)] for root in roots],
     }
     arrow_file.write(Path(path), _FORMAT, header, encoder.arrays)
@@ -117,7 +121,7 @@ def load_lineage(path: str | os.PathLike[str]) -> LineageGraph:
         roots = _nodes(header, Decoder(arrays))
     except arrow_file.DAMAGE as wrong:
         raise LineageError(f"{path} is a damaged lineage: save it again.") from wrong
-    return LineageGraph(roots, ancestors(*roots))
+    return LineageGraph(roots)
 
 
 def _nodes(header: dict[str, Any], decoder: Decoder) -> tuple[Node, ...]:
@@ -142,6 +146,10 @@ def _nodes(header: dict[str, Any], decoder: Decoder) -> tuple[Node, ...]:
             record["item"],
         )
         nodes.append(node)
+    if header["count"] is not None:
+        door, filename, line = header["count"]
+        counted = [n for n, r in zip(nodes, header["nodes"], strict=True) if r["counted"]]
+        restore_count(sources, counted, str(door), str(filename), int(line))
     roots = tuple(nodes[_before(i, len(nodes))] for i in header["roots"])
     for root, escapes in zip(roots, header["escapes"], strict=True):
         for door, filename, line in escapes:

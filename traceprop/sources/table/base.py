@@ -15,6 +15,7 @@ import numpy as np
 from traceprop.errors import DataError, SourceError
 from traceprop.lineage.answers.query import Dependencies, SourceMap
 from traceprop.lineage.graph.node import SOURCE, inputs_first
+from traceprop.lineage.recording.counts import count_left
 from traceprop.lineage.rowset import EMPTY, RowSet
 from traceprop.sources.table import ops
 from traceprop.sources.table.stored import Columns, Stored
@@ -80,6 +81,9 @@ class ColumnStore:
         )
 
     def __len__(self) -> int:
+        for column in self._columns.values():
+            count_left((column.base if column.rows is None else column.rows).node, "len")
+            break
         return self._n_rows
 
     def __iter__(self) -> Iterator[str]:
