@@ -138,9 +138,9 @@ def _million(folder: Path) -> Iterator[Goal]:
         ask()
         times = []
         for _ in range(15):
-            start = time.perf_counter()
+            start = time.thread_time()
             ask()
-            times.append(1e3 * (time.perf_counter() - start))
+            times.append(1e3 * (time.thread_time() - start))
         return float(np.median(times))
 
     named = median_ms(lambda: store.samples_from_source(source, rows))

@@ -253,5 +253,5 @@ def _runs(store: GradientStore) -> int:
     return len(store._held().manifest.parts) if store.n_samples else 0
 
 
-StoreMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=12)
+StoreMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=10)
 TestStoreStates = StoreMachine.TestCase

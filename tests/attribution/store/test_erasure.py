@@ -83,9 +83,11 @@ def test_nothing_of_the_samples_is_left(store: GradientStore):
 
     erasure = store.erase(forget_set)
 
-    # The other data have labels of their own, but here they are equal: that is said, not hidden.
+    # The last run has the same labels and gradients: that is said, and is no trace of these.
     assert erasure.clean
-    assert erasure.scan.alike == 6  # labels twice, gradients of the third run twice for two runs
+    assert (erasure.scan.alike, erasure.scan.unsearchable) == (
+        (2, 4) if store.dtype == "int8" else (4, 0)  # 12 bytes are too few to search for
+    )
     for opened in (store, GradientStore.open(store.path)):
         np.testing.assert_array_equal(opened.gradients, rows)
         np.testing.assert_array_equal(opened.sample_ids, ids)
@@ -104,9 +106,8 @@ def test_nothing_of_the_samples_is_left(store: GradientStore):
         with pytest.raises(StoreError, match="an erasure dropped it"):
             opened.lineage()
     assert not set(before) & set(_files(store)), "every file that held them is a new one"
-    unlike = [needle for needle in needles[4:6]]
     for content in _files(store).values():
-        assert not any(needle in content for needle in unlike)
+        assert not any(needle in content for needle in needles[4:6])
 
 
 def test_the_digest_of_a_dropped_lineage_is_kept(tmp_path: Path):
@@ -249,6 +250,5 @@ def test_needles_are_found_where_the_plain_search_finds_them(data, length, draw)
     probe = draw.draw(st.integers(0, length - 8))
     places, which = find_needles(np.frombuffer(data, np.uint8), content, probe)
     assert places.tolist() == naive.find_needles(data, [bytes(each) for each in needles])
-    assert all(
-        data[a : a + length] == bytes(content[b]) for a, b in zip(places, which, strict=True)
-    )
+    for place, number in zip(places, which, strict=True):
+        assert data[place : place + length] == bytes(content[number])
