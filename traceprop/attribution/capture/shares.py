@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from traceprop.attribution.capture.convolution import padded, weight_gradients
@@ -17,6 +19,14 @@ from traceprop.attribution.projection import Sketch
 
 # How many numbers of per-sample gradients are formed at a time.
 _FORMED_NUMBERS = 1 << 20
+
+
+def as_array(values: Tensor) -> NDArray[Any]:
+    """Return a tensor's values; on the CPU, its own memory."""
+    # numpy(force=True) would take three calls of torch to find that nothing is to be done.
+    return (
+        values.numpy() if values.is_cpu and not values.requires_grad else values.numpy(force=True)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +41,13 @@ class Outer:
         """Add the share to parameter i of a batch's rows."""
         n, n_terms, p = self.left.shape
         if sketch.takes_factors(i, n_terms):
-            sketch.add_factors(i, self.left.numpy(force=True), self.right.numpy(force=True))
+            sketch.add_factors(i, as_array(self.left), as_array(self.right))
             return
         step = max(1, _FORMED_NUMBERS // (p * self.right.shape[2]))
         for start in range(0, n, step):
             part = slice(start, start + step)
             formed = self.left[part].mT @ self.right[part]
-            sketch.add(i, formed.numpy(force=True), part)
+            sketch.add(i, as_array(formed), part)
 
     def total(self, shape: torch.Size) -> tuple[Tensor, float]:
         """Return the sum over the samples, and a bound on its norm."""
@@ -59,7 +69,7 @@ class Dense:
 
     def add_to(self, sketch: Sketch, i: int) -> None:
         """Add the share to parameter i of a batch's rows."""
-        sketch.add(i, self.values.numpy(force=True))
+        sketch.add(i, as_array(self.values))
 
     def total(self, shape: torch.Size) -> tuple[Tensor, float]:
         """Return the sum over the samples, and a bound on its norm."""
@@ -76,7 +86,7 @@ class Segments:
 
     def add_to(self, sketch: Sketch, i: int) -> None:
         """Add the share to parameter i of a batch's rows."""
-        sketch.add_segments(i, self.index.numpy(force=True), self.values.numpy(force=True))
+        sketch.add_segments(i, as_array(self.index), as_array(self.values))
 
     def total(self, shape: torch.Size) -> tuple[Tensor, float]:
         """Return the sum over the samples, and a bound on its norm."""
@@ -97,7 +107,7 @@ class Convolved:
     def add_to(self, sketch: Sketch, i: int) -> None:
         """Add the share to parameter i of a batch's rows."""
         for part, gradients in weight_gradients(self.layer, self.inputs, self.gradient):
-            sketch.add(i, gradients.numpy(force=True), part)
+            sketch.add(i, as_array(gradients), part)
 
     def total(self, shape: torch.Size) -> tuple[Tensor, float]:
         """Return the sum over the samples, and a bound on its norm."""

@@ -10,13 +10,12 @@ are of one visit each.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.attribution.projection.blocks import Block, Floats, starts_of
+from traceprop.attribution.projection.blocks import Floats, starts_of
 from traceprop.attribution.projection.sketch import FORMED_NUMBERS, Sketch
 from traceprop.errors import CaptureError
 
@@ -44,9 +43,9 @@ class Place:
     is_shared: bool
 
 
-@lru_cache(maxsize=16)
-def layout(blocks: tuple[Block, ...]) -> tuple[Place, ...]:
+def layout(projector: Projector) -> tuple[Place, ...]:
     """Return where each parameter lies in a row."""
+    blocks = projector.blocks
     is_pair = [
         block.linear and len(block.shape) == 2 and sum(block.shape) < block.size for block in blocks
     ]
@@ -70,16 +69,16 @@ def layout(blocks: tuple[Block, ...]) -> tuple[Place, ...]:
     return tuple(places)
 
 
-def width_of(blocks: tuple[Block, ...]) -> int:
+def width_of(projector: Projector) -> int:
     """Return how many numbers a row of factors has."""
-    return max(place.stop for place in layout(blocks))
+    return max(place.stop for place in projector.plan(layout))
 
 
-def gradients(blocks: tuple[Block, ...], rows: NDArray[Any]) -> NDArray[Any]:
+def gradients(projector: Projector, rows: NDArray[Any]) -> NDArray[Any]:
     """Return the flat gradients, shape (n, d), of rows of factors (n, width)."""
-    out = np.empty((len(rows), sum(block.size for block in blocks)), rows.dtype)
+    out = np.empty((len(rows), projector.d), rows.dtype)
     start = 0
-    for block, place in zip(blocks, layout(blocks), strict=True):
+    for block, place in zip(projector.blocks, projector.plan(layout), strict=True):
         values = rows[:, place.start : place.stop]
         if place.is_pair:
             p = block.shape[0]
@@ -89,29 +88,30 @@ def gradients(blocks: tuple[Block, ...], rows: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
-def projected(blocks: tuple[Block, ...], rows: NDArray[Any], to: Projector) -> Floats:
+def projected(projector: Projector, rows: NDArray[Any], to: Projector) -> Floats:
     """Return rows of factors as another map makes them of the gradients, some rows at a time.
 
     Parameters
     ----------
-    blocks : tuple of Block
-        The parameters, those of `to`.
+    projector : Projector
+        What the rows were made by.
     rows : ndarray, shape (n, width)
         Rows of factors.
     to : Projector
-        A linear map: any kind but `factors`.
+        A linear map of the same parameters: any kind but `factors`.
 
     Returns
     -------
     ndarray of float32, shape (n, to.width)
     """
     out = np.empty((len(rows), to.width), np.float32)
+    blocks, places = projector.blocks, projector.plan(layout)
     largest = max(max(block.size for block in blocks), to.width)
     step = max(1, 16 * FORMED_NUMBERS // largest)
     for start in range(0, len(rows), step):
         some = np.asarray(rows[start : start + step])
         sketch = to.sketch(len(some))
-        for i, (block, place) in enumerate(zip(blocks, layout(blocks), strict=True)):
+        for i, (block, place) in enumerate(zip(blocks, places, strict=True)):
             values = some[:, None, place.start : place.stop]
             p = block.shape[0] if block.shape else 1
             if not place.is_pair:
@@ -129,7 +129,7 @@ class FactorSketch(Sketch):
 
     def __init__(self, projector: Projector, n: int) -> None:
         super().__init__(projector, n)
-        self._places = layout(projector.blocks)
+        self._places = projector.plan(layout)
         self._rows = np.empty((n, projector.width), np.float32)
         self._added = [0] * len(projector.blocks)
 

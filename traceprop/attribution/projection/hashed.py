@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +43,6 @@ class _Tables:
     columns: tuple[Any, ...] = ()
 
 
-@lru_cache(maxsize=16)
 def _tables(projector: Projector) -> tuple[_Tables, ...]:
     from numba_kernels.projection import hash_table
 
@@ -64,7 +62,7 @@ class HashedSketch(Sketch):
 
     def __init__(self, projector: Projector, n: int) -> None:
         super().__init__(projector, n)
-        self._tables = _tables(projector)
+        self._tables = projector.plan(_tables)
         self._rows: Floats | None = None
         self._lines: Floats | None = None  # line-SJLT of every parameter, before it is wrapped
         self._spectrum: Tensor | None = None

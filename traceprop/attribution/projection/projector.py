@@ -6,9 +6,9 @@ products are unbiased; a projector read from a file is a map that can be, or is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from traceprop.errors import AttributionError, StoreError
 
 Kind = Literal["identity", "factors", "sjlt", "achlioptas"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+Plan = TypeVar("Plan")
 
 _MOST_REPETITIONS = 64
 _MOST_BLOCKS = 1 << 20
@@ -68,6 +70,7 @@ class Projector:
     seed: int = 0
     repetitions: int = 1
     kind: Kind | None = None
+    _plans: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 1 <= self.k < 1 << 31:
@@ -100,12 +103,19 @@ class Projector:
         """How many numbers a row has."""
         if self.kind == "identity":
             return self.d
-        return factors.width_of(self.blocks) if self.kind == "factors" else self.k
+        return self.plan(factors.width_of) if self.kind == "factors" else self.k
 
     @property
     def is_linear(self) -> bool:
         """Whether rows can be added, and multiplied with each other: not those of `factors`."""
         return self.kind != "factors"
+
+    def plan(self, make: Callable[[Projector], Plan]) -> Plan:
+        """Return what a function makes of this projector: made once, since batches are many."""
+        if make not in self._plans:
+            self._plans[make] = make(self)
+        plan: Plan = self._plans[make]
+        return plan
 
     def sketch(self, n: int, dtype: type[np.floating[Any]] = np.float32) -> Sketch:
         """Begin the rows of a batch of n samples.
@@ -166,7 +176,7 @@ class Projector:
         """Return rows of this map as `linear()` makes them; those of a linear map as they are."""
         if self.is_linear:
             return rows
-        return factors.projected(self.blocks, rows, self.linear())
+        return factors.projected(self, rows, self.linear())
 
     def gradients(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Return the flat gradients (n, d) that rows (n, width) of an exact map stand for.
@@ -179,7 +189,7 @@ class Projector:
         if self.kind == "identity":
             return rows
         if self.kind == "factors":
-            return factors.gradients(self.blocks, rows)
+            return factors.gradients(self, rows)
         raise AttributionError(f"a projection of kind {self.kind!r} doesn't give gradients back")
 
     def to_json(self) -> dict[str, Any]:
