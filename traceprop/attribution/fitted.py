@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from traceprop.attribution.estimators import ESTIMATORS, Scorer
 from traceprop.attribution.estimators.problem import problem_of
-from traceprop.attribution.models import module_of
+from traceprop.attribution.models import module_of, state_of
 from traceprop.curvature.digest import model_digest
 from traceprop.curvature.ggn import Network
 from traceprop.curvature.problem import Problem
@@ -83,13 +83,14 @@ def fitted_to(
             f"the store is a {type(store).__name__}; open it with GradientStore.open(path), and "
             f"call compute_influence_scores(model, store, test_input)"
         )
-    module = module_of(model)
+    state = state_of(model)
     by_name = _FITTED.setdefault(model, weakref.WeakKeyDictionary()).setdefault(store, {})
     known: Fitted[T] | None = by_name.get(name)
     if known is not None and store.record is not None:
-        store.check_model(module)
+        store.check_model(state)
         if known.digest == store.record.model_digest:
             return known
+    module = module_of(model)
     problem = problem_of(module, store)
     network = Network(module, problem.trained)
     made = Fitted(model_digest(module), problem, network, make(problem, network, store))

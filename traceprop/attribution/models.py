@@ -6,13 +6,19 @@ stands for the module that its weights make, a pipeline for its last step behind
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.attribution.estimators.problem import plain_values
-from traceprop.curvature.sklearn_models import is_estimator, read_estimator
+from traceprop.curvature.sklearn_models import (
+    is_estimator,
+    preparation_of,
+    read_estimator,
+    weights_of,
+)
 from traceprop.errors import AttributionError
 from traceprop.lineage import ProvenanceTensor, values
 
@@ -32,13 +38,32 @@ def module_of(model: Any) -> nn.Module:
     """
     if is_estimator(model):
         return read_estimator(model).module
+    _check(model)
+    module: nn.Module = model
+    return module
+
+
+def state_of(model: Any) -> Mapping[str, Any]:
+    """Return a model's weights by name, without building a module for them.
+
+    Raises
+    ------
+    AttributionError, ModelError
+        As `module_of`.
+    """
+    if not is_estimator(model):
+        _check(model)
+        state: Mapping[str, Any] = model.state_dict()
+        return state
+    return weights_of(model)
+
+
+def _check(model: Any) -> None:
     if not hasattr(model, "state_dict"):
         raise AttributionError(
             f"the model is a {type(model).__name__}; give the torch module that was trained, a "
             f"fitted scikit-learn model, or traceprop.attribution.model_files.restore_model(store)"
         )
-    module: nn.Module = model
-    return module
 
 
 def plain_inputs(model: Any, inputs: Any) -> NDArray[Any]:
@@ -51,15 +76,13 @@ def plain_inputs(model: Any, inputs: Any) -> NDArray[Any]:
     DataError
         They aren't numbers, or have none of the shapes that the pipeline takes.
     """
-    if not is_estimator(model):
-        return plain_values(inputs)
-    read = read_estimator(model)
-    if read.preparation is None:
+    preparation = preparation_of(model) if is_estimator(model) else None
+    if preparation is None:
         return plain_values(inputs)
     raw = values(inputs) if isinstance(inputs, ProvenanceTensor) else inputs
     if isinstance(raw, np.ndarray) and raw.ndim == 1:
         raw = raw[None]
-    prepared = read.prepared(raw)
+    prepared = preparation.transform(raw)
     if isinstance(prepared, ProvenanceTensor):
         return plain_values(prepared)
     return plain_values(prepared.toarray() if hasattr(prepared, "toarray") else prepared)

@@ -45,10 +45,6 @@ class SklearnModel:
     classes: NDArray[Any] | None
     preparation: Any
 
-    def prepared(self, inputs: Any) -> Any:
-        """Return inputs as the last step of the pipeline takes them."""
-        return inputs if self.preparation is None else self.preparation.transform(inputs)
-
     def targets(self, labels: Any) -> NDArray[Any]:
         """Return labels as the loss takes them: the number of each class, or the values."""
         given = np.asarray(labels)
@@ -117,9 +113,14 @@ def read_estimator(estimator: Any) -> SklearnModel:
         )
     if not (hasattr(last, "coef_") or hasattr(last, "coefs_")):
         raise ModelError(f"{type(last).__name__} isn't fitted; call fit(X, y) first")
-    module = _layers(last) if hasattr(last, "coefs_") else _linear(last)
     classes = getattr(last, "classes_", None)
+    module = _module(last)
     return SklearnModel(last, module, None if classes is None else np.asarray(classes), preparation)
+
+
+def preparation_of(estimator: Any) -> Any:
+    """Return the steps before the last of a pipeline; None without any."""
+    return _split(estimator)[0]
 
 
 def minimised_by(model: SklearnModel, n: int) -> Minimised:
@@ -269,22 +270,27 @@ def _perceptron(estimator: Any, n: int) -> Minimised:
     )
 
 
-def _linear(estimator: Any) -> nn.Module:
-    import torch
-    from torch import nn
+def weights_of(estimator: Any) -> dict[str, NDArray[np.float64]]:
+    """Return the weights of a fitted estimator, or pipeline, by the names that its module has."""
+    last = _split(estimator)[1]
+    if hasattr(last, "coefs_"):
+        pairs = zip(last.coefs_, last.intercepts_, strict=True)
+        named = [
+            (f"{2 * i}.", np.asarray(weight, np.float64).T, bias)
+            for i, (weight, bias) in enumerate(pairs)
+        ]
+    else:
+        named = [("", np.atleast_2d(np.asarray(last.coef_, np.float64)), last.intercept_)]
+    weights: dict[str, NDArray[np.float64]] = {}
+    for prefix, weight, bias in named:
+        weights[f"{prefix}weight"] = np.ascontiguousarray(weight)
+        if getattr(last, "fit_intercept", True):
+            shape = (len(weight),)
+            weights[f"{prefix}bias"] = np.broadcast_to(np.asarray(bias, np.float64), shape).copy()
+    return weights
 
-    weight = np.atleast_2d(np.asarray(estimator.coef_, dtype=np.float64))
-    module = nn.Linear(weight.shape[1], weight.shape[0], bias=bool(estimator.fit_intercept))
-    module = module.double()
-    with torch.no_grad():
-        module.weight.copy_(torch.from_numpy(weight))
-        if estimator.fit_intercept:
-            bias = np.broadcast_to(np.asarray(estimator.intercept_, float), (len(weight),))
-            module.bias.copy_(torch.from_numpy(bias.copy()))
-    return module
 
-
-def _layers(estimator: Any) -> nn.Module:
+def _module(estimator: Any) -> nn.Module:
     import torch
     from torch import nn
 
@@ -294,14 +300,16 @@ def _layers(estimator: Any) -> nn.Module:
         "tanh": nn.Tanh,
         "relu": nn.ReLU,
     }
+    weights = weights_of(estimator)
+    shapes = [value.shape for name, value in weights.items() if name.endswith("weight")]
     layers: list[nn.Module] = []
-    for weight, bias in zip(estimator.coefs_, estimator.intercepts_, strict=True):
-        linear = nn.Linear(*weight.shape).double()
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(np.asarray(weight, np.float64).T))
-            linear.bias.copy_(torch.from_numpy(np.asarray(bias, np.float64)))
-        layers += [linear, kinds[estimator.activation]()]
-    return nn.Sequential(*layers[:-1])
+    for n_outputs, n_inputs in shapes:
+        linear = nn.Linear(n_inputs, n_outputs, bias=len(weights) > len(shapes))
+        layers += [linear, kinds[getattr(estimator, "activation", "identity")]()]
+    module = layers[0] if len(shapes) == 1 and "weight" in weights else nn.Sequential(*layers[:-1])
+    module = module.double()
+    module.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    return module
 
 
 _OBJECTIVES: dict[str, Callable[[Any, int], Minimised]] = {

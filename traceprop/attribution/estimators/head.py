@@ -62,6 +62,7 @@ class HeadInfluence:
         if self.quality.damping:
             hessian[np.diag_indices_from(hessian)] += self.quality.damping
             self._factor = factorise(hessian)
+        self._mean = (self._r.T @ objective.features) / len(self._r)
         self._corrected = self._without_own_curvature()
 
     def scores(self, queries: Queries) -> Array:
@@ -73,7 +74,7 @@ class HeadInfluence:
         solved = self._solve(gradients).reshape(len(features), *self._matrix_shape)
         # ∇f · H⁻¹ (x_i ⊗ r) for every sample, with the corrected residuals and with the plain ones.
         own = _contract(solved, self._objective.features, self._corrected)
-        mean = np.einsum("qop,op->q", solved, self._r.T @ self._objective.features) / len(self._r)
+        mean = np.einsum("qop,op->q", solved, self._mean)
         return np.asarray(self._shared * mean[:, None] - self._own * own)
 
     @property
