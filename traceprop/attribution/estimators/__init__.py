@@ -56,7 +56,8 @@ def _dot(problem: Problem, network: Network, store: GradientStore) -> Scorer:
 
 
 def _gauss_newton(problem: Problem, network: Network, store: GradientStore) -> Scorer:
-    return GaussNewtonInfluence(problem, network)
+    queries = QueryGradients(network, problem.spec, store.projector)
+    return GaussNewtonInfluence(problem, network, store.rows, queries)
 
 
 def _trak(problem: Problem, network: Network, store: GradientStore) -> Scorer:

@@ -1,10 +1,13 @@
 """Influence through the damped Gauss-Newton matrix of all parameters: accurate for networks.
 
-The query's gradient is multiplied by (G + δI)⁻¹ with conjugate gradients (Martens 2010), then with
-every sample's own gradient in one forward-mode pass. Nothing is projected and no matrix is formed.
+The query's gradient is multiplied by (G + δI)⁻¹ with conjugate gradients (Martens 2010), G at the
+final weights and never formed, and the result is projected as the store's rows were. What a sample
+did during training is in its row: where rows are sums over epochs, the scores are inner products
+with the whole of its push, which predicts retraining better than its gradient at the end does.
 
-Promise: exactly the influence of the quadratic model of J with G for its curvature, at the final
-weights, up to the tolerance of CG; a query for which CG ran out of steps is an error.
+Promise: with rows of the final weights that aren't projected, exactly the influence of the
+quadratic model of J with G for its curvature, up to the tolerance of CG; a query for which CG ran
+out of steps is an error.
 """
 
 from __future__ import annotations
@@ -13,7 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from traceprop.attribution.estimators.base import Quality, Queries
+from traceprop.attribution.estimators.base import Linear, Quality, Queries
+from traceprop.attribution.estimators.projected import (
+    AnyRows,
+    QueryGradients,
+    mean_row,
+    products,
+)
 from traceprop.curvature.cg import conjugate_gradient
 from traceprop.curvature.damping import RELATIVE_DAMPING
 from traceprop.curvature.ggn import Network, largest_eigenvalue
@@ -36,20 +45,32 @@ class GaussNewtonInfluence:
         The run.
     network : Network
         The model as training ended.
+    rows : StoredRows or ndarray, shape (n, width)
+        The store's rows.
+    queries : QueryGradients
+        What makes queries alike.
     """
 
-    def __init__(self, problem: Problem, network: Network) -> None:
-        self._network = network
-        self._theta = network.theta
+    def __init__(
+        self, problem: Problem, network: Network, rows: AnyRows, queries: QueryGradients
+    ) -> None:
+        self._network, self._theta = network, network.theta
         self._objective = problem.network_objective(network)
+        self._rows, self._queries = rows, queries
+        self._mean = mean_row(rows)
         self._own, self._shared = problem.removal_weights()
         top = largest_eigenvalue(
-            lambda rows: self._objective.ggn_product(self._theta, rows), network.size
+            lambda vectors: self._objective.ggn_product(self._theta, vectors), network.size
         )
         self.quality = Quality("relative", RELATIVE_DAMPING * top)
 
     def scores(self, queries: Queries) -> Array:
         """Return the scores `(q, n)`, see `base.Scorer`."""
+        found = self.linear(queries)
+        return products(self._rows, found.vectors) + found.offsets[:, None]
+
+    def linear(self, queries: Queries) -> Linear:
+        """Return the scores as inner products with rows, see `base.Linear`."""
         gradients = self._network.margin_gradients(
             torch.from_numpy(queries.inputs),
             self._objective.spec,
@@ -63,8 +84,8 @@ class GaussNewtonInfluence:
                 f"conjugate gradients stopped at a residual of {solved.residuals.max():.1e} after "
                 f"{solved.iterations} steps; use method='influence'"
             )
-        own = self._objective.sample_gradient_dots(self._theta, solved.solution)
-        return np.asarray(self._shared * own.mean(axis=1, keepdims=True) - self._own * own)
+        solution = self._queries.project(solved.solution)
+        return Linear(-self._own * solution, self._shared * (solution @ self._mean))
 
     def _damped(self, rows: Array) -> Array:
         return self._objective.ggn_product(self._theta, rows) + self.quality.damping * rows

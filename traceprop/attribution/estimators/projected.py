@@ -67,7 +67,11 @@ class QueryGradients:
         gradients = self._network.margin_gradients(
             torch.from_numpy(queries.inputs), self._spec, torch.from_numpy(queries.classes)
         )
-        projected = self._projector.project(gradients[:, self._places].astype(np.float32))
+        return self.project(gradients)
+
+    def project(self, vectors: Array) -> Array:
+        """Return vectors `(q, d)` in the model's parameters as rows `(q, width)`."""
+        projected = self._projector.project(vectors[:, self._places].astype(np.float32))
         return projected.astype(np.float64)
 
 
