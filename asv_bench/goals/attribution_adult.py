@@ -113,24 +113,26 @@ def _predictions(runs: list) -> Iterator[Goal]:
     what = "Adult, logistic: LDS of summed scores, exact Hessian"
     yield at_least(what, float(np.mean(added)), 0.975, "", note)
     note = f"the same draws, 100 halves each: {', '.join(f'{value:.4f}' for value in solved)}"
-    yield at_least("Adult, logistic: LDS of predict_without", float(np.mean(solved)), 0.99, "", note)
+    yield at_least(
+        "Adult, logistic: LDS of predict_without", float(np.mean(solved)), 0.99, "", note
+    )
 
 
 def _through_projections(run: tuple, folder: Path) -> Iterator[Goal]:
-    """The empirical Fisher matrix of projected rows, which a head doesn't need and a network does."""
+    """The empirical Fisher matrix of projected rows, which a network needs and a head doesn't."""
     split, estimator, _, masks, margins = run
     found = {}
     for k in (4096, 512, 64):
-        store = from_sklearn(
-            estimator, split.X, split.y, GradientStore(k=k, path=folder / f"k{k}")
-        )
+        store = from_sklearn(estimator, split.X, split.y, GradientStore(k=k, path=folder / f"k{k}"))
         made = fitted.fitted_to(estimator, store, "fisher", _fisher)
         classes = (estimator.decision_function(split.X_test) > 0).astype(np.int64)
         scores = made.what.scores(Queries(split.X_test, classes))
         found[k] = float(spearman(masks @ scores.T, margins).mean())
     lost = found[4096] - found[512]
     note = f"without {found[4096]:.4f}, k = 512 {found[512]:.4f}, k = 64 {found[64]:.4f}"
-    yield at_most("Adult, Fisher matrix: LDS lost through a projection to 512", lost, 0.003, "", note)
+    yield at_most(
+        "Adult, Fisher matrix: LDS lost through a projection to 512", lost, 0.003, "", note
+    )
 
 
 def _fisher(problem, network, store):

@@ -75,9 +75,11 @@ def recorded(
     rows = []
     for i in range(len(x)):
         loss = sample_losses(spec, model(x[i : i + 1]), y[i : i + 1]).sum()
-        parts = torch.autograd.grad(loss, list(model.parameters()))
+        parts = torch.autograd.grad(loss, [p for p in model.parameters() if p.requires_grad])
         rows.append(torch.cat([part.reshape(-1) for part in parts]))
-    blocks = tuple(Block(name, tuple(p.shape)) for name, p in model.named_parameters())
+    blocks = tuple(
+        Block(name, tuple(p.shape)) for name, p in model.named_parameters() if p.requires_grad
+    )
     projector = Projector(blocks, k=k)
     weights = {name: value.detach().numpy().copy() for name, value in model.state_dict().items()}
     start = {name: np.zeros_like(value) for name, value in weights.items()}

@@ -49,7 +49,7 @@ def find_best(store: GradientStore, scorer: Scorer, queries: Queries, k: int, or
     if found is not None:
         return found
     scores = scorer.scores(queries)[0]
-    chosen = _ranked(scores, order)[:k]
+    chosen = _ranked(scores, order, k)
     return Best(chosen, scores[chosen], scorer.quality, scores)
 
 
@@ -74,6 +74,11 @@ def _by_index(
     return Best(rows[again], scores[again], quality, None)
 
 
-def _ranked(scores: NDArray[np.float64], order: str) -> NDArray[np.int64]:
+def _ranked(scores: NDArray[np.float64], order: str, k: int | None = None) -> NDArray[np.int64]:
+    """Return where the first k are in an order; of equal ones those that come first."""
     key = {"largest": -scores, "abs": -np.abs(scores), "against": scores}[order]
-    return np.argsort(key, kind="stable")
+    if k is None or k >= len(key):
+        return np.argsort(key, kind="stable")
+    last = np.partition(key, k - 1)[k - 1]
+    within = np.flatnonzero(key <= last)
+    return within[np.argsort(key[within], kind="stable")[:k]]

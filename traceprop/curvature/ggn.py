@@ -74,6 +74,13 @@ class Network:
         named = zip(self.shapes.items(), parts, strict=True)
         return {name: part.reshape(shape) for (name, shape), part in named}
 
+    def trainable(self, names: Collection[str]) -> nn.Module:
+        """Return a copy of the module in float32 whose parameters of these names have gradients."""
+        module = copy.deepcopy(self._module).float()
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(name in names)
+        return module
+
     def outputs(self, theta: Tensor, inputs: Tensor) -> Tensor:
         """Return the outputs `(n, o)` for θ, differentiable in it."""
         raw: Tensor = functional_call(self._module, self.state(theta), (inputs,))

@@ -242,6 +242,7 @@ def test_too_large_a_head_falls_back_to_the_store_and_says_so(monkeypatch, exact
 
 def test_frozen_parameters_are_constants():
     model = mlp("cross_entropy")
+    model[0].requires_grad_(False)
     x, y = data("cross_entropy", n=12)
     start = {name: p.detach().numpy().copy() for name, p in model.state_dict().items()}
     start["2.weight"] = start["2.weight"] + 1

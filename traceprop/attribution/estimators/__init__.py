@@ -57,7 +57,7 @@ def _dot(problem: Problem, network: Network, store: GradientStore) -> Scorer:
 
 def _gauss_newton(problem: Problem, network: Network, store: GradientStore) -> Scorer:
     queries = QueryGradients(network, problem.spec, store.projector)
-    return GaussNewtonInfluence(problem, network, store.rows, queries)
+    return GaussNewtonInfluence(problem, network, store.rows, queries, store.projector)
 
 
 def _trak(problem: Problem, network: Network, store: GradientStore) -> Scorer:

@@ -6,7 +6,7 @@ Promise: no question creates or changes a file.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -228,8 +228,8 @@ class Questions:
         """
         return self._held().provenance.sums(scores)
 
-    def check_model(self, model: nn.Module) -> None:
-        """Raise `StoreError` unless a model has exactly the weights that the run ended with."""
+    def check_model(self, model: nn.Module | Mapping[str, Any]) -> None:
+        """Raise `StoreError` unless a model, or its state, has the run's final weights."""
         from traceprop.curvature.digest import model_digest
 
         recorded, given = self._held().record.model_digest, model_digest(model)
