@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from traceprop.lineage import load_lineage as load_lineage
     from traceprop.lineage import save_lineage as save_lineage
     from traceprop.lineage import strict as strict
+    from traceprop.lineage.draws import rng as rng
     from traceprop.replays import apply as apply
     from traceprop.replays import diff as diff
     from traceprop.replays import load_pipeline as load_pipeline
@@ -55,6 +56,7 @@ _HOMES = {
     "load_lineage": "traceprop.lineage",
     "load_pipeline": "traceprop.replays",
     "replay": "traceprop.replays",
+    "rng": "traceprop.lineage.draws",
     "save_lineage": "traceprop.lineage",
     "save_pipeline": "traceprop.replays",
     "strict": "traceprop.lineage",

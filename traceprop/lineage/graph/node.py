@@ -13,35 +13,20 @@ plain operand is kept for replay: a small one as a copy, a large one by a `Const
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 
-from traceprop.lazy import needing_extras
 from traceprop.lineage.graph.kept import Constant as Constant
 from traceprop.lineage.graph.kept import Held as Held
 from traceprop.lineage.graph.kept import make_held as make_held
+from traceprop.operations import load_operation
 
 if TYPE_CHECKING:
     from traceprop.lineage.graph.memo import Memo
     from traceprop.lineage.source import Source
-
-
-_DOORS: Final = frozenset(
-    {"torch of numpy", "numpy of torch", "samples", "torch write of shared memory"}
-)
-_TORCH: Final = "traceprop.interop.torch.tracked.ops"
-_HOMES_OF_OPERATIONS: Final = (
-    "traceprop.sources",
-    "traceprop.interop.returned",
-    "traceprop.interop.array_api",
-    "traceprop.interop.sklearn.steps",
-    "traceprop.interop.sklearn.splitters",
-)
-"""Modules with operations of their own that `import traceprop.lineage` doesn't load."""
 
 
 class Slot:
@@ -102,16 +87,10 @@ class Op:
     @staticmethod
     def called(name: str) -> Op:
         """Return the operation of that name, of a part of Traceprop that nobody used yet too."""
-        if name not in Op.by_name and name.startswith("torch."):
-            with needing_extras():
-                found: Op = importlib.import_module(_TORCH).op_named(name)
-            return found
-        if name not in Op.by_name and name in _DOORS:
-            with needing_extras():
-                importlib.import_module("traceprop.interop.torch")
         if name not in Op.by_name:
-            for module in _HOMES_OF_OPERATIONS:
-                importlib.import_module(module)
+            made: Op | None = load_operation(name)
+            if made is not None:
+                return made
         return Op.by_name[name]
 
     def __reduce__(self) -> Any:
