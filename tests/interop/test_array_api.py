@@ -130,6 +130,13 @@ def test_what_is_computed_with_it_is_sound() -> None:
     assert_sound(program, np.array([[1.0, 2.0], [3.0, 5.0], [4.0, 1.0]]))
 
 
+def test_unique_values_are_sorted(X: Any) -> None:
+    codes = tp.array(np.array([2, 0, 1, 2, 0]), name="codes")
+    assert values(xp.unique_values(codes)).tolist() == [0, 1, 2]
+    gaps = tp.array(np.array([np.nan, 1.0, np.nan]), name="gaps")
+    assert len(xp.unique_values(gaps)) == 3
+
+
 def test_special_functions_are_the_ufuncs() -> None:
     assert xp.special.expit is scipy.special.expit or xp.special.expit.nin == 1
     with pytest.raises(AttributeError, match="no ufunc of SciPy"):

@@ -20,6 +20,7 @@ from traceprop.interop.array_api import fft as fft
 from traceprop.interop.array_api import linalg as linalg
 from traceprop.interop.array_api.creation import MADE, asarray, from_dlpack, made
 from traceprop.interop.array_api.creation import meshgrid as meshgrid
+from traceprop.interop.array_api.creation import unique_values as unique_values
 from traceprop.interop.array_api.special import SPECIAL as special
 
 CONSTANTS: Final = ("e", "inf", "nan", "newaxis", "pi")
@@ -39,7 +40,7 @@ _FUNCTIONS: Final = (
     "nextafter nonzero not_equal ones_like permute_dims positive pow prod real reciprocal "
     "remainder repeat reshape result_type roll round searchsorted sign signbit sin sinh sort "
     "sqrt square squeeze stack std subtract sum take take_along_axis tan tanh tensordot tile tril "
-    "triu trunc unique_all unique_counts unique_inverse unique_values unstack var vecdot where "
+    "triu trunc unique_all unique_counts unique_inverse unstack var vecdot where "
     "zeros_like"
 )
 FUNCTIONS: Final = tuple(_FUNCTIONS.split())
@@ -68,4 +69,5 @@ __all__ = [
     "linalg",
     "meshgrid",
     "special",
+    "unique_values",
 ]

@@ -1,4 +1,4 @@
-"""New arrays of the namespace: those that rest on nothing, and plain data, which is unknown."""
+"""What the namespace does in its own way: new arrays, plain data, which is unknown, and order."""
 
 from __future__ import annotations
 
@@ -112,6 +112,15 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
 def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
     """As `numpy.meshgrid`."""
     return list(np.meshgrid(*arrays, indexing=indexing))  # type: ignore[call-overload]
+
+
+def unique_values(x: Any, /) -> Any:
+    """Return the distinct values, in order, NaN by NaN.
+
+    The standard leaves the order open, and NumPy's own `unique_values` leaves them unsorted from
+    2.3 on; scikit-learn's encoders take them for sorted.
+    """
+    return np.unique(x, equal_nan=False)
 
 
 def _check_device(device: Any) -> None:
