@@ -16,6 +16,7 @@ ORDER = (
     "numba_kernels",
     "errors",
     "lazy",
+    "operations",
     "files",
     "printable",
     "lineage",

@@ -16,7 +16,6 @@ from traceprop.lineage.answers.origins import Origin, origins_of
 from traceprop.lineage.answers.query import Dependencies, SourceMap, dependencies, sources
 from traceprop.lineage.graph.escaped import Escape, escapes_of
 from traceprop.lineage.graph.lineage_graph import LineageGraph, trace_rows
-from traceprop.lineage.graph.node import ancestors
 from traceprop.lineage.recording.arithmetic import Arithmetic
 from traceprop.lineage.recording.methods import Methods
 from traceprop.lineage.recording.protocols import Protocols
@@ -122,7 +121,7 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
     def ancestors(self) -> LineageGraph:
         """Return the graph of all recorded operations beneath this tensor, its own included."""
         node = self.node
-        return LineageGraph((node,), ancestors(node))
+        return LineageGraph((node,))
 
     def trace(self, offset: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Say where these rows came from; with arguments, the sum along a diagonal.
@@ -342,7 +341,7 @@ def array(
     return from_source(values, MemorySource.of(values, source or name, names))
 
 
-def _check_name(source: str | Source | None, name: str | None) -> None:
+def _check_name(source: Any, name: Any) -> None:
     """Refuse what names no source."""
     if source is not None and name is not None and source != name:
         raise DataError(f"source={source!r} and name={name!r} name the source twice; give one")

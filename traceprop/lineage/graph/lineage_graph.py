@@ -20,7 +20,7 @@ from traceprop.lineage.answers.trace import Trace
 from traceprop.lineage.graph import drawing
 from traceprop.lineage.graph.edge import DIRECT
 from traceprop.lineage.graph.escaped import Escape, escapes_of
-from traceprop.lineage.graph.node import SOURCE, Node, inputs_first
+from traceprop.lineage.graph.node import SOURCE, Node, ancestors, inputs_first
 from traceprop.lineage.rowset import RowSet
 from traceprop.lineage.source import Source
 
@@ -35,10 +35,13 @@ class LineageGraph:
 
     Parameters
     ----------
-    nodes : list of Node
-        Every node that the roots rest on, and the roots.
     roots : tuple of Node
         The tensors' own nodes. The queries take the position of one of them, 0 by default.
+
+    Attributes
+    ----------
+    nodes : list of Node
+        Every node that the roots rest on, and the roots.
 
     Notes
     -----
@@ -47,9 +50,9 @@ class LineageGraph:
 
     __slots__ = ("nodes", "roots")
 
-    def __init__(self, roots: tuple[Node, ...], nodes: list[Node]) -> None:
+    def __init__(self, roots: tuple[Node, ...]) -> None:
         self.roots = roots
-        self.nodes = nodes
+        self.nodes = ancestors(*roots)
 
     def __len__(self) -> int:
         return len(self.nodes)
