@@ -12,6 +12,7 @@ from traceprop.lazy import needing_extras
 
 _PARTS = (
     "traceprop.sources",
+    "traceprop.lineage.draws",
     "traceprop.interop.returned",
     "traceprop.interop.array_api",
     "traceprop.interop.sklearn.steps",

@@ -74,7 +74,7 @@ def test_a_given_generator_is_taken_as_it_is(tmp_path):
 def test_noise_as_long_as_the_rows_by_a_number_is_refused(tmp_path):
     (X,) = load(tmp_path, [TABLE])
     made = X + tp.rng(1).normal(size=(60, 1))
-    with pytest.raises(LineageError, match="draw.*can't be replayed without rows: 60"):
+    with pytest.raises(LineageError, match=r"draw.*can't be replayed without rows: 60"):
         tp.replay(made, without={X.ancestors().leaves[0]: GONE})
 
 

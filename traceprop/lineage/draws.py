@@ -123,7 +123,7 @@ class RecordedGenerator:
         order = self._call(DRAW_ORDER, x)
         return _rows(x, order)
 
-    def shuffle(self, x: Tracked) -> None:
+    def shuffle(self, x: Any) -> None:
         """Put the rows of a tensor in random order, in place.
 
         Raises
@@ -131,13 +131,13 @@ class RecordedGenerator:
         LineageError
             When it is no tensor: nothing is written.
         """
-        if not isinstance(x, Tracked) or not np.ndim(x._array):
+        if not isinstance(x, Tracked) or not x._array.ndim:
             raise LineageError(
                 f"rng.shuffle takes a tensor, not a {type(x).__name__}: nothing was written; "
                 "shuffle plain arrays with a generator of NumPy"
             )
-        order = self._call(DRAW_ORDER, x)
         tensor: Any = x
+        order = self._call(DRAW_ORDER, tensor)
         tensor[...] = tensor[order]
 
     def choice(self, a: Any, size: Any = None, replace: bool = True, p: Any = None) -> Any:

@@ -144,12 +144,12 @@ def _check_categories(leaf: Node, whole: Array, part: Array) -> None:
     if not np.array_equal(codes[codes >= 0], np.arange(int((codes >= 0).sum()))):
         return  # numbers, of which some in between don't occur
     source, _, column = leaf.args
-    if leaf.args[1] is not None:
-        raise LineageError(
-            f"column {column!r} of {source} was read in batches, each of which numbers its own "
-            "texts, so it can't be replayed: read it whole"
-        )
     if not np.array_equal(codes, np.unique(part)):
+        if leaf.args[1] is not None and len(leaf.args[1]) == len(part):
+            raise LineageError(
+                f"column {column!r} of {source} was read in batches, each of which numbers its own "
+                "texts, so it can't be replayed: read it whole"
+            )
         raise LineageError(
             f"column {column!r} of {source} has a text, or a gap, in no other row than those left "
             "out: its codes, and the columns made of them, would be others; prepare the data anew"

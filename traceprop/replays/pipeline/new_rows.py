@@ -143,7 +143,8 @@ def _column(leaf: Leaf, given: _Given) -> Any:
     assert leaf.column is not None
     if given.by_name is not None:
         return _named(leaf, leaf.column, given.by_name)
-    cells = np.asarray(values(given.array), object)
+    raw = given.array
+    cells = np.asarray(raw if isinstance(raw, (list, tuple)) else values(raw), object)
     place = leaf.columns.index(leaf.column)
     if not cells.ndim or cells.shape[-1] != len(leaf.columns) or cells.ndim > 2:
         raise DataError(
