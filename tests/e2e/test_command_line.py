@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.attribution.store.runs import commit
 from tests.e2e.main_job import Job, run_main_job
+from traceprop.attribution.store.gradient_store import GradientStore
 from traceprop.cli import main
 from traceprop.compliance.verify import verify as verify_file
 from traceprop.lineage import values
@@ -252,3 +254,19 @@ def test_a_demo_names_a_constant_column(tmp_path: Path):
     assert refused.exit_code == 1
     assert "table.csv, column 'branch', has one value" in refused.stderr
     assert not (tmp_path / "demo").exists()
+
+
+def test_a_store_is_told_of_verified_and_compacted(tmp_path):
+    path = tmp_path / "grad"
+    commit(GradientStore(k=8, path=path), mark=3)
+    told = _run("store", "info", path)
+    assert "samples: 5" in told.stdout
+    assert "all as they were written" in _run("store", "verify", path).stdout
+    assert "1 shards, as before" in _run("store", "compact", path).stdout
+    shard = path / "shards" / "0-0.bin"
+    shard.write_bytes(b"\xff" + shard.read_bytes()[1:])
+    damaged = _run("store", "verify", path)
+    assert damaged.exit_code == 1
+    assert "shards/0-0.bin is damaged in bytes 0 to 119 (rows 0 to 4)" in damaged.stderr
+    help_text = _run("store", "compact", "--help").stdout
+    assert "a crash leaves the store as it was" in " ".join(help_text.split())
