@@ -4,7 +4,7 @@
 source row, and fails when an output row changes with a row that its lineage doesn't name;
 `assert_cells_sound` does the same with cells, and `precision` and `cell_precision` count how much
 of what the lineage names can be seen to matter. The
-strategies `arrays`, `tensors` and `programs` are for hypothesis, which is imported when one of them
+strategies `arrays`, `tensors`, `programs` and `torch_programs` are for hypothesis, which is imported when one of them
 is first asked for; `assert_sound` works without it.
 
 Examples
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from traceprop.testing.strategies import arrays as arrays
     from traceprop.testing.strategies import programs as programs
     from traceprop.testing.strategies import tensors as tensors
+    from traceprop.testing.strategies import torch_programs as torch_programs
 
 _HOMES = {
     "Program": "program",
@@ -46,6 +47,7 @@ _HOMES = {
     "precision": "oracle",
     "programs": "strategies",
     "tensors": "strategies",
+    "torch_programs": "strategies",
 }
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "precision",
     "programs",
     "tensors",
+    "torch_programs",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -74,3 +75,29 @@ def programs(
     choices = _choices(draw)
     sources = draw_sources(choices)
     return draw_program(choices, sources, families, most_steps), sources
+
+
+@st.composite
+def torch_programs(
+    draw: st.DrawFn, families: Sequence[str] | None = None, most_steps: int = MOST_STEPS
+) -> tuple[Any, list[Array]]:
+    """Programs of torch calls, with the arrays to run them on; torch must be installed.
+
+    Parameters
+    ----------
+    families : sequence of str, optional
+        Of these families; see `traceprop.testing.torch.steps.makers`. Default: all.
+    most_steps : int
+
+    Examples
+    --------
+    >>> @given(torch_programs())
+    ... def test_soundness(drawn):
+    ...     program, sources = drawn
+    ...     assert_sound(program, *sources)
+    """
+    from traceprop.testing.torch.generate import draw_torch_program, draw_torch_sources
+
+    choices = _choices(draw)
+    sources = draw_torch_sources(choices)
+    return draw_torch_program(choices, sources, families, most_steps), sources

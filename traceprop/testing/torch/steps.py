@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from traceprop.testing.choices import Choices
-from traceprop.testing.program import GETITEM, SETITEM, DoesNotFit, Var, method
+from traceprop.testing.program import GETITEM, DoesNotFit, Var, method
 from traceprop.testing.torch.program import Maker, TorchBuilder, kind_of, via_numpy
 
 _MAKERS: Final[dict[str, list[Maker]]] = {}
@@ -402,16 +401,4 @@ def _stacks(c: Choices, b: TorchBuilder) -> None:
         b.call(c.pick((torch.unique, torch.nonzero, torch.argwhere)), x)
 
 
-def draw(c: Choices, sources: list[Any], families: Any = None, most_steps: int = 12) -> Any:
-    """Draw a program of one to `most_steps` calls on `sources`, of some families or of all."""
-    available = makers()
-    names = [*available, "elementwise", "writes", "writes"] if families is None else list(families)
-    builder = TorchBuilder(sources)
-    for attempt in range(most_steps):
-        if attempt and not c.integer(0, 29):
-            break
-        builder.attempt(partial(c.pick(available[c.pick(names)]), c))  # type: ignore[arg-type]
-    return builder.torch_program()
-
-
-__all__ = ["SETITEM", "draw", "makers", "pick", "step"]
+__all__ = ["makers", "pick", "step"]

@@ -130,6 +130,8 @@ def call(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
 def call_torch(function: Function, args: Sequence[Any], kwargs: dict[str, Any] | None) -> Any:
     """Do what a torch function does with tracked tensors among its arguments."""
     op = OPS.get(function) or op_of(function)
+    if kwargs and kwargs.get("out", op) is None:  # as torch's own Python code passes it on
+        kwargs = {name: value for name, value in kwargs.items() if name != "out"}
     handler = op.handler
     if handler is None:
         handler = op.handler = HANDLERS[0](op)

@@ -182,8 +182,6 @@ def call_into(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Call a function that writes its result, or its results, into `out`."""
     rest = {name: value for name, value in kwargs.items() if name != "out"}
     outs = kwargs["out"]
-    if outs is None:
-        return write_call(op, args, rest)  # inplace=True
     several = isinstance(outs, (tuple, list))
     targets = list(outs) if several else [outs]
     captured = capture(op, args, rest)

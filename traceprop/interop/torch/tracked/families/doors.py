@@ -53,7 +53,7 @@ define_refused(
     "it changes which memory a tensor shows: make a new tensor, as x = x.reshape(...)",
 )
 define_refused(
-    "rename rename_ align_to align_as refine_names unflatten_names align_tensors",
+    "rename rename_ align_to align_as refine_names unflatten_names",
     "named axes aren't followed: give the tensor without names",
 )
 define_refused(
@@ -61,7 +61,7 @@ define_refused(
     "to_dense _to_dense coalesce _coalesced_ indices _indices values _values crow_indices "
     "col_indices ccol_indices row_indices _sparse_mask_projection hspmm smm spmm sspaddmm "
     "indices_copy values_copy crow_indices_copy col_indices_copy ccol_indices_copy "
-    "row_indices_copy to_mkldnn to_padded_tensor smm saddmm as_strided_sparse",
+    "row_indices_copy to_mkldnn to_padded_tensor saddmm",
     "sparse and nested tensors have no rows to follow: keep the tensor dense",
 )
 define_refused(
