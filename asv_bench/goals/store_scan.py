@@ -75,7 +75,7 @@ def _codes_scanner(words: np.ndarray, query: np.ndarray) -> Callable[[], object]
     identity = Whitening(np.zeros((0, WIDTH), np.float32), np.zeros(0, np.float32))
     coded = code_queries(query[None], identity, 0)
     planes = np.concatenate([coded.head, coded.tail], axis=2)
-    factors, offsets, step = np.ones(N, np.float32), np.zeros(1, np.float32), 8192
+    factors, offsets, step = np.ones(N, np.float32), np.zeros(1, np.float32), 2048
 
     def run() -> object:
         heaps = np.zeros((2, 1, K), np.uint64)

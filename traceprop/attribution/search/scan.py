@@ -20,7 +20,7 @@ from traceprop.attribution.store.shards import Shard
 from traceprop.errors import AttributionError
 
 # Bytes of rows that a thread takes at a time: a fraction of a millisecond's reading.
-_PIECE_BYTES = 4 << 20
+_PIECE_BYTES = 8 << 20
 _UNSCALED = np.empty(0, np.float32)
 
 

@@ -1,6 +1,6 @@
 """The best rows of a large store in three steps, each over fewer rows with more bits of them.
 
-The first 1,024 bits of all rows leave one row in 64; all their bits leave a few hundred; these are
+The first 1,024 bits of all rows leave one row in 128; all their bits leave a few hundred; these are
 read as they are stored and scored as a scan scores them. Promise: rows that are named have the very
 scores that a scan gives them; only a row may be missing, which more `candidates` make rarer.
 """
@@ -25,7 +25,7 @@ CANDIDATES = 512
 """Rows that are scored exactly, at least."""
 
 _PER_ROW_ASKED = 8
-_KEPT_SHARE = 64
+_KEPT_SHARE = 128
 _KEPT_PER_CANDIDATE = 8
 # Rows that a thread takes at a time: 1 MiB of codes.
 _PIECE_ROWS = 8192
