@@ -23,6 +23,7 @@ THREADS = f"{os.cpu_count()} cores, threads as the libraries choose (wall time)"
 
 ROWS, COLUMNS = 1_000_000, 10
 _PAIRS = 7
+_ROWS_APPLIED = 2000
 
 
 def goals() -> Iterator[Goal]:
@@ -43,6 +44,23 @@ def goals() -> Iterator[Goal]:
                 f"{found.interval}; {found.ours:.2f} s, load and plain NumPy {found.theirs:.2f} s"
             )
             yield at_most(f"{what}, over load and NumPy", found.ratio, 1.3, " ×", note)
+        yield from applied(recorded, path)
+
+
+def applied(recorded: Any, path: Path) -> Iterator[Goal]:
+    """One new row through the 20 steps, by the tensor and by a saved pipeline."""
+    row = values(tp.load_csv(path))[17].copy()
+    tp.save_pipeline(path.with_name("prepare.arrow"), recorded)
+    saved = tp.load_pipeline(path.with_name("prepare.arrow"))
+    for what, of in (("the tensor", recorded), ("a saved pipeline", saved)):
+        times = []
+        for _ in range(_ROWS_APPLIED):
+            start = time.perf_counter()
+            tp.apply(of, row)
+            times.append(time.perf_counter() - start)
+        low, middle, high = (1e3 * float(np.percentile(times, q)) for q in (5, 50, 95))
+        note = f"{low:.3f} to {high:.3f} ms, 5 and 95 % of {_ROWS_APPLIED}"
+        yield at_most(f"apply on one row, 20 steps, of {what}", middle, 1.0, " ms", note)
     yield from replay_sklearn.goals()
 
 
