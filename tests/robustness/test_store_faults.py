@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.attribution.store.runs import commit, make_record, mark_of
+from tests.attribution.store.runs import WIDTH, commit, make_record, mark_of
 from traceprop.attribution.projection import Block, Projector
 from traceprop.attribution.store.gradient_store import GradientStore
 from traceprop.attribution.store.lock import LOCK_NAME
@@ -54,6 +54,23 @@ def test_a_full_disk_is_said_and_changes_nothing(path: Path, stored: GradientSto
     after = {p: p.read_bytes() for p in path.rglob("*") if p.is_file() and p.name != LOCK_NAME}
     assert before == after
     commit(GradientStore(k=8, path=path, overwrite=True), mark=8)
+
+
+def test_a_disk_that_fills_while_a_run_is_recorded_is_said(path: Path):
+    """A map of blocks that aren't there would kill the process with SIGBUS."""
+    store = GradientStore(k=8, path=path)
+    sink = store.row_sink(WIDTH)
+    sink.add(np.arange(10), np.ones((10, WIDTH), np.float32))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, hard))
+    try:
+        with pytest.raises(StoreError, match=r"Writing .*0\.rows failed: File too large"):
+            sink.add(np.arange(10, 100_010), np.ones((100_000, WIDTH), np.float32))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sink.sample_ids.tolist() == list(range(10))
+    store.close()
+    assert not (path / "writing").exists()
 
 
 def test_a_folder_without_rights_is_read_and_not_written(path: Path, stored: GradientStore):

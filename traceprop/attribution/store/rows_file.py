@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from traceprop.attribution.store.files import reporting_os_errors
 from traceprop.attribution.store.formats import check_finite
 from traceprop.attribution.store.rows import rows_per_block
 from traceprop.files import open_private
@@ -75,8 +76,8 @@ class RowSink:
 
         Raises
         ------
-        OSError
-            The disk is full.
+        StoreError
+            The disk is full; what was added before is still there.
         """
         from numba_kernels.projection import add_rows
 
@@ -133,7 +134,8 @@ class RowSink:
         size = max(rows * row_bytes, old + min(max(old, _FIRST_BYTES), _LARGEST_STEP))
         size -= size % row_bytes
         # Blocks that aren't there would kill the process when the map is written to.
-        os.posix_fallocate(self._file.fileno(), old, size - old)
+        with reporting_os_errors(self._path, "Writing"):
+            os.posix_fallocate(self._file.fileno(), old, size - old)
         self._unmap()
         self._map = mmap.mmap(self._file.fileno(), size)
         self._rows = np.frombuffer(self._map, np.float32).reshape(-1, self.width)
