@@ -40,37 +40,58 @@ def _below(bits, k):
     return np.int64(((bits >> _U32) * np.uint64(k)) >> _U32)
 
 
-@intrinsic
-def _add_line(typing_context, out, at, x, start, signs):
-    """Add the 64 float32 numbers from x[start] to those from out[at], negated where a bit is set.
+def _emit_lines(context, builder, signature, args, n_rows):
+    """Emit the additions of `_add_line` for rows that share an offset, a place and signs.
 
-    Written as vectors of 16, since loops over single bits are not always vectorised.
+    Written as vectors of 16, since loops over single bits are not always vectorised. The signs
+    become masks once for all rows.
     """
+    from llvmlite import ir
 
-    def codegen(context, builder, signature, args):
-        from llvmlite import ir
+    at, start, signs = args[2 * n_rows :]
+    bits, index = ir.IntType(_LANES), ir.IntType(64)
+    vector = ir.VectorType(ir.FloatType(), _LANES).as_pointer()
 
-        def data(i):
-            return context.make_array(signature.args[i])(context, builder, args[i]).data
+    def place(i, offset):
+        data = context.make_array(signature.args[i])(context, builder, args[i]).data
+        return builder.gep(data, [offset])
 
-        bits, index = ir.IntType(_LANES), ir.IntType(64)
-        vector = ir.VectorType(ir.FloatType(), _LANES).as_pointer()
-        target, source = builder.gep(data(0), [args[1]]), builder.gep(data(2), [args[3]])
-        for lane in range(0, LINE, _LANES):
-            offset = ir.Constant(index, lane)
-            place = builder.bitcast(builder.gep(target, [offset]), vector)
-            old = builder.load(place)
+    targets = [place(i, at) for i in range(n_rows)]
+    sources = [place(n_rows + i, start) for i in range(n_rows)]
+    for lane in range(0, LINE, _LANES):
+        offset = ir.Constant(index, lane)
+        mask = builder.bitcast(
+            builder.trunc(builder.lshr(signs, offset), bits), ir.VectorType(ir.IntType(1), _LANES)
+        )
+        for target, source in zip(targets, sources, strict=True):
+            sums = builder.bitcast(builder.gep(target, [offset]), vector)
+            old = builder.load(sums)
             new = builder.load(builder.bitcast(builder.gep(source, [offset]), vector))
             old.align = new.align = 4  # an offset is anywhere
-            mask = builder.bitcast(
-                builder.trunc(builder.lshr(args[4], offset), bits),
-                ir.VectorType(ir.IntType(1), _LANES),
-            )
             total = builder.select(mask, builder.fsub(old, new), builder.fadd(old, new))
-            builder.store(total, place).align = 4
-        return context.get_dummy_value()
+            builder.store(total, sums).align = 4
+    return context.get_dummy_value()
 
-    return types.void(out, types.int64, x, types.int64, types.uint64), codegen
+
+@intrinsic
+def _add_line(typing_context, out, x, at, start, signs):
+    """Add 64 float32 numbers from x[start] to those from out[at], negated where a bit is set."""
+
+    def codegen(context, builder, signature, args):
+        return _emit_lines(context, builder, signature, args, 1)
+
+    return types.void(out, x, types.int64, types.int64, types.uint64), codegen
+
+
+@intrinsic
+def _add_lines(typing_context, out, other_out, x, other_x, at, start, signs):
+    """Do what `_add_line` does, for two rows."""
+
+    def codegen(context, builder, signature, args):
+        return _emit_lines(context, builder, signature, args, 2)
+
+    numbers = (types.int64, types.int64, types.uint64)
+    return types.void(out, other_out, x, other_x, *numbers), codegen
 
 
 @njit(cache=True, nogil=True)
@@ -93,13 +114,19 @@ def line_sjlt(x, key, repetitions, out):
                 counter = np.uint64((first + line) * MAX_REPETITIONS + repetition) * _U2
                 places[line, repetition] = _below(hash64(key, counter), k)
                 signs[line, repetition] = hash64(key, counter + _U1)
-        for i in range(n):
-            row, accumulator = x[i], out[i]
+        for i in range(0, n - 1, 2):
+            row, other, sums, other_sums = x[i], x[i + 1], out[i], out[i + 1]
             for line in range(n_lines):
                 start = (first + line) * LINE
                 for repetition in range(repetitions):
-                    at = places[line, repetition]
-                    _add_line(accumulator, at, row, start, signs[line, repetition])
+                    at, bits = places[line, repetition], signs[line, repetition]
+                    _add_lines(sums, other_sums, row, other, at, start, bits)
+        if n % 2:
+            for line in range(n_lines):
+                start = (first + line) * LINE
+                for repetition in range(repetitions):
+                    at, bits = places[line, repetition], signs[line, repetition]
+                    _add_line(out[n - 1], x[n - 1], at, start, bits)
     if n_whole * LINE < d:
         for i in range(n):
             _add_segment(x[i], n_whole * LINE, d, 0, key, repetitions, out[i])
