@@ -6,6 +6,7 @@ import copy
 import json
 import re
 import stat
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_round_trip(removal: Removal, tmp_path: Path, own_key: Path):
     assert predicate["responsible"] == people
     assert predicate["purge"]["proof"] is None
     assert predicate["lineage"]["sha256"] == removal.store.lineage_digest()
-    assert predicate["software"]["packages"]["torch"] == torch.__version__
+    assert predicate["software"]["packages"]["torch"] == version("torch")
     assert not verify(path, model=removal.before)
 
 

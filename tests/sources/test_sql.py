@@ -161,6 +161,7 @@ def test_parameters_are_bound_and_part_of_the_identity(path: Path) -> None:
          r"key=\['job'\] doesn't identify a row .*: job=clerk is in row 0 and in row 2"),
         ({"key": "number"}, "gives no column 'number', which key= names; it gives id, age"),
         ({"key": []}, "names no column"),
+        ({"key": 5}, "key=5 names no column"),
         ({"columns": ["agee"]}, "gives no column 'agee', which columns= names"),
         ({"columns": [9]}, "gives no column 9"),
         ({"columns": ["age", 1]}, "names 'age' twice"),

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import codecs
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, Unpack
+from typing import Any, SupportsIndex, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -126,6 +126,7 @@ class CsvFormat:
                 f"there is no option {unknown[0]!r} of CSV files; there are columns, batch_rows, "
                 f"filesystem, {', '.join(CsvOptions.__annotations__)}"
             )
+        _check_kinds(options)
         missing = options.get("missing")
         if missing is not None:
             markers = (missing,) if isinstance(missing, str) else tuple(missing)
@@ -183,6 +184,29 @@ class CsvFormat:
             str(saved["comment"]),
             tuple((column, type_name(name)) for column, name in saved["dtypes"]),
         )
+
+
+_KINDS: Mapping[str, tuple[Any, str]] = {
+    "delimiter": (str, "text"),
+    "encoding": (str, "the name of an encoding"),
+    "comment": (str | None, "text"),
+    "skip_rows": (SupportsIndex, "a whole number of lines"),
+    "dtypes": (Mapping | None, "a dict from columns to types"),
+    "missing": (Collection | None, "a text or a list of texts"),
+}
+
+
+def _check_kinds(options: Mapping[str, Any]) -> None:
+    """Refuse options that aren't what they must be, whatever they say."""
+    for name, (kind, wanted) in _KINDS.items():
+        if name not in options:
+            continue
+        value = options[name]
+        fits = isinstance(value, kind)
+        if fits and name == "missing" and value is not None:
+            fits = all(isinstance(marker, str) for marker in value)
+        if not fits:
+            raise SourceError(f"{name}={value!r} can't be: give {wanted}")
 
 
 def type_name(dtype: npt.DTypeLike) -> str:

@@ -68,7 +68,7 @@ class SqlQuery:
         """
         if not isinstance(query, str):
             raise SourceError(f"the query must be a str, not a {type(query).__name__}")
-        names = (key,) if isinstance(key, str) else tuple(key or ())
+        names = (key,) if isinstance(key, str) else tuple(key) if isinstance(key, Sequence) else ()
         if key is not None and (not names or not all(isinstance(each, str) for each in names)):
             raise SourceError(f"key={key!r} names no column; give a column's name or several")
         selection = column_selection(columns)
