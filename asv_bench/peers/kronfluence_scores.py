@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import time
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ X, y = torch.tensor(given["X"], dtype=torch.float32), torch.tensor(given["y"])
 asked, classes = torch.tensor(given["asked"], dtype=torch.float32), torch.tensor(given["classes"])
 dims = given["dims"].tolist()
 layers: list[nn.Module] = []
-for n_inputs, n_outputs in zip(dims[:-1], dims[1:], strict=True):
+for n_inputs, n_outputs in pairwise(dims):
     layers += [nn.Linear(n_inputs, n_outputs), nn.ReLU()]
 model = nn.Sequential(*layers[:-1])
 for j, parameter in enumerate(model.parameters()):

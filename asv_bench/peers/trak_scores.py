@@ -13,6 +13,7 @@ import logging
 import sys
 import tempfile
 import time
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ dims = given["dims"].tolist()
 def network(number: int) -> nn.Module:
     """The network with the weights of one training run."""
     layers: list[nn.Module] = []
-    for n_inputs, n_outputs in zip(dims[:-1], dims[1:], strict=True):
+    for n_inputs, n_outputs in pairwise(dims):
         layers += [nn.Linear(n_inputs, n_outputs), nn.ReLU()]
     model = nn.Sequential(*layers[:-1])
     for j, parameter in enumerate(model.parameters()):

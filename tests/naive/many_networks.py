@@ -7,6 +7,8 @@ traceprop.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ def network(dims: tuple[int, ...], seed: int) -> nn.Sequential:
     """Linear layers with ReLU between them, from torch's own start."""
     torch.manual_seed(seed)
     layers: list[nn.Module] = []
-    for n_inputs, n_outputs in zip(dims[:-1], dims[1:], strict=True):
+    for n_inputs, n_outputs in pairwise(dims):
         layers += [nn.Linear(n_inputs, n_outputs), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
