@@ -62,7 +62,9 @@ def test_every_operation_is_found_again_by_the_name_it_is_saved_under():
     assert [op.name for op in found if op_named(op.name) is not op] == []
 
 
-@pytest.mark.parametrize("name", ["torch.load", "torch.save", "torch.hub.load", "os.system", "torch"])
+@pytest.mark.parametrize(
+    "name", ["torch.load", "torch.save", "torch.hub.load", "os.system", "torch"]
+)
 def test_no_other_function_is_found_by_a_name(name):
     with pytest.raises(KeyError):
         op_named(name)

@@ -36,7 +36,7 @@ Function = Callable[..., Any]
 _STAND_FOR: Final[dict[str, Any]] = {
     "__getitem__": GETITEM, "__setitem__": SETITEM, "stack": np.stack, "hstack": np.hstack,
     "vstack": np.vstack, "dstack": np.dstack, "column_stack": np.column_stack,
-    "row_stack": np.vstack, "index_select": np.take,
+    "row_stack": np.vstack,
 }  # fmt: skip
 
 HOMES: Final[dict[str, Any]] = {

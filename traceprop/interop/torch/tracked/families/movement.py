@@ -142,7 +142,8 @@ def selected_rows(node: Node) -> list[Edge]:
 
 
 define(
-    "index_select", "movement", selected_rows, values=(2, "index"), fresh=True
+    "index_select", "movement", selected_rows, values=(2, "index"), fresh=True,
+    like=Like(np.take, "input dim=axis index=indices", {}),
 )  # fmt: skip
 define_opaque(
     "as_strided as_strided_copy as_strided_scatter slice_inverse",
