@@ -143,7 +143,8 @@ class HashedSketch(Sketch):
         rows = self._own_rows()
         if self._lines is not None:
             fold(self._lines, self.projector.repetitions, rows)
-        rows *= np.float32(factor)
+        if factor != 1.0:
+            rows *= np.float32(factor)
         return rows
 
     def _own_rows(self) -> Floats:
