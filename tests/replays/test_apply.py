@@ -9,7 +9,13 @@ import pytest
 
 import traceprop as tp
 from tests.replays.stored import load
-from traceprop.errors import DataError, LineageError, RowError, SourceError
+from traceprop.errors import (
+    DataError,
+    LineageError,
+    LineageEscapeWarning,
+    RowError,
+    SourceError,
+)
 from traceprop.lineage import values
 from traceprop.replays.compare import same_bits
 from traceprop.replays.pipeline.applying import pipeline_of
@@ -141,6 +147,37 @@ REFUSED = {
     "doubled": (lambda X: np.concatenate([X, -X]), "concatenate.*become several"),
     "beside plain rows": (lambda X: X + np.ones((40, 1)), "add.*a value for each row"),
 }
+
+
+def test_a_mask_made_of_values_that_left_is_refused(tmp_path):
+    table = np.random.default_rng(0).normal(size=(40, 3))
+    (X,) = load(tmp_path, [table])
+    assert tp.apply(X[np.arange(40) % 2 == 0], table[1]).shape == (1, 3)
+    with pytest.warns(LineageEscapeWarning):
+        mask = np.asarray(X)[:, 0] > 0
+    with pytest.raises(
+        LineageError, match=r"getitem.*may come of values that left.*np\.asarray at"
+    ):
+        tp.apply(X[mask], table[1])
+
+
+def test_no_rows_give_no_rows(path):
+    X = prepare(tp.read_csv(path))
+    empty = {"age": [], "income": [], "debt": [], "purpose": []}
+    found, kept = tp.apply(X, empty, return_kept=True)
+    assert found.shape == (0, 6)
+    assert kept.shape == (0,)
+
+
+def test_what_comes_back_is_nobody_elses_memory(tmp_path):
+    table = np.random.default_rng(0).normal(size=(40, 3))
+    (X,) = load(tmp_path, [table])
+    rows = table[:3].copy()
+    for made in (X, X[:, 1:], X.T.T, np.broadcast_to(X[:, :1], (40, 3)), X - X.mean(axis=0)):
+        found = tp.apply(made, rows)
+        found[...] = 0
+        assert same_bits(rows, table[:3])
+        assert tp.apply(made, rows).any()
 
 
 @pytest.mark.parametrize("what", REFUSED)

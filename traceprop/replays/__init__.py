@@ -6,6 +6,6 @@ from traceprop.replays.differences import Difference, diff
 from traceprop.replays.pipeline.applying import apply
 from traceprop.replays.pipeline.pipeline import Pipeline
 from traceprop.replays.pipeline.saved import load_pipeline, save_pipeline
-from traceprop.replays.replay import replay
+from traceprop.replays.replaying import replay
 
 __all__ = ["Difference", "Pipeline", "apply", "diff", "load_pipeline", "replay", "save_pipeline"]

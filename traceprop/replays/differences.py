@@ -21,7 +21,7 @@ from traceprop.lineage.source import Source
 from traceprop.replays.compare import same_bits
 from traceprop.replays.leaves import Given
 from traceprop.replays.pipeline.plan import named
-from traceprop.replays.replay import recorded_values
+from traceprop.replays.replaying import recorded_values
 from traceprop.replays.rowwise.analysis import Analysis
 
 Array = NDArray[Any]

@@ -34,7 +34,7 @@ from traceprop.lineage.source import MemorySource, Source
 from traceprop.replays.compare import distance, same_bits
 from traceprop.replays.leaves import Given
 from traceprop.replays.pipeline.plan import Filter, Leaf, Plan, Statistic, Step, named
-from traceprop.replays.replay import recorded_values
+from traceprop.replays.replaying import recorded_values
 from traceprop.replays.rowwise.alignment import Order
 from traceprop.replays.rowwise.analysis import Analysis
 from traceprop.replays.rowwise.keys import rests_on_values

@@ -170,7 +170,8 @@ class Plan:
             if not dropped_by and len(chosen) < len(kept):
                 dropped_by = each.name
             kept = chosen
-        return registers[self.result], kept, dropped_by
+        found = registers[self.result]
+        return (found if found.flags.writeable else found.copy()), kept, dropped_by
 
 
 _WRONG = (ValueError, TypeError, IndexError, ArithmeticError, np.linalg.LinAlgError)

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from traceprop.lineage.answers.query import sources
+from traceprop.lineage.graph.escaped import Escape
 from traceprop.lineage.graph.node import Constant, Held, Node, Slot, slot
 from traceprop.lineage.graph.template import slots
 from traceprop.lineage.recording.methods import ASTYPE
@@ -126,9 +127,11 @@ class Call:
         For each input the rows that it holds, None for a frozen one.
     n : int
         How many rows those are in the recording.
+    escape : Escape or None
+        Where values left the lineage first.
     """
 
-    __slots__ = ("_chosen", "_found", "_numbers", "held", "n", "node")
+    __slots__ = ("_chosen", "_found", "_numbers", "escape", "held", "n", "node")
 
     def __init__(
         self,
@@ -136,8 +139,10 @@ class Call:
         found: dict[Node, Rows],
         numbers: dict[Node, int],
         chosen: dict[Node, Node],
+        escape: Escape | None = None,
     ) -> None:
         self.node = node
+        self.escape = escape
         self.held = [found.get(parent) for parent in node.inputs]
         self._found = found
         self._numbers = numbers

@@ -18,6 +18,7 @@ import traceprop.replays.rowwise.joins as _joins
 import traceprop.replays.rowwise.keys as _keys
 import traceprop.replays.rowwise.tables as _tables
 from traceprop.errors import LineageError
+from traceprop.lineage.graph.escaped import escapes_of
 from traceprop.lineage.graph.node import SOURCE, Constant, Held, Node, Op, Slot, inputs_first
 from traceprop.lineage.source import Source
 from traceprop.replays.rowwise.alignment import (
@@ -64,6 +65,7 @@ class Analysis:
         self.why: dict[Node, str] = {}
         self._chosen: dict[Node, Node] = {}
         self._numbers = numbered(self.nodes)
+        self._escape = next(iter(escapes_of(root)), None)
         for node in self.nodes:
             if node.op is SOURCE:
                 self._leaf(node, sources)
@@ -81,7 +83,7 @@ class Analysis:
 
     def _step(self, node: Node) -> None:
         self._note_chosen(node)
-        call = Call(node, self.found, self._numbers, self._chosen)
+        call = Call(node, self.found, self._numbers, self._chosen, self._escape)
         try:
             outcome = _rule(node)(call)
         except NotRowwise as reason:

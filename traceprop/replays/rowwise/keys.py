@@ -176,6 +176,12 @@ def _by_place(call: Call, order: Order, part: Any) -> Order:
     if array.ndim != 1:
         raise NotRowwise("its index has several axes, and makes groups of rows")
     if part.index < 0:
+        if call.escape is not None:
+            raise NotRowwise(
+                "it took a plain mask or index, which may come of values that left the lineage "
+                f"through {call.escape}, so that nobody can say whether it would keep a new row; "
+                "make it of the tensor"
+            )
         if order.ranked and not _is_permutation(array, call.n):
             raise _ranked()
         return order.by_place(("plain", array.dtype.str, array.tobytes()))
