@@ -60,6 +60,10 @@ class InfluenceScores(list[tuple[int, float]]):
             self._all_scores = self._all_scores()
         return self._all_scores
 
+    def __getstate__(self) -> object:
+        """Return all scores in place of what would compute them: for copies and pickles."""
+        return self.__dict__ | {"_all_scores": self.all_scores}
+
     def __repr__(self) -> str:
         return (
             f"InfluenceScores({len(self)} of {len(self.all_samples)} samples, unit "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -199,3 +200,11 @@ def test_influence_scores_by_an_index_are_those_without(answers: dict, case) -> 
     assert_allclose([score for _, score in indexed], [score for _, score in plain], rtol=1e-6)
     assert_allclose(indexed.all_scores, plain.all_scores, rtol=1e-6, atol=1e-9)
     assert_array_equal(indexed.all_samples, plain.all_samples)
+
+
+def test_scores_found_by_an_index_are_pickled_with_all_scores(answers: dict) -> None:
+    _, indexed = answers["influence", "largest"]
+    read = pickle.loads(pickle.dumps(indexed))  # noqa: S301 (our own bytes)
+    assert read == indexed
+    assert_array_equal(read.all_scores, indexed.all_scores)
+    assert repr(read) == repr(indexed)
