@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numba_kernels.crc32c import crc32c
+from numba_kernels.crc32c import _by_table, crc32c
 from tests.naive import store as naive
 
 # RFC 3720, appendix B.4, and the check value of the CRC catalogue.
@@ -43,3 +43,11 @@ def test_every_flipped_bit_is_seen(data: bytes, draw: st.DataObject):
     flipped = bytearray(data)
     flipped[bit // 8] ^= 1 << bit % 8
     assert _fast(bytes(flipped)) != _fast(data)
+
+
+@pytest.mark.parametrize("size", [8191, 8192, 8193, 24_600, 100_003])
+def test_long_streams_taken_in_thirds_equal_the_table(size: int):
+    data = np.random.default_rng(size).integers(0, 256, size).astype(np.uint8)
+    for value in (0, 1, 0xFFFFFFFF):
+        assert crc32c(data, value) == int(_by_table(data, np.uint32(value)))
+    assert crc32c(data[:8192]) == naive.crc32c(data[:8192].tobytes())
