@@ -139,6 +139,11 @@ class _Labels(Sequence[str]):
         return ", ".join(f"{name}={part}" for name, part in zip(self._names, parts, strict=True))
 
 
+def is_linked(data: pandas.DataFrame | pandas.Series[Any]) -> bool:
+    """Whether a data frame, or a column of one, was made of a table in this process."""
+    return isinstance(data.attrs.get(_ATTRIBUTE), _Link)
+
+
 def _found(index: pandas.Index[Any], link: _Link) -> npt.NDArray[Any] | None:
     """Return the linked table's row of each label, None where one of them can't be one."""
     name, labels = link.labels

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from traceprop.interop.sklearn.described import REFUSED, described
+from traceprop.interop.sklearn.frames import put_back, told_apart
 from traceprop.interop.sklearn.kinds import STATELESS, is_known, kind_of, takes_tensors
 from traceprop.interop.sklearn.learned import fitted_before, fitted_node, is_unfitted
 from traceprop.interop.sklearn.own import COULD_NOT, run_own
@@ -43,7 +44,8 @@ def run(
     """
     if not args and "X" in kwargs:
         args, kwargs = (kwargs["X"],), {name: v for name, v in kwargs.items() if name != "X"}
-    captured = capture(args, kwargs)
+    told_args, told_kwargs, frames = told_apart(args, kwargs)
+    captured = capture(told_args, told_kwargs)
     fits = method.startswith(("fit", "partial_fit"))
     before = record_of(estimator)
     goes_on = fits and _goes_on(estimator, method)
@@ -52,15 +54,15 @@ def run(
         before = None
     kind = kind_of(estimator, method)
     plainly = not captured.inputs and (before is None or kind == STATELESS or is_librarys(2))
-    if plainly or takes_tensors(estimator):
+    if plainly or (takes_tensors(estimator) and not frames):
         if fits:
             forget(estimator)
         return bound(*args, **kwargs)
-    if not type(estimator).__module__.startswith("sklearn."):
+    if not frames and not type(estimator).__module__.startswith("sklearn."):
         found = run_own(estimator, bound, args, kwargs, captured, before, fits)
         if found is not COULD_NOT:
             return found
-    return _run_plain(estimator, method, bound, captured, before, fits, goes_on, kind)
+    return _run_plain(estimator, method, bound, captured, before, fits, goes_on, kind, frames)
 
 
 def _goes_on(estimator: Any, method: str) -> bool:
@@ -79,12 +81,14 @@ def _run_plain(
     fits: bool,
     goes_on: bool,
     kind: str,
+    frames: dict[Any, Any],
 ) -> Any:
     """Run a call on plain arrays, and record it as one operation."""
     arrays = {id(tensor._array): _read_only(tensor) for tensor in captured.inputs}
+    plain = put_back(_replaced(captured.args, arrays), _replaced(captured.kwargs, arrays), frames)
     held = fitted_before(estimator) if fits else []
     with inside():
-        result = bound(*_replaced(captured.args, arrays), **_replaced(captured.kwargs, arrays))
+        result = bound(*plain[0], **plain[1])
         rows = captured.nodes[0].n_rows if captured.nodes else 0
         description = described(estimator, rows if fits else 0)
     note: Any = None

@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from traceprop.interop.sklearn.described import made, refusals
+from traceprop.interop.sklearn.frames import COLUMNS
 from traceprop.interop.sklearn.kinds import HOMES, NEIGHBOURS, OPAQUE, STATELESS
 from traceprop.interop.sklearn.scope import inside
 from traceprop.lineage.cells.table import wide
@@ -92,8 +93,11 @@ def call_rows(node: Node) -> Edges:
     if node.dtype == object and not node.shape:
         return opaque_in_extent(node)  # the fitted estimator itself
     first = slots(arguments[:1])
+    is_frame = bool(arguments) and type(arguments[0]) is tuple and arguments[0][:1] == (COLUMNS,)
     learned = slots(estimator) if mode == USES else list(range(len(node.inputs)))
-    aligned = len(first) == 1 and node.shape[:1] == node.inputs[first[0]].shape[:1] and node.shape
+    aligned = (len(first) == 1 or is_frame) and bool(node.shape) and all(
+        node.shape[:1] == node.inputs[i].shape[:1] for i in first
+    )  # fmt: skip
     if kind == OPAQUE or mode == GOES_ON or (first and not aligned):
         return opaque_in_extent(node)
     edges = [Edge(i, Identity(node.n_rows)) for i in first]
