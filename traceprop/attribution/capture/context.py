@@ -70,7 +70,8 @@ class TrainingContext:
     model : torch.nn.Module
         The model that is trained.
     store : GradientStore
-        Where the run goes. It must not hold one yet.
+        Where the run goes. It must not hold one yet, unless it was opened with `append=True` or
+        `overwrite=True`.
     optimizer : torch.optim.Optimizer, optional
         Whose `weight_decay` is the penalty, which must be the same at every step. By default the
         one that is seen stepping the model.
