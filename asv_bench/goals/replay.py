@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import traceprop as tp
-from asv_bench.goals import Goal, at_most, replay_sklearn
+from asv_bench.goals import Goal, at_most, replay_sklearn, replay_torch
 from asv_bench.timing import paired
 from traceprop.lineage import values
 
@@ -62,6 +62,7 @@ def applied(recorded: Any, path: Path) -> Iterator[Goal]:
         note = f"{low:.3f} to {high:.3f} ms, 5 and 95 % of {_ROWS_APPLIED}"
         yield at_most(f"apply on one row, 20 steps, of {what}", middle, 1.0, " ms", note)
     yield from replay_sklearn.goals()
+    yield from replay_torch.goals()
 
 
 def write_table(folder: Path) -> Path:

@@ -6,6 +6,7 @@ compared with `ProvenanceTensor.cells`: each cell that matters must be among an 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ def recorded_cells(tensor: ProvenanceTensor, sources: Sequence[ProvenanceTensor]
     """Which (output cell, source cell) pairs the lineage of a tensor has, of any kind."""
     starts = np.concatenate([[0], np.cumsum([each.size for each in sources])]).astype(int)
     leaves = [each.ancestors().leaves[0] for each in sources]
-    pairs = np.zeros((tensor.size, starts[-1]), dtype=np.bool_)
+    pairs = np.zeros((math.prod(tensor.shape), starts[-1]), dtype=np.bool_)
     for number, index in enumerate(np.ndindex(tensor.shape)):
         found = tensor.cells(index)
         for leaf, source, start in zip(leaves, sources, starts[:-1], strict=True):
