@@ -204,6 +204,31 @@ def test_strays_of_an_erasure_are_cut_when_it_is_opened(tmp_path: Path):
     assert writing.is_unfinished(store._folder, store._held().manifest) is False
 
 
+def test_readers_of_a_store_that_had_an_erasure_go_on_beside_a_writer(tmp_path: Path):
+    store = _store(tmp_path)
+    store.erase(_forget(store, 7))
+    writer = GradientStore(path=store.path, append=True)
+    writer.row_sink(K).add(np.array([0]), _gradients()[:1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert GradientStore.open(store.path).n_samples == 2 * N - 1
+    assert (store.path / "writing" / "0.rows").exists()
+    writer.close()
+
+
+def test_an_erasure_is_finished_before_the_store_is_overwritten(tmp_path: Path, monkeypatch):
+    store = _store(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(erasure_module, "_without_hidden", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.erase(_forget(store, 7))
+    needle = bytes(_gradients()[7])
+    assert needle in (store.path / "shards" / "0-0.bin").read_bytes()
+    GradientStore(path=store.path, overwrite=True)
+    assert not (store.path / "shards" / "0-0.bin").exists()
+    assert 7 not in GradientStore.open(store.path).sample_ids
+
+
 def test_a_file_that_keeps_the_bytes_is_found(tmp_path: Path):
     """Whatever else is in the folder is searched too."""
     store = _store(tmp_path)

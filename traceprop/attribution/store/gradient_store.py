@@ -106,7 +106,8 @@ class GradientStore(Questions):
         self._writer = Writer(folder, mode, this_rank(rank, world_size))
         with reporting_os_errors(folder.root, "Reading"):
             found = inspect_folder(folder)
-        run = None if overwrite else newest_run(folder, self._writer.finished(found))
+        found = self._writer.finished(found)
+        run = None if overwrite else newest_run(folder, found)
         settings = settings_for(folder.root, run.manifest if run else None, k, dtype, seed)
         super().__init__(folder, run, settings)
 

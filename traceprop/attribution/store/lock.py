@@ -65,6 +65,16 @@ class WriterLock:
             self.release()
 
 
+def is_held(root: Path) -> bool:
+    """Tell whether a writer has the lock of a store's folder just now."""
+    with open(root / LOCK_NAME, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
 def is_lock(path: Path) -> bool:
     """Tell whether a file is a store's lock, if only the part of it that survived a power cut."""
     if not path.is_file():

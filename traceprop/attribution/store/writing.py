@@ -16,7 +16,7 @@ from traceprop.attribution.store.erasure import finish_erasure, is_unfinished
 from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
 from traceprop.attribution.store.folder_state import FolderState, inspect_folder
 from traceprop.attribution.store.layout import WRITING, cut_strays
-from traceprop.attribution.store.lock import LOCK_CONTENT, LOCK_NAME, WriterLock
+from traceprop.attribution.store.lock import LOCK_CONTENT, LOCK_NAME, WriterLock, is_held
 from traceprop.attribution.store.manifest import Manifest, ShardEntry
 from traceprop.attribution.store.placing import Place, place_for
 from traceprop.attribution.store.ranks import (
@@ -138,6 +138,8 @@ class Writer:
         manifest = found.manifest
         if manifest is None or found.damaged or not is_unfinished(self._folder, manifest):
             return found
+        if not manifest.erasing and is_held(self._folder.root):
+            return found  # the files are those of a writer at work, which began by cutting strays
         try:
             with self.changing() as now:
                 finish_erasure(self._folder, now)
