@@ -10,7 +10,7 @@ import hashlib
 import operator
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.attribution.influence_scores import InfluenceScores
 from traceprop.attribution.store.dropped import dropping_step
 from traceprop.attribution.store.files import StoreFolder
 from traceprop.attribution.store.layout import LINEAGE
@@ -214,32 +213,47 @@ class Provenance:
             )
         return samples, SourceMap({source: named})
 
-    def sums(self, scores: Iterable[tuple[int, float]]) -> dict[Source, float]:
-        """Sum scores per source, largest sum first; of an answer, those of all its samples."""
+    def occurrences(
+        self, samples: NDArray[np.int64]
+    ) -> Iterator[tuple[StoredSource, NDArray[np.int64], Rows]]:
+        """Yield which samples came from which rows, source by source.
+
+        Parameters
+        ----------
+        samples : ndarray of int64, shape (m,)
+
+        Yields
+        ------
+        source : Source
+        positions : ndarray of int64, shape (p,)
+            Positions in `samples`; one that came from several rows of the source comes again.
+        rows : ndarray of int, shape (p,)
+            The row of the source that each came from.
+
+        Raises
+        ------
+        RowError
+            A sample is none that came from a source.
+        """
         self._check_tracked()
-        if isinstance(scores, InfluenceScores):
-            samples, values = scores.all_samples, scores.all_scores
-        else:
-            pairs = list(scores)
-            samples = np.array([operator.index(sample) for sample, _ in pairs], np.int64)
-            values = np.array([score for _, score in pairs], np.float64)
         known = np.zeros(len(samples), bool)
-        totals: dict[Source, float] = {}
         for source, parts in self._rows_of.items():
             for data, rows in parts:
-                inside = (samples >= data.first) & (samples < data.first + data.n)
-                known |= inside
+                inside = np.flatnonzero((samples >= data.first) & (samples < data.first + data.n))
+                known[inside] = True
                 own = samples[inside] - data.first
-                touched = rows.indptr[own + 1] > rows.indptr[own]
-                if touched.any():
-                    added = float(values[inside][touched].sum())
-                    totals[source] = totals.get(source, 0.0) + added
+                starts, counts = rows.indptr[own], rows.indptr[own + 1] - rows.indptr[own]
+                within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+                yield (
+                    source,
+                    np.repeat(inside, counts),
+                    rows.rows[np.repeat(starts, counts) + within],
+                )
         if not known.all():
             raise RowError(
                 f"There is no sample {samples[~known][0]} in {self._folder.root} that came from a "
                 f"source. Give scores of this store's own samples."
             )
-        return dict(sorted(totals.items(), key=lambda item: -item[1]))
 
     def lineage(self) -> LineageGraph:
         """Load the lineage of all parts."""

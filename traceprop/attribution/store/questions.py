@@ -6,7 +6,7 @@ Promise: no question creates or changes a file.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,6 +26,7 @@ from traceprop.errors import StoreError
 if TYPE_CHECKING:
     from torch import nn
 
+    from traceprop.attribution.groups import GroupScores
     from traceprop.attribution.projection import Projector
     from traceprop.attribution.store.gradient_store import GradientStore
     from traceprop.attribution.store.record import TrainingRecord
@@ -200,7 +201,7 @@ class Questions:
         samples, named = self._held().provenance.samples_of(uri, rows)
         return ForgetSet(samples, named, cast("GradientStore", self))
 
-    def by_source(self, scores: Iterable[tuple[int, float]]) -> dict[Source, float]:
+    def by_source(self, scores: Iterable[tuple[int, float]]) -> GroupScores:
         """Sum scores per source.
 
         Parameters
@@ -211,9 +212,10 @@ class Questions:
 
         Returns
         -------
-        dict of Source to float
-            Largest first, in the unit of the scores. A sample with rows in several sources counts
-            in full for each, since taking out any of them takes the sample out.
+        GroupScores
+            A dict of source to sum, largest first, in the unit of the scores; its `shares`,
+            `towards`, `against` and `counts` say what the sums consist of. A sample with rows in
+            several sources counts in full for each, since taking out any takes the sample out.
 
         Raises
         ------
@@ -226,7 +228,62 @@ class Questions:
         >>> store.by_source(scores)  # doctest: +SKIP
         {credit_scores.csv: 1.73, north.csv: -0.21}
         """
-        return self._held().provenance.sums(scores)
+        from traceprop.attribution.groups import sums_by_source
+
+        return sums_by_source(self._held().provenance, scores)
+
+    def by_file(self, scores: Iterable[tuple[int, float]]) -> GroupScores:
+        """Sum scores per file, as `by_source` does per source: several queries share a database.
+
+        Raises
+        ------
+        RowError
+            A pair's sample is none of this store.
+        """
+        from traceprop.attribution.groups import sums_by_source
+
+        return sums_by_source(self._held().provenance, scores, of_file=True)
+
+    def by_column(self, scores: Iterable[tuple[int, float]], column: str) -> GroupScores:
+        """Sum scores per value of a column of the sources, as `by_source` does per source.
+
+        Parameters
+        ----------
+        scores : InfluenceScores or iterable of (sample, score)
+        column : str
+            A column that was loaded (`read_csv` loads them all), whether or not it was trained on.
+            The source is read again, and must be as it was.
+
+        Raises
+        ------
+        UnknownNameError
+            No source has such a column; theirs are named.
+        SourceError
+            A source can't be read again, or has changed.
+
+        Examples
+        --------
+        >>> store.by_column(scores, "region").shares  # doctest: +SKIP
+        {'north': 0.61, 'south': 0.39}
+        """
+        from traceprop.attribution.groups import sums_by_column
+
+        return sums_by_column(self._held().provenance, scores, column)
+
+    def by_label(
+        self, scores: Iterable[tuple[int, float]], labels: Sequence[Any] | NDArray[Any]
+    ) -> GroupScores:
+        """Sum scores per label of the samples, `labels[i]` being that of sample i.
+
+        Raises
+        ------
+        DataError
+            There isn't one label a sample.
+        """
+        from traceprop.attribution.groups import sums_by_label
+
+        n_samples = len(self._held().record.inputs)
+        return sums_by_label(n_samples, scores, labels)
 
     def check_model(self, model: nn.Module | Mapping[str, Any]) -> None:
         """Raise `StoreError` unless a model, or its state, has the run's final weights."""

@@ -83,6 +83,10 @@ class StoredSource(Source):
         """Read the file, or a column of it, again; `SourceError` where it is gone or changed."""
         return self._original.read(column)
 
+    def categories(self, names: Iterable[str]) -> dict[str, tuple[str, ...] | None]:
+        """Read what text columns' codes number; errors as for `read`."""
+        return self._original.categories(names)
+
     def verify(self, rows: Iterable[int]) -> list[RowVerdict]:
         """Open the source again and say what became of rows."""
         if self._original.row_hashes is None:
