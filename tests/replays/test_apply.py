@@ -203,6 +203,17 @@ def test_a_table_to_look_things_up_in_stays_as_it_was(tmp_path):
         tp.apply(joined, {source: orders[:3], B.ancestors().leaves[0]: customers[:3]})
 
 
+def test_a_few_recorded_rows_can_be_what_rows_are_set_against(tmp_path):
+    table = np.random.default_rng(0).normal(size=(40, 3))
+    (X,) = load(tmp_path, [table])
+    nearest = ((X[:3][np.newaxis] - X[:, np.newaxis]) ** 2).sum(axis=-1).argmin(axis=1)
+    new = np.random.default_rng(1).normal(size=(7, 3))
+    expected = ((table[:3] - new[:, np.newaxis]) ** 2).sum(axis=-1).argmin(axis=1)
+    assert tp.apply(nearest, new).tolist() == expected.tolist()
+    with pytest.raises(LineageError, match="every row against every row"):
+        tp.apply(((X[np.newaxis] - X[:, np.newaxis]) ** 2).sum(axis=-1), new)
+
+
 def test_data_that_was_in_memory_is_asked_for():
     X = tp.array([[1.0, 2.0], [3.0, 5.0]], name="numbers")
     assert tp.apply(X * 2, [4.0, 5.0]).tolist() == [[8.0, 10.0]]

@@ -405,3 +405,13 @@ def test_several_results_of_one_call(path):
     tensors = (whole, fraction, u, s, vt, *halves)
     for found, expected in zip(tp.replay(*tensors), tensors, strict=True):
         assert same_bits(values(found), values(expected))
+
+
+def test_a_type_that_values_decided_is_decided_anew(tmp_path):
+    (X,) = load(tmp_path, [np.array([1.0, 4.0, -9.0])])
+    roots = np.emath.sqrt(X)
+    assert roots.dtype == np.complex128
+    found = tp.replay(roots, without={X.ancestors().leaves[0]: [2]})
+    assert values(found).tolist() == [1.0, 2.0]
+    assert found.dtype == np.float64
+    assert tp.apply(roots, [4.0]).tolist() == [2.0 + 0j]

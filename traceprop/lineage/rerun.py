@@ -55,6 +55,11 @@ _NEVER: Final[dict[Any, str]] = {
     SETITEM_LATE: _LATE,
     **dict.fromkeys(SHARED.values(), _LATE),
 }
+_TYPED_BY_VALUES: Final = frozenset(
+    getattr(np.emath, name)
+    for name in ("sqrt", "log", "log2", "log10", "logn", "power", "arccos", "arcsin", "arctanh")
+)
+"""One cell out of range makes all of them complex."""
 _PLAIN: Final = (bool, int, float, complex, str, bytes, type(None), slice, type(Ellipsis), type,
                  range, np.dtype, np.generic)  # fmt: skip
 
@@ -295,7 +300,7 @@ def _went_into_another_type(node: Node, result: Any, inputs: Sequence[Any]) -> b
 
     Other than the width of texts and what values decide, the type follows from those of the inputs.
     """
-    if rule_of(node.op).returns_argument:
+    if rule_of(node.op).returns_argument or node.op in _TYPED_BY_VALUES:
         return False
     if result.dtype.kind in "US" and result.dtype.kind == node.dtype.kind:
         return bool(node.inputs) and inputs[0].dtype.kind == node.dtype.kind and (

@@ -272,7 +272,10 @@ def beside(call: Call, operands: list[tuple[int | None, tuple[int, ...]]]) -> tu
     rows, frozen = _first_rows(call, operands)
     for i, shape in operands:
         own = None if i is None or i in frozen else call.held[i]
-        if own is not None:
+        if own is not None and own.axis != rows.axis and shape[own.axis] < call.n:
+            assert i is not None
+            frozen.add(i)  # a few rows along another axis, that each row is set against
+        elif own is not None:
             same_rows(rows, own)
             continue
         extent = shape[rows.axis] if len(shape) >= -rows.axis else None
@@ -298,7 +301,7 @@ def _first_rows(
         if shape[rows.axis] == 1 and most != 1:
             assert i is not None
             frozen.add(i)
-        elif first is None:
+        elif first is None or shape[rows.axis] > call.n:
             first, call.n = rows, shape[rows.axis]
     assert first is not None
     return first, frozen
