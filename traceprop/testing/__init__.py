@@ -4,8 +4,8 @@
 source row, and fails when an output row changes with a row that its lineage doesn't name;
 `assert_cells_sound` does the same with cells, and `precision` and `cell_precision` count how much
 of what the lineage names can be seen to matter. The
-strategies `arrays`, `tensors`, `programs` and `torch_programs` are for hypothesis, which is imported when one of them
-is first asked for; `assert_sound` works without it.
+strategies `arrays`, `tensors`, `programs` and `torch_programs` are for hypothesis, which is
+imported when one of them is first asked for; `assert_sound` works without it.
 
 Examples
 --------

@@ -1,4 +1,6 @@
-"""Torch: training data whose batches know their samples, and tensors with lineage; `traceprop.torch`.
+"""Training data whose batches know their samples, and torch tensors with lineage.
+
+Public as `traceprop.torch`.
 
 `dataset(X, y)` feeds an ordinary `DataLoader`; the ids travel with the batch as far as the model's
 door, where `TrainingContext` takes them. `from_numpy(X)` goes on with a NumPy tensor in torch, with

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def lineage(tensor: ProvenanceTensor) -> str:
-    """Sources and steps."""
+    """Tell sources and steps."""
     parts = []
     found = tensor.sources()
     parts.append(f"sources={found}")

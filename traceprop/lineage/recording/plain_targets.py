@@ -37,7 +37,7 @@ def adopt(array: Any, tensor: Tracked) -> None:
 
 
 def adopted_as(array: Any, make: Callable[[Any, Node], Any]) -> Any:
-    """Return the tensor of a plain array that was itself written into, made by `make` if need be."""
+    """Return the tensor of a plain array that was itself written into; `make` makes it anew."""
     adoption = _adoptions.get(id(array))
     if adoption is None:
         return None

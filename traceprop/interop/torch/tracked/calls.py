@@ -145,7 +145,7 @@ def call_torch(function: Function, args: Sequence[Any], kwargs: dict[str, Any] |
 
 
 def is_simple(rest: Sequence[Any], kwargs: dict[str, Any] | None) -> bool:
-    """Whether arguments are numbers, names, slices, or tuples of numbers, and nothing is written."""
+    """Whether arguments are numbers, names, slices, tuples of numbers, and nothing is written."""
     for value in rest:
         kind = type(value)
         if kind not in _SIMPLE and not (kind is tuple and _is_numbers(value)):

@@ -74,7 +74,7 @@ class Entry(NamedTuple):
     like: Like | None = None
     mixes: bool = False
     values: tuple[int | str, ...] = ()
-    data: tuple[int, ...] = (0,)
+    data: tuple[Any, ...] = (0,)
     quiet: bool = False
     shape_from_values: int | None = None
     written: int | None = None
@@ -102,7 +102,7 @@ def define(names: str, family: str, rows: Rule, **facts: Any) -> None:
 def define_like(
     names: str,
     family: str,
-    function: Callable[..., Any],
+    function: Any,
     parameters: str,
     order: tuple[int, ...] = (),
     *,

@@ -79,7 +79,7 @@ def leave(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
 
 
 def describe(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """The answer is the plain tensor's."""
+    """Give the plain tensor's answer."""
     return op.function(*_plain(args), **{name: _plain(value) for name, value in kwargs.items()})
 
 
@@ -119,7 +119,7 @@ def go_to_numpy(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any
 
 
 def itself(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """The tensor stays what it is, but for what autograd knows of it."""
+    """Leave the tensor what it is, but for what autograd knows of it."""
     target = args[0]
     op.function(_plain(target), *args[1:], **kwargs)
     return target
@@ -128,8 +128,8 @@ def itself(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
 def keep_statistics(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """`batch_norm` in training writes running statistics of its rows into plain tensors."""
     kept = [kwargs.get("running_mean"), kwargs.get("running_var"), *args[1:5]]
-    training = kwargs.get("training", kwargs.get("use_input_stats", args[5] if len(args) > 5
-                                                 else op.name.endswith("instance_norm")))  # fmt: skip
+    training = args[5] if len(args) > 5 else op.name.endswith("instance_norm")
+    training = kwargs.get("training", kwargs.get("use_input_stats", training))
     if training:
         if any(isinstance(each, Tracked) for each in kept[:2]):
             raise LineageError(

@@ -54,7 +54,8 @@ _SCALARS: Final = frozenset({"scatter", "index_fill", "fill_diagonal"})
 _OPERATORS: Final = {
     "__add__": "add", "__radd__": "add", "__sub__": "sub", "__mul__": "mul", "__rmul__": "mul",
     "__rsub__": "rsub", "__truediv__": "div", "__div__": "div", "__rtruediv__": "reciprocal",
-    "__idiv__": "div", "__rdiv__": "reciprocal", "__floordiv__": "floor_divide", "__rfloordiv__": "floor_divide", "__mod__": "remainder",
+    "__idiv__": "div", "__rdiv__": "reciprocal", "__floordiv__": "floor_divide",
+    "__rfloordiv__": "floor_divide", "__mod__": "remainder",
     "__rmod__": "remainder", "__pow__": "pow", "__rpow__": "pow", "__matmul__": "matmul",
     "__and__": "bitwise_and", "__rand__": "bitwise_and", "__or__": "bitwise_or",
     "__ror__": "bitwise_or", "__xor__": "bitwise_xor", "__rxor__": "bitwise_xor",

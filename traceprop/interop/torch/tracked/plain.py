@@ -27,7 +27,7 @@ SAMPLES: Final = Op("samples")
 
 @implements(SAMPLES, family="movement", quiet=True)
 def sample_rows(node: Node) -> Edges:
-    """A batch's rows are samples, and those are rows of the features."""
+    """Take a batch's rows for samples, which are rows of the features."""
     ids, n = node.args[1], node.inputs[0].n_rows
     if len(ids) == 1:  # the whole tensor is one sample
         ids = ids.repeat(node.n_rows)

@@ -66,7 +66,7 @@ _SETITEM: Final = op_of(torch.Tensor.__setitem__)
 Method = Callable[..., Any]
 
 
-def _binary(plain: Callable[[Any, Any], Any], function: Method) -> Method:
+def _binary(plain: Callable[[Any, Any], Any], function: Any) -> Method:
     """Return the method for `tensor <op> other`; the two ordinary cases take a short way."""
     op = op_of(function)
     fixed = plain is operator.matmul  # has a shape of its own
@@ -133,7 +133,8 @@ def _inplace(function: Method) -> Method:
         if kind in _NUMBERS or (kind is TorchTensor and self._state is None):
             node = before_write(self)
             array = self._array
-            inputs, args = ((node,), (FIRST, other))
+            inputs: tuple[Node, ...] = (node,)
+            args: tuple[Any, ...] = (FIRST, other)
             operand = other
             if kind is TorchTensor:
                 inputs, args, operand = (node, other.node), PAIR, other._array
@@ -259,7 +260,7 @@ class TorchTensor(ProvenanceTensor):
     def __reversed__(self) -> Any:
         return call_torch(torch.flip, (self, (0,)), None) if self._array.ndim else self
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # type: ignore[override]
         return id(self)
 
     def __contains__(self, value: Any) -> bool:

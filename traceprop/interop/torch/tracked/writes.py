@@ -194,7 +194,7 @@ def call_into(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         op.function(*captured.args, **captured.kwargs, out=tuple(plain) if several else plain[0])
     except BaseException:
         for each, before in zip(targets, befores, strict=True):
-            if isinstance(each, Tracked):
+            if isinstance(each, Tracked) and before is not None:
                 spoil(each, captured.nodes, before)
         raise
     made = []

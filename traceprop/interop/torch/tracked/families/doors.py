@@ -10,7 +10,8 @@ from traceprop.interop.torch.tracked.entries import (
 )
 
 define_metadata(
-    "dim ndimension size stride numel nelement element_size storage_offset is_contiguous is_complex "
+    "dim ndimension size stride numel nelement element_size storage_offset is_contiguous "
+    "is_complex "
     "is_conj is_neg is_floating_point is_signed is_inference is_pinned is_shared is_same_size "
     "is_set_to is_distributed is_coalesced get_device dim_order retain_grad "
     "__len__ sparse_dim dense_dim has_names _is_view _nnz "
@@ -57,7 +58,8 @@ define_refused(
     "named axes aren't followed: give the tensor without names",
 )
 define_refused(
-    "dsmm hsmm to_sparse to_sparse_csr to_sparse_csc to_sparse_bsr to_sparse_bsc to_sparse_coo sparse_mask "
+    "dsmm hsmm to_sparse to_sparse_csr to_sparse_csc to_sparse_bsr to_sparse_bsc to_sparse_coo "
+    "sparse_mask "
     "to_dense _to_dense coalesce _coalesced_ indices _indices values _values crow_indices "
     "col_indices ccol_indices row_indices _sparse_mask_projection hspmm smm spmm sspaddmm "
     "indices_copy values_copy crow_indices_copy col_indices_copy ccol_indices_copy "
@@ -77,6 +79,7 @@ define_refused(
     "quantized tensors have no rows to follow: quantize after the lineage ends",
 )
 define_opaque(
-    "fill_diagonal_ Tensor.index sum_to_size _autocast_to_full_precision _autocast_to_reduced_precision",
+    "fill_diagonal_ Tensor.index sum_to_size _autocast_to_full_precision "
+    "_autocast_to_reduced_precision",
     "it is torch's own: every row gets all rows", family="internal",
 )  # fmt: skip

@@ -11,15 +11,21 @@ from traceprop.lineage.rowmap import All, Identity
 from traceprop.lineage.rules.elementwise import elementwise_rows
 
 define(
-    "abs absolute acos arccos acosh arccosh addcdiv addcmul angle arctan2 asin arcsin asinh arcsinh "
+    "abs absolute acos arccos acosh arccosh addcdiv addcmul angle arctan2 asin arcsin asinh "
+    "arcsinh "
     "atan atan2 arctan atanh arctanh bitwise_and bitwise_left_shift bitwise_not bitwise_or "
     "bitwise_right_shift bitwise_xor ceil celu clamp_max clamp_min complex conj_physical copysign "
-    "cos cosh deg2rad digamma elu erf erfc erfinv exp2 fix float_power floor floor_divide fmax fmin "
-    "fmod frac frexp gcd ge greater_equal gelu greater gt hardshrink hardsigmoid hardswish hardtanh "
-    "heaviside hypot i0 igamma igammac isclose isfinite isinf isneginf isposinf isreal lcm ldexp le "
-    "less_equal leaky_relu lerp less lgamma log_sigmoid logsigmoid logaddexp logaddexp2 logical_and "
+    "cos cosh deg2rad digamma elu erf erfc erfinv exp2 fix float_power floor floor_divide fmax "
+    "fmin "
+    "fmod frac frexp gcd ge greater_equal gelu greater gt hardshrink hardsigmoid hardswish "
+    "hardtanh "
+    "heaviside hypot i0 igamma igammac isclose isfinite isinf isneginf isposinf isreal lcm "
+    "ldexp le "
+    "less_equal leaky_relu lerp less lgamma log_sigmoid logsigmoid logaddexp logaddexp2 "
+    "logical_and "
     "logical_not logical_or logical_xor logit lt mish mul multiply mvlgamma ne neg negative "
-    "nextafter not_equal polar polygamma pow rad2deg reciprocal relu relu6 remainder rsqrt rsub selu "
+    "nextafter not_equal polar polygamma pow rad2deg reciprocal relu relu6 remainder rsqrt "
+    "rsub selu "
     "sgn sigmoid sign signbit silu sin sinc sinh softplus softshrink softsign square tan tanh "
     "tanhshrink threshold trunc xlogy add exp expm1 sqrt "
     "special.airy_ai special.bessel_j0 special.bessel_j1 special.bessel_y0 special.bessel_y1 "
@@ -44,7 +50,8 @@ define(
 define(
     "clone contiguous detach detach_copy to float double half bfloat16 int long short bool char "
     "byte cdouble cfloat chalf type type_as cpu cuda pin_memory data requires_grad_ alias "
-    "Tensor.detach_ Tensor.numpy xpu ipu mtia alias_copy copy_ fill_ zero_ nn.functional._threshold",
+    "Tensor.detach_ Tensor.numpy xpu ipu mtia alias_copy copy_ fill_ zero_ "
+    "nn.functional._threshold",
     "elementwise", elementwise_rows, quiet=True,
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Work along lines of one axis: running results, sorts, softmax. Rows stay rows along the others."""
+"""Work along lines of one axis: running results, sorts, softmax; along others rows stay rows."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ define(
 
 
 def reshaped_rows(node: Node) -> Edges:
-    """The same cells in the same order: as np.reshape to the shape that came out."""
+    """Keep the cells and their order: as np.reshape to the shape that came out."""
     if any(isinstance(value, np.dtype) for value in node.args[1:2]):
         parent = node.inputs[0]  # view(dtype): another reading of the same bytes
         return [Edge(0, same_bytes(node.shape, node.dtype, parent.shape, parent.dtype))]
@@ -131,7 +131,7 @@ define("take", "movement", taken_rows, values=(1, "index"), fresh=True)
 define("take_along_dim", "movement", taken_rows, values=(1, "indices"), fresh=True)
 
 
-def selected_rows(node: Node) -> list[Edge]:
+def selected_rows(node: Node) -> Edges:
     """`index_select(x, dim, index)`: as np.take."""
     given = by_name(node, "input dim index")
     if len(given) < 3 or slots(given["dim"]):

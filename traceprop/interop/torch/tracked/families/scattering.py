@@ -29,8 +29,9 @@ def scattered_rows(node: Node) -> Edges:
     ):
         return accumulated_rows(node)
     facts = rule_of(node.op)
-    names = tuple(place for place in facts.data if isinstance(place, str))
-    data = tuple(place for place in facts.data if isinstance(place, int))
+    places_of_data: tuple[Any, ...] = facts.data
+    names = tuple(place for place in places_of_data if isinstance(place, str))
+    data = tuple(place for place in places_of_data if isinstance(place, int))
     try:
         maps = moved(node, (*data, *names))
     except LookupError:
