@@ -95,7 +95,8 @@ def why_not(node: Node) -> str | None:
         return "it is a view that values chose, of an array that was written afterwards"
     if op is OVERWRITE:
         recipe = node.args[2]
-        if recipe.op in _NEVER or not _is_known(recipe.op):
+        chosen = rule_of(recipe.op).returns_argument  # by values that it no longer has
+        if recipe.op in _NEVER or chosen or not _is_known(recipe.op):
             return f"a view was written that {plain_name(recipe.op)} made"
         return _unfit((recipe.args, recipe.kwargs))
     return _unfit((node.args, node.kwargs))
@@ -302,6 +303,13 @@ def _went_into_another_type(node: Node, result: Any, inputs: Sequence[Any]) -> b
     """
     if rule_of(node.op).returns_argument or node.op in _TYPED_BY_VALUES:
         return False
+    if result.dtype.kind not in "US" and any(
+        now.dtype != then.dtype for now, then in zip(inputs, node.inputs, strict=False)
+    ):
+        raise LineageError(
+            f"{node.name} can't be run again: values decided the type of what it takes, which is "
+            "another one now, so that the type of its result isn't known"
+        )
     if result.dtype.kind in "US" and result.dtype.kind == node.dtype.kind:
         return bool(node.inputs) and inputs[0].dtype.kind == node.dtype.kind and (
             node.inputs[0].dtype == node.dtype and node.inputs[0].shape == node.shape
