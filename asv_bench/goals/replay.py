@@ -45,6 +45,8 @@ def goals() -> Iterator[Goal]:
             )
             yield at_most(f"{what}, over load and NumPy", found.ratio, 1.3, " ×", note)
         yield from applied(recorded, path)
+    yield from replay_sklearn.goals()
+    yield from replay_torch.goals()
 
 
 def applied(recorded: Any, path: Path) -> Iterator[Goal]:
@@ -61,8 +63,6 @@ def applied(recorded: Any, path: Path) -> Iterator[Goal]:
         low, middle, high = (1e3 * float(np.percentile(times, q)) for q in (5, 50, 95))
         note = f"{low:.3f} to {high:.3f} ms, 5 and 95 % of {_ROWS_APPLIED}"
         yield at_most(f"apply on one row, 20 steps, of {what}", middle, 1.0, " ms", note)
-    yield from replay_sklearn.goals()
-    yield from replay_torch.goals()
 
 
 def write_table(folder: Path) -> Path:
