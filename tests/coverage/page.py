@@ -116,11 +116,13 @@ Written by `python -m tests.coverage` and checked by `tests/coverage/test_page.p
 - **escapes**: the result is plain. Recorded, warned about once, and an error under `tp.strict()`.
 - **refused**: an error that says what to do.
 
-No function is *silently wrong*: each was called, its source rows were nudged, and a result that
-changes with a row which isn't among its dependencies, while no escape and no unknown source says
-so, fails the tests. Plain values that SciPy brings back in (`xp.asarray`) are rows of a source that
-is called `unknown:…`, never of none. Functions of SciPy that take no data (roots and zeros of
-polynomials), draw random numbers, or take longer than a test may, aren't here.
+Torch's functions are classified by name, and random programs of about 150 of them are nudged; the
+others were not called for this page. Of the rest no function is *silently wrong*: each was called,
+its source rows were nudged, and a result that changes with a row which isn't among its
+dependencies, while no escape and no unknown source says so, fails the tests. Plain values that
+SciPy brings back in (`xp.asarray`) are rows of a source that is called `unknown:…`, never of none.
+Functions of SciPy that take no data (roots and zeros of polynomials), draw random numbers, or take
+longer than a test may, aren't here.
 """
 
 

@@ -137,11 +137,11 @@ def _tensor(value: Array, node: Node) -> Any:
 def _refuse_other_libraries(nodes: Iterable[Node]) -> None:
     """Refuse steps of another library, whose numbers nobody tells from numbers of rows."""
     for node in nodes:
-        if hasattr(node.op, "in_numpy"):
+        if hasattr(node.op, "tensor_of"):
             raise LineageError(
                 f"{node.name} {list(node.shape)} can't be replayed without rows: whether a number "
-                "that it took was a number of rows isn't known of torch functions; do the steps "
-                "that depend on other rows in NumPy, before traceprop.torch.from_numpy."
+                "that it took was a number of rows isn't known of torch functions; replay the "
+                "NumPy tensor that it was made of, and go on in torch from there."
             )
 
 

@@ -26,6 +26,15 @@ def test_every_function_is_classified():
     assert not unknown, f"classify them in traceprop/interop/torch/tracked/families: {unknown}"
 
 
+def test_functions_that_torch_takes_for_equal_are_promised_the_same():
+    """As torch.mm and torch.dsmm are: whichever is met first stands for both."""
+    known = {}
+    for group in get_overridable_functions().values():
+        for function in group:
+            known.setdefault(function, []).append(TABLE[qualified_name(function)])
+    assert [each for each in known.values() if len({kept[:2] for kept in each}) > 1] == []
+
+
 def test_nothing_is_promised_without_a_reason():
     assert {each.status for each in TABLE.values()} == {EXACT, CONSERVATIVE, REFUSED, ESCAPE}
     assert not [name for name, known in TABLE.items() if known.status != EXACT and not known.reason]

@@ -222,8 +222,21 @@ def test_what_numpy_tensors_have_and_torch_has_not():
 
 def test_a_replay_without_rows_refuses_torch_steps_by_name():
     X = table()
-    with pytest.raises(LineageError, match=r"torch\.mul .* can't be replayed without rows"):
+    with pytest.raises(LineageError, match=r"torch of numpy .* can't be replayed without rows"):
         tp.replay(X * 2, without={"t": [0]}, sources={"t": values(X)})
+
+
+def test_a_number_of_rows_that_was_read_in_torch_is_not_replayed_without_rows():
+    data = np.arange(40.0).reshape(20, 2)
+    for make in (lambda: tp.array(data, name="t"), lambda: table_of(data)):
+        N = make()
+        count = len(tp.torch.from_numpy(N))
+        with pytest.raises(LineageError, match="without rows"):
+            tp.replay(N / count, without={"t": [0]}, sources={"t": data})
+
+
+def table_of(data):
+    return tp.array(torch.from_numpy(data), name="t").numpy()
 
 
 def test_random_numbers_are_not_replayed():

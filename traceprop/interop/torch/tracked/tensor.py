@@ -34,6 +34,7 @@ from traceprop.interop.torch.tracked.writes import functional
 from traceprop.lineage.graph.escaped import Escape, escapes_of, note_escape
 from traceprop.lineage.graph.node import FIRST, ONE, PAIR, Node, Op, flat, make_node, unflat
 from traceprop.lineage.recording.calls import Captured
+from traceprop.lineage.recording.counts import count_left
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.kept_arrays import hold_plain
 from traceprop.lineage.recording.subscript import numbered
@@ -420,6 +421,7 @@ def from_numpy(X: Any) -> Any:
         return X
     if not isinstance(X, Tracked):
         raise LineageError("from_numpy takes a tensor with lineage: make one with traceprop.array.")
+    count_left(X.node, "torch.from_numpy", None)  # torch's shapes don't say where they are read
     array = np.asarray(X._array)
     tensor = to_torch(array)
     node = make_node(TO_TORCH, (X.node,), ONE, None, tuple(tensor.shape), known_dtype(tensor.dtype))

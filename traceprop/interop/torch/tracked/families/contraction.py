@@ -16,7 +16,13 @@ from traceprop.lineage.rules.contraction import matmul_rows, outer_rows
 from traceprop.lineage.rules.elementwise import aligned
 
 _CELLS = {"cells": True}
-define_like("matmul mm bmm mv linalg.matmul", "contraction", np.matmul, "input other", facts=_CELLS)
+define_like(
+    "matmul mm bmm mv dsmm spmm linalg.matmul",
+    "contraction",
+    np.matmul,
+    "input other",
+    facts=_CELLS,
+)
 define_like("Tensor.__rmatmul__", "contraction", np.matmul, "input other", order=(1, 0),
             facts=_CELLS)  # fmt: skip
 define_like("dot", "contraction", np.dot, "input other")

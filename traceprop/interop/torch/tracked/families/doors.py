@@ -58,10 +58,10 @@ define_refused(
     "named axes aren't followed: give the tensor without names",
 )
 define_refused(
-    "dsmm hsmm to_sparse to_sparse_csr to_sparse_csc to_sparse_bsr to_sparse_bsc to_sparse_coo "
+    "hsmm to_sparse to_sparse_csr to_sparse_csc to_sparse_bsr to_sparse_bsc to_sparse_coo "
     "sparse_mask "
     "to_dense _to_dense coalesce _coalesced_ indices _indices values _values crow_indices "
-    "col_indices ccol_indices row_indices _sparse_mask_projection hspmm smm spmm sspaddmm "
+    "col_indices ccol_indices row_indices _sparse_mask_projection hspmm smm sspaddmm "
     "indices_copy values_copy crow_indices_copy col_indices_copy ccol_indices_copy "
     "row_indices_copy to_mkldnn to_padded_tensor saddmm",
     "sparse and nested tensors have no rows to follow: keep the tensor dense",
