@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from traceprop.attribution.influence_scores import InfluenceMatrix as InfluenceMatrix
     from traceprop.attribution.influence_scores import InfluenceScores as InfluenceScores
     from traceprop.attribution.projection import Projector as Projector
+    from traceprop.attribution.question import Loss as Loss
     from traceprop.attribution.sklearn_run import from_sklearn as from_sklearn
     from traceprop.attribution.store.forget import ForgetSet as ForgetSet
     from traceprop.attribution.store.gradient_store import GradientStore as GradientStore
@@ -28,6 +29,7 @@ _HOMES = {
     "GradientStore": "traceprop.attribution.store.gradient_store",
     "InfluenceMatrix": "traceprop.attribution.influence_scores",
     "InfluenceScores": "traceprop.attribution.influence_scores",
+    "Loss": "traceprop.attribution.question",
     "Projector": "traceprop.attribution.projection",
     "TrainingContext": "traceprop.attribution.capture.context",
     "TrainingRecord": "traceprop.attribution.store.record",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from traceprop.attribution.estimators import Quality, Queries, Scorer
 from traceprop.attribution.estimators.base import Searchable
+from traceprop.attribution.question import Question
 
 if TYPE_CHECKING:
     from traceprop.attribution.store.gradient_store import GradientStore
@@ -43,12 +44,13 @@ class Best:
     all_scores: NDArray[np.float64] | None
 
 
-def find_best(store: GradientStore, scorer: Scorer, queries: Queries, k: int, order: str) -> Best:
+def find_best(store: GradientStore, scorer: Scorer, asked: Question, k: int, order: str) -> Best:
     """Return the best k samples of one query in an order of `ORDERS`."""
-    found = _by_index(store, scorer, queries, k, order)
+    # The index ranks by the margin; a loss has another order.
+    found = None if asked.loss else _by_index(store, scorer, asked.queries, k, order)
     if found is not None:
         return found
-    scores = scorer.scores(queries)[0]
+    scores = asked.scores(scorer.scores(asked.queries), scorer.quality.unit)[0]
     chosen = _ranked(scores, order, k)
     return Best(chosen, scores[chosen], scorer.quality, scores)
 

@@ -98,7 +98,7 @@ def predict_without(
     *,
     rows: ForgetSet | Mapping[Any, Iterable[int]] | None = None,
     samples: Iterable[int] | None = None,
-    target: int | None = None,
+    target: int | tuple[int, int] | None = None,
 ) -> Counterfactual:
     """Tell what a model would have decided without some of its training rows.
 
@@ -114,8 +114,8 @@ def predict_without(
         What to leave out, by source rows: `{"credit_scores.csv": [4821, 7203]}`.
     samples : iterable of int
         What to leave out, by rows of the training tensor. Give one of the two.
-    target : int, optional
-        The class to look at; the decided one if not given.
+    target : int or pair of int, optional
+        The class to look at, or one over another; the decided one if not given.
 
     Returns
     -------

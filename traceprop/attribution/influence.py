@@ -18,7 +18,7 @@ from traceprop.attribution.estimators import Scorer
 from traceprop.attribution.fitted import Fitted, scorer_for
 from traceprop.attribution.influence_scores import InfluenceMatrix, InfluenceScores
 from traceprop.attribution.models import plain_inputs
-from traceprop.attribution.question import ask, is_whole, one_input
+from traceprop.attribution.question import Target, ask, is_whole, one_input
 from traceprop.audit.canonical import jsonable
 from traceprop.audit.recording import record
 from traceprop.curvature.digest import model_digest
@@ -37,7 +37,7 @@ def compute_influence_scores(
     store: GradientStore,
     test_input: ArrayLike | torch.Tensor | ProvenanceTensor,
     top_k: int = 20,
-    target: int | None = None,
+    target: Target = None,
     method: str = "influence",
     *,
     order: str = "largest",
@@ -54,8 +54,9 @@ def compute_influence_scores(
         The input that was decided about, prepared as the training inputs were.
     top_k : int
         How many samples to return; all of them if there are fewer.
-    target : int, optional
-        The class to explain; the decided one if not given. For a regression the output.
+    target : int, pair of int or Loss, optional
+        What f is: the margin of a class (for a regression the output), `(a, b)` for the logit of
+        class a less that of b, or `Loss(label)`; by default the margin of the decided class.
     method : {"influence", "ggn", "trak", "dot", "loo"}
         `influence`: the exact Hessian for a linear or softmax model, for networks the empirical
         Fisher matrix of the store. `ggn`: the damped Gauss-Newton matrix. `trak`: the
@@ -108,18 +109,18 @@ def compute_influence_scores(
     single = one_input(plain_inputs(model, test_input), fitted.problem)
     asked = ask(fitted.problem, fitted.network, single, target)
     samples, classes = fitted.problem.samples, asked.queries.classes
-    best = find_best(store, fitted.what, asked.queries, top_k, order)
+    best = find_best(store, fitted.what, asked, top_k, order)
     told = {"samples": samples[best.rows], "scores": best.scores}
     _write_down(store, single, method, classes, top_k=top_k, order=order, told=told)
 
     def all_scores() -> NDArray[np.float64]:
-        (scores,) = fitted.what.scores(asked.queries)
+        (scores,) = asked.scores(fitted.what.scores(asked.queries), fitted.what.quality.unit)
         return np.asarray(scores)
 
     return InfluenceScores(
         list(zip(told["samples"].tolist(), told["scores"].tolist(), strict=True)),
-        target=int(classes[0]),
-        margin=float(asked.margins[0]),
+        target=jsonable(classes[0]),
+        margin=float(asked.values[0]),
         quality=best.quality,
         all_samples=samples,
         all_scores=all_scores if best.all_scores is None else best.all_scores,
@@ -131,7 +132,7 @@ def influence_matrix(
     store: GradientStore,
     test_inputs: ArrayLike | torch.Tensor | ProvenanceTensor,
     *,
-    target: int | None = None,
+    target: Target = None,
     method: str = "influence",
 ) -> InfluenceMatrix:
     """Score every training sample for several test inputs at once.
@@ -160,15 +161,16 @@ def influence_matrix(
     return result
 
 
-def _answer(fitted: Fitted[Scorer], inputs: NDArray[Any], target: int | None) -> InfluenceMatrix:
+def _answer(fitted: Fitted[Scorer], inputs: NDArray[Any], target: Target) -> InfluenceMatrix:
     """Score every training sample; nothing is written down."""
     asked = ask(fitted.problem, fitted.network, inputs, target)
+    quality = fitted.what.quality
     return InfluenceMatrix(
-        fitted.what.scores(asked.queries),
+        asked.scores(fitted.what.scores(asked.queries), quality.unit),
         fitted.problem.samples,
         asked.queries.classes,
-        asked.margins,
-        fitted.what.quality,
+        asked.values,
+        quality,
     )
 
 

@@ -24,8 +24,9 @@ class InfluenceScores(list[tuple[int, float]]):
 
     Attributes
     ----------
-    target : int
-        The class (for a regression the output) whose margin is f.
+    target : int or list of int
+        The class (for a regression the output) whose margin is f, or whose loss; of two, the one
+        whose logit is less that of the other.
     margin : float
         f of the model as it is.
     quality : Quality
@@ -40,7 +41,7 @@ class InfluenceScores(list[tuple[int, float]]):
     def __init__(
         self,
         pairs: list[tuple[int, float]],
-        target: int,
+        target: int | list[int],
         margin: float,
         quality: Quality,
         all_samples: NDArray[np.int64],
@@ -82,8 +83,8 @@ class InfluenceMatrix:
         Row per test input, column per sample.
     samples : ndarray of int64, shape (n,)
         The sample of each column.
-    targets : ndarray of int64, shape (q,)
-        The class of each test input whose margin is f.
+    targets : ndarray of int64, shape (q,) or (q, 2)
+        The class of each test input whose margin is f, or one over another.
     margins : ndarray of float64, shape (q,)
         f of the model as it is.
     quality : Quality

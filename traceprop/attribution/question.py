@@ -12,12 +12,34 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from traceprop.attribution.estimators.base import Queries
 from traceprop.curvature import losses
 from traceprop.curvature.ggn import Network
 from traceprop.curvature.problem import Problem
 from traceprop.errors import AttributionError, DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """As a target: f is the loss of an input with this label, and not a margin.
+
+    Parameters
+    ----------
+    label : int or float
+        The class, or for a regression the value.
+
+    Examples
+    --------
+    >>> compute_influence_scores(model, store, x, target=Loss(1))  # doctest: +SKIP
+    """
+
+    label: int | float
+
+
+Target = int | tuple[int, int] | Loss | None
+"""A class, one class over another, the loss of a label; None for the decided class."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,14 +51,45 @@ class Question:
     queries : Queries
         The inputs and classes.
     margins : ndarray of float64, shape (q,)
-        f of the model as it is.
+        The margins of the model as it is.
+    loss : Loss or None
+        The label whose loss is f; where None, f is the margin.
+    squared : bool
+        Whether that loss is the squared one.
     """
 
     queries: Queries
     margins: NDArray[np.float64]
+    loss: Loss | None = None
+    squared: bool = False
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """F of the model as it is, shape `(q,)`."""
+        return self.margins if self.loss is None else self._losses(self.margins)
+
+    def scores(self, of_margins: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
+        """Turn scores of the margins `(q, n)` into scores of f.
+
+        In units of the margin they say what it would be without a sample, and so what the loss
+        would be; relative ones are taken along the loss's slope.
+        """
+        if self.loss is None:
+            return of_margins
+        margins = self.margins[:, None]
+        if unit == "margin":
+            return self._losses(margins) - self._losses(margins - of_margins)
+        slopes = 2.0 * (margins - self.loss.label) if self.squared else -expit(-margins)
+        return np.asarray(slopes * of_margins)
+
+    def _losses(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.squared:
+            assert self.loss is not None
+            return (margins - self.loss.label) ** 2
+        return np.logaddexp(0.0, -margins)  # −log p, as the margin is the log odds of p
 
 
-def ask(problem: Problem, network: Network, inputs: NDArray[Any], target: int | None) -> Question:
+def ask(problem: Problem, network: Network, inputs: NDArray[Any], target: Target) -> Question:
     """Check inputs and put together the question.
 
     Parameters
@@ -47,8 +100,8 @@ def ask(problem: Problem, network: Network, inputs: NDArray[Any], target: int | 
         The model as training ended.
     inputs : ndarray, shape (q, ...)
         Prepared as the training inputs were.
-    target : int or None
-        The class; the decided one if None. For a regression the output.
+    target : int, pair of int, Loss or None
+        The class, for a regression the output; one over another; a loss; None: the decided class.
 
     Raises
     ------
@@ -60,9 +113,16 @@ def ask(problem: Problem, network: Network, inputs: NDArray[Any], target: int | 
     checked = _checked(inputs, problem.inputs.shape[1:])
     with torch.no_grad():
         outputs = network.outputs(torch.from_numpy(network.theta), torch.from_numpy(checked))
-    classes = _classes(problem, outputs, target)
+    loss = target if isinstance(target, Loss) else None
+    squared = problem.spec.kind == "mse"
+    if isinstance(target, Loss):
+        classes = _classes(problem, outputs, None if squared else _label(target))
+    elif isinstance(target, tuple):
+        classes = _pair(problem, outputs, target)
+    else:
+        classes = _classes(problem, outputs, target)
     margins = losses.margins(problem.spec, outputs, classes).numpy()
-    return Question(Queries(checked, classes.numpy()), margins)
+    return Question(Queries(checked, classes.numpy()), margins, loss, squared)
 
 
 def one_input(array: NDArray[Any], problem: Problem) -> NDArray[Any]:
@@ -96,6 +156,19 @@ def _checked(inputs: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float64
             f"were"
         )
     return inputs.astype(np.float64)
+
+
+def _label(loss: Loss) -> int:
+    if loss.label != int(loss.label):
+        raise AttributionError(f"Loss({loss.label!r}) is of no class; give a class's number")
+    return int(loss.label)
+
+
+def _pair(problem: Problem, outputs: torch.Tensor, pair: tuple[int, ...]) -> torch.Tensor:
+    """Return the two classes of each query."""
+    if len(pair) != 2 or pair[0] == pair[1]:
+        raise AttributionError(f"target is {pair!r}; a pair is of two different classes")
+    return torch.stack([_classes(problem, outputs, one) for one in pair], dim=1)
 
 
 def _classes(problem: Problem, outputs: torch.Tensor, target: int | None) -> torch.Tensor:

@@ -138,8 +138,8 @@ def margins(spec: LossSpec, outputs: Tensor, classes: Tensor) -> Tensor:
         The loss that gives the outputs their meaning.
     outputs : Tensor, shape (n, ...)
         The model's outputs.
-    classes : Tensor of int64, shape (n,)
-        The class (for `mse` the output) whose margin is wanted.
+    classes : Tensor of int64, shape (n,) or (n, 2)
+        The class (for `mse` the output) whose margin is wanted; of two, that over the other.
 
     Returns
     -------
@@ -147,10 +147,16 @@ def margins(spec: LossSpec, outputs: Tensor, classes: Tensor) -> Tensor:
         Cross-entropy: the class's logit minus the logsumexp of the others, which is the log odds
         log p/(1−p) of the class (Park et al. 2023, "TRAK", eq. 8), and for two classes the
         difference of the logits. `bce_with_logits`: the logit z for class 1, −z for class 0, the
-        same log odds. `mse`: the predicted value.
+        same log odds. `mse`: the predicted value. Of two classes the difference of their logits,
+        which is the log odds between them.
     """
     flat = outputs.reshape(outputs.shape[0], -1)
     n_decisions(spec, flat.shape[1])
+    if classes.ndim == 2 and spec.kind != "bce_with_logits":
+        pair = flat.gather(1, classes)
+        return pair[:, 0] - pair[:, 1]
+    if classes.ndim == 2:  # one logit says it all, whichever of the two comes first
+        classes = classes[:, 0]
     if spec.kind == "bce_with_logits":
         return flat[:, 0] * (2 * classes - 1)
     chosen = flat.gather(1, classes[:, None])

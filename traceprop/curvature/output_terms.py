@@ -89,6 +89,13 @@ def curvature(spec: LossSpec, outputs: Array) -> OutputCurvature:
 def margin_gradients(spec: LossSpec, outputs: Array, classes: NDArray[np.int64]) -> Array:
     """Return the gradient of `losses.margins` in the outputs, shape `(n, o)`."""
     rows = np.arange(len(outputs))
+    if classes.ndim == 2 and spec.kind != "bce_with_logits":
+        difference = np.zeros_like(outputs)
+        difference[rows, classes[:, 0]] += 1.0
+        difference[rows, classes[:, 1]] -= 1.0
+        return difference
+    if classes.ndim == 2:
+        classes = classes[:, 0]
     if spec.kind == "bce_with_logits":
         return np.asarray(2.0 * classes[:, None] - 1.0)
     gradient = np.zeros_like(outputs)

@@ -24,8 +24,8 @@ class Queries:
     ----------
     inputs : ndarray of float64, shape (q, ...)
         The inputs, as the model takes them.
-    classes : ndarray of int64, shape (q,)
-        The class (for a regression the output) whose margin is f.
+    classes : ndarray of int64, shape (q,) or (q, 2)
+        The class (for a regression the output) whose margin is f; of two, that over the other.
     """
 
     inputs: Array
