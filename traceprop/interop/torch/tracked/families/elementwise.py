@@ -27,7 +27,7 @@ define(
     "nextafter not_equal polar polygamma pow rad2deg reciprocal relu relu6 remainder rsqrt "
     "rsub selu "
     "sgn sigmoid sign signbit silu sin sinc sinh softplus softshrink softsign square tan tanh "
-    "tanhshrink threshold trunc xlogy add exp expm1 sqrt "
+    "tanhshrink threshold trunc xlogy add exp expm1 sqrt round "
     "special.airy_ai special.bessel_j0 special.bessel_j1 special.bessel_y0 special.bessel_y1 "
     "special.chebyshev_polynomial_t special.chebyshev_polynomial_u special.chebyshev_polynomial_v "
     "special.chebyshev_polynomial_w special.entr special.erfcx special.expit special.gammainc "
@@ -42,7 +42,6 @@ define(
     "special.spherical_bessel_j0 special.xlog1py special.zeta",
     "elementwise", elementwise_rows, mixes=True, fresh=True,
 )  # fmt: skip
-define("round", "elementwise", elementwise_rows, mixes=True, fresh=True)
 define(
     "positive conj resolve_conj resolve_neg real view_as_real_copy",
     "elementwise", elementwise_rows, quiet=True,
@@ -57,7 +56,6 @@ define(
 
 # Functions that idioms know by their NumPy names: the same rule, by way of those.
 _SAME = {
-    np.add: "special.logaddexp",
     np.subtract: "sub subtract",
     np.true_divide: "div divide true_divide",
     np.maximum: "maximum",
