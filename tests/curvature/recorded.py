@@ -34,6 +34,13 @@ class MemoryStore:
     def rows(self) -> np.ndarray:
         return self.gradients
 
+    def lineage(self) -> None:
+        """It was prepared by steps of which only the names are known."""
+        raise StoreError("this store knows no sources")
+
+    def lineage_digest(self) -> None:
+        """There is no lineage."""
+
     def derived(self, name: str) -> None:
         """Nothing is kept beside the rows."""
 

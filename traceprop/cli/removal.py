@@ -71,6 +71,20 @@ def demo(out: Path, csv_path: Path | None) -> None:
     help="How; `auto` chooses, and says why.",
 )
 @click.option(
+    "--recipe",
+    "recipe_name",
+    metavar="MODULE:FUNCTION",
+    help="The run's recipe, which trains again without the rows.",
+)
+@click.option("--seed", type=int, help="To train with; by default the recorded one.")
+@click.option("--epsilon", type=float, help="Of a certified removal.")
+@click.option("--delta", type=float, help="Of a certified removal.")
+@click.option(
+    "--replay/--keep-preparation",
+    default=None,
+    help="Prepare the data again without the rows, or not; by default where that can be done.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("unlearned.npz"),
@@ -101,6 +115,11 @@ def unlearn(
     source: str,
     rows: list[range],
     method: str,
+    recipe_name: str | None,
+    seed: int | None,
+    epsilon: float | None,
+    delta: float | None,
+    replay: bool | None,
     out: Path,
     certificate: Path,
     regulation: str,
@@ -113,16 +132,30 @@ def unlearn(
 ) -> None:
     """Take source rows out of the recorded model; write the new weights and a certificate.
 
-    Beside the weights goes the record of the removal, for you alone: it names the samples.
+    Beside the weights goes the record of the removal, for you alone: it names the samples. So does
+    the new preparation of inputs, where the removal made one.
     """
     from traceprop.attribution.model_files import save_weights
+    from traceprop.replays import save_pipeline
     from traceprop.unlearn import approximate_unlearn, export_compliance, record
+    from traceprop.unlearning import preparation
+    from traceprop.user_model import load_recipe
 
-    beside = out.with_suffix(".record.json")
-    _check_outputs(out, certificate, beside)
+    beside, prepare = out.with_suffix(".record.json"), out.with_suffix(".prepare.arrow")
+    _check_outputs(out, certificate, beside, prepare)
+    recipe = None if recipe_name is None else load_recipe(recipe_name)
     opened, model = open_with_model(store, factory)
     forget_set = opened.samples_from_source(source, rows=_row_numbers(rows, opened))
-    unlearned = approximate_unlearn(model, forget_set, method=method)
+    unlearned = approximate_unlearn(
+        model,
+        forget_set,
+        method=method,
+        recipe=recipe,
+        seed=seed,
+        epsilon=epsilon,
+        delta=delta,
+        replay=replay,
+    )
     report = export_compliance(
         model_before=model,
         model_after=unlearned,
@@ -142,6 +175,10 @@ def unlearn(
     samples = "1 sample" if len(forget_set) == 1 else f"{len(forget_set)} samples"
     click.echo(f"{samples} removed: {done.removal_class}. {done.reason}")
     click.echo(f"New weights: {out}\nRecord: {beside}\nCertificate: {certificate}")
+    click.echo(done.preprocessing)
+    if (done.replayed or {}).get("pipeline_sha256") is not None:
+        save_pipeline(prepare, preparation(unlearned))
+        click.echo(f"New preparation: {prepare}")
 
 
 def _check_outputs(*paths: Path) -> None:

@@ -156,9 +156,10 @@ def _check_models(
     model_before: nn.Module, model_after: nn.Module, done: RemovalRecord
 ) -> tuple[str, str]:
     """Return both digests, once they are known to be those of the record."""
+    from traceprop.attribution.models import state_of
     from traceprop.curvature.digest import model_digest
 
-    before, after = model_digest(model_before), model_digest(model_after)
+    before, after = (model_digest(state_of(model)) for model in (model_before, model_after))
     if before != done.digest_before:
         raise CertificateError(
             f"model_before ({before[:16]}…) is not the model that the rows were removed from "

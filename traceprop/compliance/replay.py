@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from traceprop.attribution.store.forget import ForgetSet
     from traceprop.attribution.store.gradient_store import GradientStore
+    from traceprop.lineage.source import Source
 
 _ROUNDING = 1e-4
 """Where no bound is known: how far two runs may differ, as a part of how far the weights moved."""
@@ -82,6 +83,10 @@ def replay_removal(
             "the removal was computed from data that the store doesn't hold, so it can't be run "
             "again from it"
         )
+    if removal["method"] in ("exact", "certified"):
+        needs = "the recipe" if removal["method"] == "exact" else "its secret noise"
+        raise UncheckedError(f"a removal by {removal['method']!r} can't be run without {needs}")
+    replayed = removal.get("replayed") is not None
     forget_set = _given(predicate, store, how.rows) if how.rows else _sealed(predicate, store)
     settings = removal.get("figures", {}) if removal["method"] == "ascent" else {}
     again = remove_samples(
@@ -90,6 +95,7 @@ def replay_removal(
         method=removal["method"],
         eta=settings.get("eta"),
         steps=settings.get("steps"),
+        replay=replayed,
     )
     if model_digest(again) == predicate["models"]["after"]["sha256"]:
         return "the removal, run again, gives that model to the bit"
@@ -130,6 +136,7 @@ def _sealed(predicate: dict[str, Any], store: GradientStore) -> ForgetSet:
     """Find the removed samples by trying the store's samples with the certificate's key."""
     from traceprop.attribution.store.forget import ForgetSet
     from traceprop.lineage.answers.query import SourceMap
+    from traceprop.lineage.rowset import RowSet
 
     serial = predicate["serial"]
     try:
@@ -142,15 +149,18 @@ def _sealed(predicate: dict[str, Any], store: GradientStore) -> ForgetSet:
         return merkle.seal(merkle.salt_of(secret, message), message) in leaves
 
     samples = [n for n in store.sample_ids.tolist() if is_named(sample_message(n))]
-    rows = {
-        (source.sha256, row)
-        for sample in (samples if store.sources else ())
-        for source, named in store.get_provenance(sample).rows.items()
-        for row in named
-        if is_named(row_message(public_uri(source.uri), source.sha256, int(row)))
-    }
-    _check_counts(predicate, len(samples), len(rows))
-    return ForgetSet(np.array(sorted(samples), np.int64), SourceMap({}), store)
+    rows: dict[Source, set[int]] = {}
+    for sample in samples if store.sources else ():
+        for source, named in store.get_provenance(sample).rows.items():
+            found = {
+                int(row)
+                for row in named
+                if is_named(row_message(public_uri(source.uri), source.sha256, int(row)))
+            }
+            rows[source] = rows.get(source, set()) | found
+    _check_counts(predicate, len(samples), sum(map(len, rows.values())))
+    named_rows = SourceMap({source: RowSet(sorted(found)) for source, found in rows.items()})
+    return ForgetSet(np.array(sorted(samples), np.int64), named_rows, store)
 
 
 def _given(

@@ -54,6 +54,14 @@ def distance_bound(objective: HeadObjective, theta: Array) -> float | None:
     return _local_bound(objective, theta)
 
 
+def rests_on(objective: HeadObjective) -> str:
+    """Say what `distance_bound` rests on: the penalty, or the curvature at the point."""
+    least = float(np.min(objective.penalty))
+    if least > 0:
+        return f"the penalty: λ = {least:g} on every parameter"
+    return "the curvature at the weights: a parameter, such as the intercept, has no penalty"
+
+
 def strength(objective: HeadObjective, theta: Array) -> float:
     """Return by how much J curves up at least: λ where all is penalised, else μ at θ.
 

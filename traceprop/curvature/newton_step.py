@@ -47,7 +47,9 @@ class NewtonStep:
     residual: float
 
 
-def step_without(problem: Problem, network: Network, kept: Rows) -> NewtonStep:
+def step_without(
+    problem: Problem, network: Network, kept: Rows, goal: Problem | None = None
+) -> NewtonStep:
     """Take the step for the samples that aren't kept.
 
     Parameters
@@ -58,6 +60,8 @@ def step_without(problem: Problem, network: Network, kept: Rows) -> NewtonStep:
         The model as training ended.
     kept : ndarray of int64
         Rows of the problem that stay.
+    goal : Problem, optional
+        The problem that `kept` counts in, where the rest is prepared in another way than it was.
 
     Raises
     ------
@@ -65,7 +69,7 @@ def step_without(problem: Problem, network: Network, kept: Rows) -> NewtonStep:
         Conjugate gradients didn't converge.
     """
     theta = network.theta
-    retained = problem.network_objective(network, kept)
+    retained = (goal or problem).network_objective(network, kept)
     everything = problem.network_objective(network)
     change = retained.gradient(theta) - everything.gradient(theta)
     damping = RELATIVE_DAMPING * largest_eigenvalue(

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from traceprop.unlearning.left import Left as Left
     from traceprop.unlearning.removal import approximate_unlearn as approximate_unlearn
     from traceprop.unlearning.removal_record import RemovalRecord as RemovalRecord
+    from traceprop.unlearning.removal_record import preparation as preparation
     from traceprop.unlearning.removal_record import record as record
 
 _HOMES = {
     "Left": "traceprop.unlearning.left",
     "RemovalRecord": "traceprop.unlearning.removal_record",
     "approximate_unlearn": "traceprop.unlearning.removal",
+    "preparation": "traceprop.unlearning.removal_record",
     "record": "traceprop.unlearning.removal_record",
 }
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from traceprop.curvature.ggn import Network, write_back
+from traceprop.curvature.ggn import Network
 from traceprop.errors import UnlearnError
 from traceprop.unlearning.outcome import Outcome
 
@@ -33,7 +33,7 @@ def remove(case: Case, eta: float | None, steps: int | None) -> Outcome:
         raise UnlearnError(
             f"method 'ascent' needs eta= > 0 and steps= ≥ 1, and got eta={eta}, steps={steps}"
         )
-    network = Network(case.model, case.problem.trained)
+    network = Network(case.module, case.problem.trained)
     start = network.theta
     objective = case.problem.network_objective(network, case.forget)
     weight = 1.0 / (len(case.forget) * objective.scale)
@@ -45,7 +45,7 @@ def remove(case: Case, eta: float | None, steps: int | None) -> Outcome:
         raise UnlearnError(f"ascent with eta={eta}, steps={steps} overflowed; take a smaller eta")
     state = network.state(torch.from_numpy(theta))
     return Outcome(
-        write_back(case.model, {name: value.numpy() for name, value in state.items()}),
+        case.start.holding({name: value.numpy() for name, value in state.items()}),
         "baseline",
         bound=None,
         figures={"eta": eta, "steps": steps, "moved": float(np.linalg.norm(theta - start))},

@@ -1,5 +1,8 @@
 """What is to be removed from what: the model, its training problem, and the rows on either side.
 
+The problem that is solved afterwards is another one where the preparation forgets too: its rows are
+prepared as if the removed ones had never been in the sources.
+
 Promise: a `Case` is complete and consistent. Everything that makes a removal impossible whatever
 the method is refused here, by name, before any number is computed.
 """
@@ -13,8 +16,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from traceprop.attribution.estimators.problem import is_kept, plain_values, problem_of
+from traceprop.attribution.models import plain_inputs
+from traceprop.attribution.sklearn_run import plain_labels
 from traceprop.curvature.problem import Problem, Rows
+from traceprop.curvature.sklearn_models import is_estimator
 from traceprop.errors import DataError, UnlearnError
+from traceprop.unlearning.given import GivenModel
+from traceprop.unlearning.prepared import Prepared, Raw, prepared_without
 from traceprop.unlearning.removal_record import removal_of
 
 if TYPE_CHECKING:
@@ -34,45 +42,72 @@ class Case:
 
     Parameters
     ----------
-    model : torch.nn.Module
+    given : GivenModel
         The model as training ended; never changed.
+    start : GivenModel
+        The same weights behind the new preparation, where that is part of the model.
     problem : Problem
         Its training problem, a row per sample.
     store : GradientStore
         The store that recorded the training.
     forget, retain : ndarray of int64
         Rows of the problem that go and that stay.
+    prepared : Prepared
+        What is trained on without the samples.
     data_origin : {"store", "given"}
         Whether the training data are the store's own, or given and not held against anything.
     """
 
-    model: nn.Module
+    given: GivenModel
+    start: GivenModel
     problem: Problem
     store: GradientStore
     forget: Rows
     retain: Rows
+    prepared: Prepared
     data_origin: DataOrigin
+
+    @property
+    def module(self) -> nn.Module:
+        """The model as a module."""
+        return self.given.module
+
+    @property
+    def goal(self) -> Problem:
+        """The problem whose rows `kept` are trained on without the samples."""
+        return self.prepared.problem
+
+    @property
+    def kept(self) -> Rows:
+        """Rows of `goal` that stay: all of those that a new preparation gave."""
+        return self.retain if self.prepared.problem is self.problem else np.arange(self.goal.n)
 
 
 def case_of(
-    model: nn.Module, forget_set: ForgetSet, data: tuple[ArrayLike, ArrayLike] | None
+    model: Any,
+    forget_set: ForgetSet,
+    data: tuple[ArrayLike, ArrayLike] | None,
+    replay: bool | None = False,
 ) -> Case:
     """Check a removal and put it together.
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model : torch.nn.Module or scikit-learn estimator
         The model as training ended.
     forget_set : ForgetSet
         The samples to remove.
     data : tuple of array-like, optional
         Training inputs and targets, row i being sample i, where the store couldn't keep them.
+    replay : bool, optional
+        Whether the preparation is done again without the rows; None where that can be.
 
     Raises
     ------
     UnlearnError
         The forget set is empty, names samples that weren't trained on, is all of the training
-        data, or holds all samples of a class; the model is the result of a removal.
+        data, or holds all samples of a class; the model is the result of a removal; the
+        preparation can't be done again, and was to be.
     StoreError
         The store is of another model, or doesn't know the loss.
     DataError
@@ -86,8 +121,9 @@ def case_of(
             "store.samples_from_source(source, rows=[...])"
         )
     _check_first_removal(model)
-    chosen, origin = (None, STORE) if data is None else _checked(store, data)
-    problem = problem_of(model, store, chosen)
+    given = GivenModel.of(model)
+    chosen, origin = (None, STORE) if data is None else _checked(store, data, given)
+    problem = problem_of(given.module, store, chosen)
     wanted = np.unique(np.asarray(forget_set.samples, dtype=np.int64))
     unknown = np.setdiff1d(wanted, problem.samples)
     if len(unknown):
@@ -102,16 +138,20 @@ def case_of(
             f"the forget set holds all {problem.n} training samples, so nothing is left to train "
             f"on; delete the model instead"
         )
-    _check_classes(problem, forget, retain)
-    return Case(model, problem, store, forget, retain, origin)
+    _check_classes(problem, problem.targets[forget], problem.targets[retain])
+    raw = None if data is None else Raw(data[0], data[1])
+    prepared = prepared_without(given, forget_set, problem, forget, raw, replay)
+    _check_classes(problem, problem.targets[forget], prepared.problem.targets)
+    start = given if prepared.steps is None else given.behind(prepared.steps)
+    return Case(given, start, problem, store, forget, retain, prepared, origin)
 
 
 def _check_kinds(model: object, forget_set: object) -> None:
     """Refuse arguments of another kind by name; users swap or shorten them."""
-    if not hasattr(model, "state_dict"):
+    if not (hasattr(model, "state_dict") or is_estimator(model)):
         raise UnlearnError(
             f"the model is a {type(model).__name__}; call approximate_unlearn(model, forget_set) "
-            f"with the torch module that was trained"
+            f"with the torch module or the scikit-learn estimator that was trained"
         )
     if not (hasattr(forget_set, "store") and hasattr(forget_set, "samples")):
         raise UnlearnError(
@@ -120,7 +160,7 @@ def _check_kinds(model: object, forget_set: object) -> None:
         )
 
 
-def _check_first_removal(model: nn.Module) -> None:
+def _check_first_removal(model: Any) -> None:
     """Refuse to remove from the result of a removal, whose weights no store recorded."""
     done = removal_of(model)
     if done is not None:
@@ -132,7 +172,7 @@ def _check_first_removal(model: nn.Module) -> None:
 
 
 def _checked(
-    store: GradientStore, data: tuple[ArrayLike, ArrayLike]
+    store: GradientStore, data: tuple[ArrayLike, ArrayLike], model: GivenModel
 ) -> tuple[tuple[NDArray[Any], NDArray[Any]], DataOrigin]:
     """Return the data to use, and where it comes from; what the store holds must be the same.
 
@@ -144,7 +184,8 @@ def _checked(
             f"data= takes a pair, (inputs, targets), and got {type(parts).__name__}; give all "
             f"samples, in the order in which they were trained on"
         )
-    given = {"inputs": plain_values(data[0]), "targets": plain_values(data[1])}
+    labels = plain_values(data[1]) if model.read is None else model.targets(plain_labels(data[1]))
+    given = {"inputs": plain_inputs(model.model, data[0]), "targets": labels}
     record = store.record
     if record is None:  # the problem of such a store is refused by name
         return (given["inputs"], given["targets"]), "given"
@@ -172,12 +213,12 @@ def _checked(
     return (given["inputs"], given["targets"]), origin
 
 
-def _check_classes(problem: Problem, forget: Rows, retain: Rows) -> None:
+def _check_classes(problem: Problem, gone: NDArray[Any], kept: NDArray[Any]) -> None:
     if problem.spec.kind == "mse":
         return
-    gone = np.setdiff1d(problem.targets[forget], problem.targets[retain])
-    if len(gone):
+    lost = np.setdiff1d(gone, kept)
+    if len(lost):
         raise UnlearnError(
-            f"the forget set holds all samples of class {gone[0]:g}, so the remaining data can't "
+            f"the forget set holds all samples of class {lost[0]:g}, so the remaining data can't "
             f"teach it; train a new model without this class"
         )

@@ -9,8 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-METHODS = ("auto", "exact-convex", "gauss-newton", "ascent")
+METHODS = ("auto", "exact", "exact-convex", "certified", "gauss-newton", "ascent")
 """What `approximate_unlearn(method=)` takes."""
+
+USED_BY: dict[str, tuple[str, ...]] = {
+    "exact": ("recipe", "seed"),
+    "exact-convex": (),
+    "certified": ("epsilon", "delta"),
+    "gauss-newton": (),
+    "ascent": ("eta", "steps"),
+}
+"""The arguments of `approximate_unlearn` that are one method's own."""
 
 ClassName = Literal["exact", "exact-convex", "certified", "approximate-unguaranteed", "baseline"]
 

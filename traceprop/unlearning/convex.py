@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from traceprop.curvature.bounds import distance_bound
-from traceprop.curvature.ggn import write_back
+from traceprop.curvature.bounds import distance_bound, rests_on
 from traceprop.curvature.without import many_minima, minimum_without
 from traceprop.errors import UnlearnError
 from traceprop.unlearning.outcome import Outcome
@@ -57,13 +56,14 @@ def remove(case: Case, tol: float) -> Outcome:
     """
     head = case.problem.head
     assert head is not None
-    start = head.pack(case.model.state_dict())
+    start = head.pack(case.module.state_dict())
+    gone = np.delete(np.arange(case.goal.n), case.kept)
     try:
-        found = minimum_without(case.problem, case.forget, start, distance=tol)
+        found = minimum_without(case.goal, gone, start, distance=tol)
     except np.linalg.LinAlgError as error:
         raise _too_weak(case, str(error)) from error
-    model = write_back(case.model, head.unpack(found.theta))
-    stored = head.pack(model.state_dict())
+    new = case.start.holding(head.unpack(found.theta))
+    stored = head.pack(new.module.state_dict())
     moved = float(np.linalg.norm(stored - found.theta))
     at_solution = distance_bound(found.objective, found.theta)
     if at_solution is None:
@@ -71,7 +71,7 @@ def remove(case: Case, tol: float) -> Outcome:
     as_stored = distance_bound(found.objective, stored)
     own = distance_bound(case.problem.head_objective(), start)
     return Outcome(
-        model,
+        new,
         "exact-convex",
         bound=min(at_solution + moved, np.inf if as_stored is None else as_stored),
         figures={
@@ -82,16 +82,24 @@ def remove(case: Case, tol: float) -> Outcome:
             "moved": float(np.linalg.norm(stored - start)),
             **({} if own is None else {"start_to_own_minimum_bound": own}),
         },
-        limits=(
-            "The bound is on the distance to the minimum of the stated objective on the retained "
-            "data, which is where retraining to convergence ends. A training that stops early ends "
-            "elsewhere: the model given was "
-            + (
-                "too far from its own minimum for a bound."
-                if own is None
-                else "within start_to_own_minimum_bound of its own minimum."
-            ),
+        limits=(_limit(own),),
+        bound_from=rests_on(found.objective),
+        compared_with=(
+            "the minimum of the recorded objective on the data that stay, which is where "
+            "retraining to convergence ends"
         ),
+    )
+
+
+def _limit(own: float | None) -> str:
+    if own is None:
+        where = "too far from its own minimum for a bound"
+    else:
+        where = "within start_to_own_minimum_bound of its own minimum"
+    return (
+        "The bound is on the distance to the minimum of the stated objective on the retained "
+        "data, which is where retraining to convergence ends. A training that stops early ends "
+        f"elsewhere: the model given was {where}."
     )
 
 

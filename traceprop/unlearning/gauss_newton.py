@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from traceprop.curvature.ggn import Network, write_back
+from traceprop.curvature.ggn import Network
 from traceprop.curvature.newton_step import step_without
 from traceprop.errors import UnlearnError
 from traceprop.unlearning.outcome import Outcome
@@ -29,17 +29,17 @@ def remove(case: Case) -> Outcome:
     UnlearnError
         Conjugate gradients didn't converge, or the step isn't finite.
     """
-    network = Network(case.model, case.problem.trained)
+    network = Network(case.module, case.problem.trained)
     try:
-        step = step_without(case.problem, network, case.retain)
+        step = step_without(case.problem, network, case.kept, case.goal)
     except np.linalg.LinAlgError as error:
         raise UnlearnError(
             f"{error}; the model's curvature can't be inverted: train again without the rows"
         ) from error
     state = network.state(torch.from_numpy(step.theta))
-    buffers = [name for name, _ in case.model.named_buffers()]
+    buffers = [name for name, _ in case.module.named_buffers()]
     return Outcome(
-        write_back(case.model, {name: value.numpy() for name, value in state.items()}),
+        case.start.holding({name: value.numpy() for name, value in state.items()}),
         "approximate-unguaranteed",
         bound=None,
         figures={

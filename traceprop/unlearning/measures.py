@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,8 +14,6 @@ from traceprop.curvature.ggn import CHUNK, Network, float64, targets_tensor
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from traceprop.curvature.problem import Problem
 
 Array = NDArray[np.float64]
 
@@ -36,17 +34,19 @@ class Measured:
     margins: Array
 
 
-def measure(model: nn.Module, problem: Problem) -> Measured:
-    """Evaluate a model, in float64 and evaluation mode, on every row of its problem."""
-    network, spec = Network(model), problem.spec
+def measure(
+    model: nn.Module, spec: losses.LossSpec, inputs: NDArray[Any], targets: NDArray[Any]
+) -> Measured:
+    """Evaluate a model, in float64 and evaluation mode, on samples."""
+    network = Network(model)
     theta = torch.from_numpy(network.theta)
     loss_parts, margin_parts = [], []
     with torch.no_grad():
-        for start in range(0, problem.n, CHUNK):
-            outputs = network.outputs(theta, float64(problem.inputs[start : start + CHUNK]))
-            targets = targets_tensor(spec, problem.targets[start : start + CHUNK])
-            loss_parts.append(losses.sample_losses(spec, outputs, targets))
-            margin_parts.append(_own_margins(spec, outputs, targets))
+        for start in range(0, len(inputs), CHUNK):
+            outputs = network.outputs(theta, float64(inputs[start : start + CHUNK]))
+            labels = targets_tensor(spec, targets[start : start + CHUNK])
+            loss_parts.append(losses.sample_losses(spec, outputs, labels))
+            margin_parts.append(_own_margins(spec, outputs, labels))
     return Measured(torch.cat(loss_parts).numpy(), torch.cat(margin_parts).numpy())
 
 

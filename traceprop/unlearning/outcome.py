@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from traceprop.unlearning.classes import ClassName
 
 if TYPE_CHECKING:
-    from torch import nn
+    from traceprop.unlearning.given import GivenModel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,8 +18,8 @@ class Outcome:
 
     Parameters
     ----------
-    model : torch.nn.Module
-        A new module.
+    given : GivenModel
+        The new model.
     removal_class : str
         What the result is, a name of `classes.CLASSES`.
     bound : float or None
@@ -28,10 +28,22 @@ class Outcome:
         Numbers of the method's own.
     limits : tuple of str
         What a reader must know.
+    bound_from : str or None
+        What the bound rests on; None without one.
+    compared_with : str or None
+        The retrained model that it stands for; None where it stands for none.
+    recipe : mapping or None
+        The recipe that was run: name, sha256, seed, threads.
+    budget : mapping or None
+        What a certified removal spent, and what was spent before.
     """
 
-    model: nn.Module
+    given: GivenModel
     removal_class: ClassName
     bound: float | None
     figures: Mapping[str, float | int]
     limits: tuple[str, ...]
+    bound_from: str | None = None
+    compared_with: str | None = None
+    recipe: Mapping[str, Any] | None = None
+    budget: Mapping[str, Any] | None = None

@@ -9,33 +9,35 @@ from __future__ import annotations
 
 import platform
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import scipy
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 import traceprop
 from traceprop.audit.recording import record as write_down
 from traceprop.curvature.digest import model_digest
 from traceprop.errors import UnlearnError
-from traceprop.unlearning import ascent, convex, gauss_newton
+from traceprop.unlearning import ascent, certified, convex, gauss_newton, retraining
+from traceprop.unlearning.asked import Asked
 from traceprop.unlearning.case import Case, case_of
-from traceprop.unlearning.classes import METHODS
 from traceprop.unlearning.left import left_by_removal
-from traceprop.unlearning.measures import Measured, measure
+from traceprop.unlearning.measures import measure
 from traceprop.unlearning.outcome import Outcome
 from traceprop.unlearning.removal_record import RemovalRecord, attach, record
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from traceprop.attribution.store.forget import ForgetSet
+
+ModelT = TypeVar("ModelT")
 
 
 def approximate_unlearn(
-    model: nn.Module,
+    model: ModelT,
     forget_set: ForgetSet,
     *,
     method: str = "auto",
@@ -43,45 +45,71 @@ def approximate_unlearn(
     eta: float | None = None,
     steps: int | None = None,
     tol: float = 1e-10,
-) -> nn.Module:
+    recipe: Callable[..., Any] | None = None,
+    seed: int | None = None,
+    epsilon: float | None = None,
+    delta: float | None = None,
+    threshold: float = 1e-6,
+    replay: bool | None = None,
+) -> ModelT:
     """Take samples out of a trained model.
 
     Parameters
     ----------
-    model : torch.nn.Module
-        The model as training ended. It isn't changed.
+    model : torch.nn.Module or scikit-learn estimator
+        The model as training ended: a torch module, or a fitted linear estimator or pipeline that
+        `traceprop.attribution.from_sklearn` recorded. It isn't changed.
     forget_set : ForgetSet
         The samples to remove, from `store.samples_from_source`.
-    method : {"auto", "exact-convex", "gauss-newton", "ascent"}
-        `exact-convex`: for a linear, logistic or softmax model with a penalty, Newton's method on
-        the retained data, with a bound on the distance to the retrained model.
+    method : {"auto", "exact", "exact-convex", "certified", "gauss-newton", "ascent"}
+        `exact`: train again with `recipe`. `exact-convex`: for a linear, logistic or softmax model
+        with a penalty, Newton's method on the retained data, with a bound on the distance to the
+        retrained model. `certified`: the same with noise, for `epsilon` and `delta`.
         `gauss-newton`: for any network, one damped Gauss-Newton step, without a guarantee.
-        `ascent`: the baseline of gradient ascent on the forget set. `auto`: `exact-convex` where
-        its bound holds, else `gauss-newton`.
+        `ascent`: the baseline of gradient ascent on the forget set. `auto`: `exact` where a recipe
+        is given, else `exact-convex` where its bound holds, else `gauss-newton`.
     data : tuple of array-like, optional
         Training inputs and targets, row i being sample i. Needed where the store couldn't keep
         them; where it did, they must be the same. The record says which (`record(new).data`).
+        Of a pipeline, what `fit` was given.
     eta : float, optional
         Step size of `ascent`.
     steps : int, optional
         Steps of `ascent`.
     tol : float
-        Distance to the retrained weights at which `exact-convex` stops, before its result is
-        rounded to the model's dtype.
+        Distance to the retrained weights at which `exact-convex` and `certified` stop, before the
+        result is rounded to the model's dtype.
+    recipe : callable, optional
+        The run's recipe, `recipe(inputs, targets, seed) -> model`, the same that `TrainingContext`
+        was given.
+    seed : int, optional
+        The seed to train with; by default the recorded one.
+    epsilon, delta : float, optional
+        What `certified` promises. Removals from one store add up; the record has the sum.
+    threshold : float
+        Of `certified`: how far from the retrained minimum the solution may be. It decides, with ε
+        and δ, how much noise there is; further away, the model is trained again from zero.
+    replay : bool, optional
+        Whether the preparation is done again without the rows, as `tp.replay` does it: by default
+        where the recorded lineage can be replayed and gives the recorded training data to the bit.
+        `traceprop.unlearning.preparation(new)` then prepares new inputs. True makes a refusal an
+        error; with False the old preparation stays.
 
     Returns
     -------
-    torch.nn.Module
-        A new module of the same kind. `traceprop.unlearning.record(new)` is what was done.
+    torch.nn.Module or scikit-learn estimator
+        A new model of the same kind. `traceprop.unlearning.record(new)` is what was done.
 
     Raises
     ------
     UnlearnError
         The forget set is empty, is everything, holds all samples of a class or samples that were
-        never trained on; the method is unknown or doesn't fit the model; or the model is itself
-        the result of a removal.
+        never trained on; the method is unknown or doesn't fit the model; the recipe is another than
+        the run's; or the model is itself the result of a removal.
     StoreError
         The store is of another model, or doesn't know the loss (`criterion=` of TrainingContext).
+    ModelError
+        The estimator can't be read, or isn't fitted.
     DataError
         `data` isn't what was recorded.
     AuditError
@@ -94,7 +122,10 @@ def approximate_unlearn(
     >>> record(theta_prime).bound  # doctest: +SKIP
     3.1e-08
     """
-    new = remove_samples(model, forget_set, method=method, data=data, eta=eta, steps=steps, tol=tol)
+    asked = Asked(
+        method, eta, steps, tol, recipe, seed, epsilon, delta, threshold, replay
+    )  # fmt: skip
+    new: ModelT = remove(model, forget_set, asked, data)
     done = record(new)
     facts = {
         "method": done.method,
@@ -103,86 +134,121 @@ def approximate_unlearn(
         "model_after_sha256": done.digest_after,
         "n_samples": done.n_forget,
         "samples_sha256": model_digest({"samples": np.array(done.samples, np.int64)}),
+        **({} if done.budget is None else {k: done.budget[k] for k in ("epsilon", "delta")}),
     }
     write_down(forget_set.store.path, "removal", facts)
     return new
 
 
 def remove_samples(
-    model: nn.Module,
+    model: Any,
     forget_set: ForgetSet,
     *,
     method: str,
-    data: tuple[ArrayLike, ArrayLike] | None = None,
     eta: float | None = None,
     steps: int | None = None,
-    tol: float = 1e-10,
-) -> nn.Module:
+    replay: bool = False,
+) -> Any:
     """Do what `approximate_unlearn` does, without an entry in the audit log.
 
     For running a removal again to check it: nothing is removed by that.
     """
-    if method not in METHODS:
-        raise UnlearnError(f"no method is called {method!r}; use one of {', '.join(METHODS)}")
-    if not tol > 0:
-        raise UnlearnError(f"tol is {tol}; give a distance above 0")
+    return remove(model, forget_set, Asked(method, eta, steps, replay=replay), None)
+
+
+def remove(
+    model: Any,
+    forget_set: ForgetSet,
+    asked: Asked,
+    data: tuple[ArrayLike, ArrayLike] | None,
+) -> Any:
+    """Return the new model, with its record."""
     start = time.perf_counter()
-    case = case_of(model, forget_set, data)
-    chosen, reason = _choose(case, method)
-    outcome = _run(case, chosen, eta, steps, tol)
+    replay = False if asked.method == "ascent" else asked.replay
+    case = case_of(model, forget_set, data, replay)
+    chosen, reason = _choose(case, asked)
+    outcome = _run(case, chosen, asked)
     seconds = time.perf_counter() - start
-    given = {"eta": eta, "steps": steps} if chosen != "ascent" else {}
-    unused = tuple(name for name, value in given.items() if value is not None)
-    attach(outcome.model, _record(case, outcome, method, chosen, reason, seconds, unused))
-    return outcome.model
+    done = _record(case, outcome, asked, chosen, reason, seconds)
+    attach(outcome.given.model, done, case.prepared.pipeline)
+    return outcome.given.model
 
 
-def _choose(case: Case, method: str) -> tuple[str, str]:
+def _choose(case: Case, asked: Asked) -> tuple[str, str]:
     """Return the method to run and why."""
+    method = asked.method
     if method == "ascent":
         return method, "Asked for by name, as a baseline."
     if method == "gauss-newton":
         return method, "Asked for by name."
+    if method == "exact" or (method == "auto" and asked.recipe is not None):
+        why = retraining.refusal(case, asked)
+        if why is not None:
+            raise UnlearnError(f"the model can't be trained again: {why}")
+        return "exact", "The run's own recipe was given."
     refused = convex.refusal(case)
     if refused is None:
         why = (
             f"The model is linear in its parameters and the penalty λ = {case.problem.penalty:g} "
             f"({case.problem.penalty_origin}) makes its objective strictly convex."
         )
-        return "exact-convex", why
-    if method == "exact-convex":
+        return ("exact-convex" if method == "auto" else method), why + _stopped_early(case)
+    if method in ("exact-convex", "certified"):
         raise UnlearnError(
-            f"method 'exact-convex' doesn't fit: {refused}; use 'gauss-newton', or "
-            f"train again without the rows"
+            f"method {method!r} doesn't fit: {refused}; use 'gauss-newton', or train again without "
+            f"the rows"
         )
-    return "gauss-newton", f"No exact method fits: {refused}."
+    return "gauss-newton", f"No exact method fits: {refused}.{_with_recipe(case)}"
 
 
-def _run(case: Case, method: str, eta: float | None, steps: int | None, tol: float) -> Outcome:
+def _stopped_early(case: Case) -> str:
+    """Say of a run with a recipe that the result isn't what the recipe gives."""
+    record = case.store.record
+    if record is None or record.recipe is None:
+        return ""
+    return (
+        f" The run's recipe, {record.recipe['name']}, wasn't given: where it stops before the "
+        f"minimum, retraining by it ends elsewhere."
+    )
+
+
+def _with_recipe(case: Case) -> str:
+    record = case.store.record
+    if record is None or record.recipe is None:
+        return ""
+    return f" With recipe={record.recipe['name']} the removal would be exact."
+
+
+def _run(case: Case, method: str, asked: Asked) -> Outcome:
+    if method == "exact":
+        return retraining.remove(case, asked)
     if method == "exact-convex":
-        return convex.remove(case, tol)
+        return convex.remove(case, asked.tol)
+    if method == "certified":
+        return certified.remove(case, asked)
     if method == "ascent":
-        return ascent.remove(case, eta, steps)
+        return ascent.remove(case, asked.eta, asked.steps)
     return gauss_newton.remove(case)
 
 
 def _record(
-    case: Case,
-    outcome: Outcome,
-    asked: str,
-    method: str,
-    reason: str,
-    seconds: float,
-    unused: tuple[str, ...],
+    case: Case, outcome: Outcome, asked: Asked, method: str, reason: str, seconds: float
 ) -> RemovalRecord:
-    before, after = measure(case.model, case.problem), measure(outcome.model, case.problem)
-    change = after.margins[case.forget] - before.margins[case.forget]
+    measured = _measured(case, outcome)
+    given_data = (
+        "The training data were given for the removal, since the store couldn't keep them, and "
+        "couldn't be held against what was trained on."
+    )
     return RemovalRecord(
         method=method,
-        asked_method=asked,
+        asked_method=asked.method,
         removal_class=outcome.removal_class,
         reason=reason,
         bound=outcome.bound,
+        bound_from=outcome.bound_from,
+        compared_with=outcome.compared_with,
+        recipe=outcome.recipe,
+        budget=outcome.budget,
         objective=_objective(case),
         data={
             "origin": case.data_origin,
@@ -192,34 +258,18 @@ def _record(
         },
         samples=tuple(case.problem.samples[case.forget].tolist()),
         n_forget=len(case.forget),
-        n_retain=len(case.retain),
-        digest_before=model_digest(case.model),
-        digest_after=model_digest(outcome.model),
-        loss={
-            "forget": _losses(before, after, case.forget),
-            "retain": _losses(before, after, case.retain),
-        },
-        forget_margin={
-            "before": float(before.margins[case.forget].mean()),
-            "after": float(after.margins[case.forget].mean()),
-            "mean_absolute_change": float(np.abs(change).mean()),
-        },
+        n_retain=len(case.kept),
+        digest_before=model_digest(case.module),
+        digest_after=model_digest(outcome.given.module),
+        loss=measured.loss,
+        forget_margin=measured.margin,
         figures=outcome.figures,
         seconds=seconds,
-        preprocessing=_preprocessing(case.store.steps),
+        preprocessing=case.prepared.said,
+        replayed=case.prepared.facts,
         unaudited=True,
-        unused_arguments=unused,
-        limits=(
-            *outcome.limits,
-            *(
-                ()
-                if case.data_origin == "store"
-                else (
-                    "The training data were given for the removal, since the store couldn't keep "
-                    "them, and couldn't be held against what was trained on.",
-                )
-            ),
-        ),
+        unused_arguments=asked.unused(method),
+        limits=(*outcome.limits, *(() if case.data_origin == "store" else (given_data,))),
         left=left_by_removal(case.problem.n),
         versions={
             "traceprop": traceprop.__version__,
@@ -231,31 +281,43 @@ def _record(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    loss: dict[str, dict[str, float | None]]
+    margin: dict[str, float | None]
+
+
+def _measured(case: Case, outcome: Outcome) -> _Figures:
+    """Measure both models on the same samples, each behind its own preparation."""
+    spec, problem, goal = case.problem.spec, case.problem, case.goal
+    before = measure(case.module, spec, problem.inputs, problem.targets)
+    new = outcome.given.module
+    stays = measure(new, spec, goal.inputs[case.kept], goal.targets[case.kept])
+    was, goes = before.margins[case.forget], None
+    figures: dict[str, float | None] = {
+        "before": float(was.mean()), "after": None, "mean_absolute_change": None,
+    }  # fmt: skip
+    if case.prepared.forget_inputs is not None:
+        found = measure(new, spec, case.prepared.forget_inputs, problem.targets[case.forget])
+        goes = float(found.losses.mean())
+        figures["after"] = float(found.margins.mean())
+        figures["mean_absolute_change"] = float(np.abs(found.margins - was).mean())
+    loss: dict[str, dict[str, float | None]] = {
+        "forget": {"before": float(before.losses[case.forget].mean()), "after": goes},
+        "retain": {
+            "before": float(before.losses[case.retain].mean()),
+            "after": float(stays.losses.mean()),
+        },
+    }
+    return _Figures(loss, figures)
+
+
 def _objective(case: Case) -> dict[str, Any]:
-    problem = case.problem
+    problem = case.goal
     return {
         "loss": problem.spec.to_json(),
         "penalty": problem.penalty,
         "penalty_origin": problem.penalty_origin,
-        "sample_weight": problem.scale(len(case.retain)),
+        "unpenalised": list(problem.unpenalised),
+        "sample_weight": problem.scale(len(case.kept)),
     }
-
-
-def _losses(before: Measured, after: Measured, rows: NDArray[np.int64]) -> dict[str, float]:
-    return {
-        "before": float(before.losses[rows].mean()),
-        "after": float(after.losses[rows].mean()),
-    }
-
-
-def _preprocessing(steps: tuple[str, ...]) -> str:
-    if not steps:
-        return (
-            "No preprocessing was recorded. Statistics that were computed before the training data "
-            "was recorded may still contain the removed rows."
-        )
-    return (
-        f"Not replayed: statistics in the recorded steps ({' → '.join(map(str, steps))}), such as "
-        f"means and scales, still contain the removed rows, and new inputs must be prepared as "
-        f"before."
-    )

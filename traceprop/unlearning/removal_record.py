@@ -21,10 +21,10 @@ from traceprop.unlearning.classes import ClassName
 from traceprop.unlearning.left import Left
 
 if TYPE_CHECKING:
-    from torch import nn
+    from traceprop.replays import Pipeline
 
 _FORMAT = "traceprop-removal-record"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,7 @@ class RemovalRecord:
     Parameters
     ----------
     method : str
-        The method that ran: "exact-convex", "gauss-newton" or "ascent".
+        The method that ran, of `traceprop.unlearning.classes.METHODS`.
     asked_method : str
         The method that was asked for, such as "auto".
     removal_class : str
@@ -43,6 +43,15 @@ class RemovalRecord:
         Why this method.
     bound : float or None
         Bound on ‖θ′ − θ_retrained‖ for the weights as stored; None where none is known.
+    bound_from : str or None
+        What the bound rests on: the penalty, or the curvature at the weights.
+    compared_with : str or None
+        The retrained model that the result stands for: the minimum of the objective, or what the
+        run's own recipe gives; None where it stands for none.
+    recipe : dict or None
+        The recipe that was run: `{"name", "sha256", "seed", "threads", "deterministic"}`.
+    budget : dict or None
+        Of a certified removal: its ε, δ, σ and threshold, and the ε and δ of all removals so far.
     objective : dict
         The loss, the penalty λ and where it was read.
     data : dict
@@ -65,6 +74,10 @@ class RemovalRecord:
         Wall time of the removal.
     preprocessing : str
         What the removal did about the statistics of the preprocessing.
+    replayed : dict or None
+        Where the preparation was done again: the statistics and by what power of ten they moved,
+        how many rows entered and left, the SHA-256 of the new pipeline as `tp.save_pipeline` writes
+        it, the steps of a scikit-learn pipeline that were fitted again.
     unaudited : bool
         True while nobody compared the model with retrained ones.
     unused_arguments : tuple of str
@@ -82,6 +95,10 @@ class RemovalRecord:
     removal_class: ClassName
     reason: str
     bound: float | None
+    bound_from: str | None
+    compared_with: str | None
+    recipe: Mapping[str, Any] | None
+    budget: Mapping[str, Any] | None
     objective: Mapping[str, Any]
     data: Mapping[str, str]
     samples: tuple[int, ...]
@@ -94,6 +111,7 @@ class RemovalRecord:
     figures: Mapping[str, float | int | None]
     seconds: float
     preprocessing: str
+    replayed: Mapping[str, Any] | None
     unaudited: bool
     unused_arguments: tuple[str, ...]
     limits: tuple[str, ...]
@@ -136,14 +154,14 @@ class RemovalRecord:
             ) from error
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], model: nn.Module) -> RemovalRecord:
+    def load(cls, path: str | os.PathLike[str], model: Any) -> RemovalRecord:
         """Read a record that `save` wrote, and give it back to its model.
 
         Parameters
         ----------
         path : path-like
             The file.
-        model : torch.nn.Module
+        model : torch.nn.Module or scikit-learn estimator
             The model that the removal made, such as its saved weights loaded again. Afterwards
             `record(model)` finds the record, and so does a certificate's export.
 
@@ -156,10 +174,11 @@ class RemovalRecord:
         --------
         >>> done = RemovalRecord.load("unlearned.record.json", theta_prime)  # doctest: +SKIP
         """
+        from traceprop.attribution.models import state_of
         from traceprop.curvature.digest import model_digest
 
         found = cls._read(path)
-        digest = model_digest(model)
+        digest = model_digest(state_of(model))
         if digest != found.digest_after:
             raise UnlearnError(
                 f"{path} is the record of the model {found.digest_after[:16]}…, and this one is "
@@ -190,22 +209,23 @@ class RemovalRecord:
             ) from error
 
 
-_RECORDS: weakref.WeakKeyDictionary[nn.Module, RemovalRecord] = weakref.WeakKeyDictionary()
+_RECORDS: weakref.WeakKeyDictionary[Any, RemovalRecord] = weakref.WeakKeyDictionary()
+_PIPELINES: weakref.WeakKeyDictionary[Any, Pipeline] = weakref.WeakKeyDictionary()
 
 
-def record(model: nn.Module) -> RemovalRecord:
+def record(model: Any) -> RemovalRecord:
     """Return what was done to make a model.
 
     Parameters
     ----------
-    model : torch.nn.Module
-        A module that `approximate_unlearn` returned, or that `RemovalRecord.load` was given: the
+    model : torch.nn.Module or scikit-learn estimator
+        A model that `approximate_unlearn` returned, or that `RemovalRecord.load` was given: the
         object itself, not a copy.
 
     Raises
     ------
     UnlearnError
-        The module wasn't made by a removal in this process.
+        The model wasn't made by a removal in this process.
 
     Examples
     --------
@@ -221,14 +241,47 @@ def record(model: nn.Module) -> RemovalRecord:
     return found
 
 
-def removal_of(model: nn.Module) -> RemovalRecord | None:
+def removal_of(model: Any) -> RemovalRecord | None:
     """Return the record of the removal that made a model, None for any other model."""
     return _RECORDS.get(model)
 
 
-def attach(model: nn.Module, done: RemovalRecord) -> None:
-    """Keep a record for as long as its model lives."""
+def attach(model: Any, done: RemovalRecord, pipeline: Pipeline | None = None) -> None:
+    """Keep a record, and how new inputs are prepared, for as long as the model lives."""
     _RECORDS[model] = done
+    if pipeline is not None:
+        _PIPELINES[model] = pipeline
+
+
+def preparation(model: Any) -> Pipeline:
+    """Return how inputs of a model are prepared after a removal that replayed the preparation.
+
+    Parameters
+    ----------
+    model : torch.nn.Module or scikit-learn estimator
+        A model that `approximate_unlearn` returned.
+
+    Returns
+    -------
+    Pipeline
+        What `tp.apply` and `tp.save_pipeline` take. Keep it beside the weights.
+
+    Raises
+    ------
+    UnlearnError
+        The removal kept the old preparation, or its steps aren't row-wise.
+
+    Examples
+    --------
+    >>> tp.apply(preparation(theta_prime), {"age": 41, "income": 38_000.0})  # doctest: +SKIP
+    """
+    found = _PIPELINES.get(model)
+    if found is None:
+        raise UnlearnError(
+            f"this model has no new preparation: {record(model).preprocessing} Give the object "
+            f"that approximate_unlearn returned"
+        )
+    return found
 
 
 def _plain(value: Any) -> Any:
