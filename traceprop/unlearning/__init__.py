@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from traceprop.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from traceprop.unlearning.auditing import Audit as Audit
+    from traceprop.unlearning.auditing import audit as audit
     from traceprop.unlearning.left import Left as Left
     from traceprop.unlearning.removal import approximate_unlearn as approximate_unlearn
     from traceprop.unlearning.removal_record import RemovalRecord as RemovalRecord
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
     from traceprop.unlearning.removal_record import record as record
 
 _HOMES = {
+    "Audit": "traceprop.unlearning.auditing",
     "Left": "traceprop.unlearning.left",
     "RemovalRecord": "traceprop.unlearning.removal_record",
     "approximate_unlearn": "traceprop.unlearning.removal",
+    "audit": "traceprop.unlearning.auditing",
     "preparation": "traceprop.unlearning.removal_record",
     "record": "traceprop.unlearning.removal_record",
 }
