@@ -46,7 +46,7 @@ def test_one_distribution_is_not_told_from_itself_and_another_is():
     assert same.auc.half_width < 0.05
     apart = u_lira(draw.normal(2, 1, size=(40, 60)), draw.normal(size=(40, 60)))
     assert apart.auc.low > 0.85
-    assert apart.tpr_at_1.low > 0.2
+    assert apart.tpr_at_1.low > 0.1
     equal = np.ones((6, 5))
     assert u_lira(equal, equal).auc.value == 0.5
     assert u_lira(equal, equal).tpr_at_5.value == pytest.approx(0.05)

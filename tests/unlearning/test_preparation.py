@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
 import traceprop as tp
 from tests.naive.retrain import retrained_weights
 from traceprop.attribution import GradientStore, TrainingContext
+from traceprop.cli import main
 from traceprop.errors import UnlearnError
 from traceprop.unlearning import approximate_unlearn, preparation, record
 
@@ -115,3 +117,26 @@ def test_a_gauss_newton_step_starts_from_the_new_data(run):
     assert record(new).replayed is not None
     gap = float((new.weight - exact.weight).detach().norm())
     assert gap < 0.5 * float((model.weight - exact.weight).detach().norm())
+
+
+def test_the_command_writes_the_new_preparation_beside_the_weights(run, tmp_path):
+    _, store, _, path = run
+    rows = ["--source", str(path), "--rows", "3,5,11"]
+    places = [
+        "--out",
+        str(tmp_path / "n.npz"),
+        "--certificate",
+        str(tmp_path / "c.json"),
+        "--draft",
+    ]
+    done = CliRunner().invoke(main, ["unlearn", str(store.path), *rows, *places])
+    assert done.exit_code == 0, done.output
+    assert "Replayed without the rows" in done.output
+    pipeline = tp.load_pipeline(tmp_path / "n.prepare.arrow")
+    table = np.loadtxt(path, delimiter=",", skiprows=1)
+    new = approximate_unlearn(run[0], run[2])
+    np.testing.assert_array_equal(
+        tp.apply(pipeline, table[:2]), tp.apply(preparation(new), table[:2])
+    )
+    again = CliRunner().invoke(main, ["unlearn", str(store.path), *rows, *places])
+    assert again.exit_code == 1

@@ -1,7 +1,8 @@
 """Whether removed samples can be told by the model: figures from margins of many models.
 
 Promise: both figures say "no difference" for models of one distribution, whatever it is; ties count
-half; intervals are by resampling samples, since the runs of one sample hang together.
+half; intervals are by resampling runs and samples, since the samples of one run hang together as
+the runs of one sample do.
 """
 
 from __future__ import annotations
@@ -170,7 +171,8 @@ def _resampled(hits: Array, alarms: Array, seed: int, *, together: bool) -> Atta
     for _ in range(_DRAWS):
         mine = draw.integers(0, m, m)
         theirs = mine if together else draw.integers(0, q, q)
-        found.append(_figures(hits[:, mine], alarms[:, theirs]))
+        runs = draw.integers(0, len(hits), len(hits)), draw.integers(0, len(alarms), len(alarms))
+        found.append(_figures(hits[np.ix_(runs[0], mine)], alarms[np.ix_(runs[1], theirs)]))
     low, high = np.quantile(found, [0.025, 0.975], axis=0)
     values = _figures(hits, alarms)
     return Attack(*(Interval(v, float(a), float(b)) for v, a, b in zip(values, low, high,

@@ -1,0 +1,106 @@
+"""Goals of removal from networks: a small MLP on digits, with and without its recipe."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+import traceprop as tp
+from asv_bench.goals import Goal, at_most, exactly
+from traceprop.attribution import ForgetSet, GradientStore, TrainingContext
+from traceprop.attribution.evaluate.mislabel import self_influence
+from traceprop.curvature.digest import model_digest
+from traceprop.unlearning import approximate_unlearn, audit
+
+THREADS = f"{os.cpu_count()} cores, threads as torch chooses (wall time)"
+SEEDS = range(5)
+_TRAIN = 1200
+
+
+def train(inputs: np.ndarray, targets: np.ndarray, seed: int, store: Any = None) -> nn.Module:
+    """Thirty epochs of a small MLP with weight decay, batches in random order."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9, weight_decay=1e-3)
+    data = tp.torch.dataset(inputs, targets)
+    criterion = nn.CrossEntropyLoss()
+    context = None if store is None else TrainingContext(model, store, recipe=train, epochs="last")
+    if context is not None:
+        context.__enter__()
+    for _ in range(30):
+        for ids in torch.randperm(len(inputs)).split(64):
+            x, y = data[ids]
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            loss.backward() if context is None else context.backward(loss)
+            optimizer.step()
+    if context is not None:
+        context.__exit__(None, None, None)
+    return model
+
+
+def goals() -> Iterator[Goal]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _goals(Path(folder))
+
+
+def _goals(folder: Path) -> Iterator[Goal]:
+    X, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(X))
+    X, y = (X[order] / 16).astype(np.float32), y[order]
+    test = X[_TRAIN:], y[_TRAIN:]
+    X, y = X[:_TRAIN], y[:_TRAIN]
+    equal, ratios, accuracies = 0, {}, []
+    for seed in SEEDS:
+        store = GradientStore(path=folder / f"mlp {seed}")
+        model = train(X, y, seed, store)
+        for name, gone in _forget_sets(model, store, X, y, seed).items():
+            forget_set = ForgetSet(np.sort(gone), {}, store)
+            keep = np.delete(np.arange(_TRAIN), gone)
+            again = train(X[keep], y[keep], seed)
+            if name == "50 random":
+                exact = approximate_unlearn(model, forget_set, recipe=train)
+                equal += model_digest(exact) == model_digest(again)
+            new = approximate_unlearn(model, forget_set)
+            found = audit(model, new, forget_set, retrained=[again], test=test)
+            forget = found.parts["forget"]
+            ratios[name, seed] = forget.logits_after / forget.logits_before
+            part = found.parts["test"]
+            accuracies.append(100 * abs(part.accuracy_after - part.accuracy_retrained))
+    note = f"{len(SEEDS)} seeds, 50 random samples of {_TRAIN}, {torch.get_num_threads()} threads"
+    yield exactly("MLP with a recipe: runs equal to a retraining to the bit", equal, len(SEEDS),
+                  note)  # fmt: skip
+    (name, seed), worst = max(ratios.items(), key=lambda each: each[1])
+    note = (
+        f"{sum(r >= 1 for r in ratios.values())} of {len(ratios)} configurations are not below; "
+        f"median {np.median(list(ratios.values())):.2f}; largest: {name}, seed {seed}"
+    )
+    yield at_most("MLP without: |Δlogit| on the forget set over the untouched", worst, 1, "", note)
+    note = f"largest of the same; median {np.median(accuracies):.2f}; {len(test[0])} test samples"
+    yield at_most("MLP without: test accuracy off the retrained", max(accuracies), 0.5,
+                  " points", note)  # fmt: skip
+
+
+def _forget_sets(
+    model: nn.Module, store: GradientStore, X: np.ndarray, y: np.ndarray, seed: int
+) -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(100 + seed)
+    with torch.no_grad():
+        losses = nn.functional.cross_entropy(
+            model(torch.from_numpy(X)), torch.from_numpy(y), reduction="none"
+        ).numpy()
+    return {
+        "1 %": draw.choice(_TRAIN, _TRAIN // 100, replace=False),
+        "5 %": draw.choice(_TRAIN, _TRAIN // 20, replace=False),
+        "50 random": draw.choice(_TRAIN, 50, replace=False),
+        "50 hardest": np.argsort(-losses)[:50],
+        "50 most influential": np.argsort(-self_influence(model, store))[:50],
+    }
