@@ -17,6 +17,7 @@ import numpy as np
 from tests.attribution.store.runs import PROJECTOR, WIDTH, make_record
 from traceprop.attribution.store import ranks
 from traceprop.attribution.store.gradient_store import GradientStore
+from traceprop.attribution.store.record import BatchOrder
 
 
 def main(path: str, rank: int, world_size: int, n: int, how: str) -> None:
@@ -33,7 +34,8 @@ def main(path: str, rank: int, world_size: int, n: int, how: str) -> None:
     if how == "own":
         hidden = np.setdiff1d(np.arange(n), np.union1d(own, everyone))
         inputs[hidden] = 0
-    record = dataclasses.replace(make_record(n), inputs=inputs)
+    order = BatchOrder(own.astype(np.int32), np.array([len(own)]))
+    record = dataclasses.replace(make_record(n), inputs=inputs, order=order)
     store.commit_rows([sink], PROJECTOR, record, None)
     assert store.n_samples >= n
     print("done", flush=True)

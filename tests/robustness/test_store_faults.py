@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from tests.attribution.store.runs import WIDTH, commit, make_record, mark_of
 from traceprop.attribution.projection import Block, Projector
 from traceprop.attribution.store.gradient_store import GradientStore
 from traceprop.attribution.store.lock import LOCK_NAME
-from traceprop.errors import StoreError
+from traceprop.cli.stores import store_commands
+from traceprop.errors import StoreError, StoreWarning
 
 
 @pytest.fixture
@@ -123,6 +126,73 @@ def test_a_lost_shard_is_said_at_opening(path: Path, stored: GradientStore):
         GradientStore(path=path)
     with pytest.raises(StoreError, match=r"Reading .* failed"):
         _ = stored.gradients
+
+
+@pytest.mark.parametrize("content", [None, b"cod"])
+def test_a_lost_derived_file_takes_only_itself_away(
+    path: Path, stored: GradientStore, content: bytes | None
+):
+    stored.put_derived("codes", [b"codes"], {})
+    stored.put_derived("moment", [b"moment"], {})
+    lost = stored.derived("codes").path
+    lost.unlink()
+    if content is not None:
+        lost.write_bytes(content)
+    with pytest.warns(StoreWarning, match=f"without derived/{lost.name}, missing or cut short"):
+        store = GradientStore.open(path)
+    assert mark_of(store) == 3
+    assert store.derived("codes") is None
+    assert store.derived("moment").path.read_bytes() == b"moment"
+    report = store.verify()
+    assert len(report.problems) == 1
+    assert f"{lost.name} is missing or cut short; it is computed again" in report.problems[0]
+    assert report.notes == ()
+    store.put_derived("codes", [b"codes"], {})
+    assert GradientStore.open(path).derived("codes").path.read_bytes() == b"codes"
+    assert store.verify().ok
+    assert len(list((path / "derived").iterdir())) == 2
+
+
+def test_the_command_line_verifies_what_it_cannot_read(path: Path, stored: GradientStore):
+    """The record's own error says to run it."""
+    (path / "run-1" / "record" / "record.json").write_bytes(
+        (path / "run-1" / "record" / "record.json").read_bytes().replace(b"{", b"[", 1)
+    )
+    run = CliRunner().invoke(store_commands, ["verify", str(path)])
+    assert run.exit_code == 1
+    assert "run-1/record/record.json is damaged in bytes 0 to" in run.output
+
+
+# ---- what a hostile folder would do ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("below", ["shards", "derived", "writing", "ranks"])
+def test_files_behind_a_link_are_no_strays(path: Path, tmp_path: Path, below: str):
+    commit(GradientStore(k=8, path=path), mark=3)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    names = ("2024-report.pdf", "7-7.bin", "0.rows", "0123456789abcdef")
+    for name in names:
+        (outside / name).write_text("of others")
+    if below == "shards":
+        commit(GradientStore(k=8, path=path, overwrite=True), mark=4)
+        (path / "shards").rename(path / "kept")
+    (path / below).symlink_to(outside)
+    with contextlib.suppress(StoreError):
+        commit(GradientStore(k=8, path=path, overwrite=True), mark=5)
+    assert sorted(p.name for p in outside.iterdir()) == sorted(names)
+
+
+def test_a_lock_that_is_a_link_is_not_written_through(path: Path, stored: GradientStore, tmp_path):
+    outside = tmp_path / "notes.txt"
+    outside.write_text("a" * 100)
+    (path / LOCK_NAME).unlink()
+    (path / LOCK_NAME).symlink_to(outside)
+    with pytest.raises(StoreError):
+        commit(GradientStore(path=path, append=True), mark=4)
+    with pytest.raises(StoreError):
+        stored.put_derived("codes", [b"codes"], {})
+    assert outside.read_text() == "a" * 100
 
 
 def test_a_damaged_store_is_not_written_over_unasked(path: Path, stored: GradientStore):

@@ -41,6 +41,7 @@ def test_ranks_commit_one_run(tmp_path: Path, how: str):
     np.testing.assert_array_equal(store.gradients, expected)
     assert [len(shard) for shard in store.shards()] == [5, 5, 5]
     assert store.repeats
+    assert store.record.order is None  # no rank knows the others' batches
     np.testing.assert_array_equal(store.record.inputs[:, 0], np.arange(1, N + 1))
     assert store.verify().ok
     assert {p.name for p in path.iterdir()} == {"lock", "manifest-1.json", "run-1", "shards"}

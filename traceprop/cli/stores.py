@@ -58,8 +58,7 @@ def verify_store(store: Path) -> None:
     status 1 where there is any; nothing is changed.
     """
     opened = open_store(store)
-    size = int(opened.info()["bytes"])
-    report = _with_bar(opened.verify, size, store.name, doing="verifying", unit="B")
+    report = _with_bar(opened.verify, opened.nbytes, store.name, doing="verifying", unit="B")
     click.echo(str(report), err=not report.ok)
     if not report.ok:
         sys.exit(1)

@@ -30,7 +30,7 @@ class Memory:
     """A store that keeps a commit in memory."""
 
     def __init__(self, k: int = 4096) -> None:
-        self.k, self.seed = k, 7
+        self.k, self.seed, self.world_size = k, 7, 1
         self.events: list[str] = []
 
     def prepare(self) -> None:

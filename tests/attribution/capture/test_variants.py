@@ -153,6 +153,30 @@ def test_factors_that_no_row_holds(data: SampleDataset) -> None:
         pass
 
 
+@pytest.mark.parametrize("epochs", ["each", [1], "last"])
+def test_factors_of_a_sample_that_comes_again_are_refused(data: SampleDataset, epochs: Any) -> None:
+    """The product of two sums isn't the sum of two products."""
+    model = mlp()
+    batches = [[0, 1, 1]] if epochs == "last" else [[0, 1, 2], [3, 1]]
+    with (
+        refused("sample 1 came twice in pass 1.*'sjlt'"),
+        TrainingContext(model, Memory(), projection="factors", epochs=epochs) as ctx,
+    ):
+        for i, rows in enumerate(batches):
+            Xb, yb = data[rows]
+            ctx.backward(functional.cross_entropy(model(Xb), yb), batch_idx=i, samples=rows)
+
+
+def test_the_last_visit_of_several_ranks_is_refused() -> None:
+    store = Memory()
+    store.world_size = 2
+    with (
+        refused("for one process, and there are 2.*epochs=.10."),
+        TrainingContext(mlp(), store, epochs="last"),
+    ):
+        pass
+
+
 def test_a_scaler_is_known(data: SampleDataset) -> None:
     plain, scaled, store, twin_store = mlp(), mlp(), Memory(), Memory()
     for model, kept in ((plain, store), (scaled, twin_store)):

@@ -21,6 +21,8 @@ from traceprop.attribution.store import writing
 from traceprop.attribution.store.forget import ForgetSet
 from traceprop.attribution.store.gradient_store import GradientStore
 from traceprop.attribution.store.lock import WriterLock
+from traceprop.attribution.store.record import BatchOrder, load_order
+from traceprop.attribution.store.scanning import scan
 from traceprop.errors import RowError, StoreError, StoreWarning, UnlearnError
 
 N, K, D = 40, 12, 5
@@ -109,6 +111,32 @@ def test_nothing_of_the_samples_is_left(store: GradientStore):
     assert same == {"run-2"}  # weights and settings of the second run, which holds no data
     for content in _files(store).values():
         assert not any(needle in content for needle in needles[4:6])
+
+
+def test_the_order_of_batches_names_no_erased_sample(tmp_path: Path):
+    """In every run on the data, also in those that keep no data of their own."""
+    path = tmp_path / "grad"
+    order = BatchOrder(np.array([3, 1, 2, 0, 3, 4], np.int32), np.array([2, 4, 6]))
+    record = dataclasses.replace(make_record(5), order=order)
+    for mode in ({}, {"append": True}):
+        store = GradientStore(k=K, path=path, **mode)
+        store.commit(_gradients()[:5], np.arange(5), PROJECTOR, record, None)
+    dry = store.erase(_forget(store, 3), dry_run=True)
+    erasure = store.erase(_forget(store, 3))
+    assert erasure.clean
+    assert [name for name in erasure.rewritten if "order.npy" in name] == [
+        "run-1/record/order.npy", "run-2/record/order.npy",
+    ]  # fmt: skip
+    assert dry.rewritten == erasure.rewritten
+    for run in store._held().manifest.parts:
+        kept = load_order(store._folder, run.run)
+        assert kept.samples.tolist() == [-1, 1, 2, 0, -1, 4]
+        assert kept.ends.tolist() == [2, 4, 6]
+    opened = GradientStore.open(path)
+    assert opened.record.order.samples.tolist() == 2 * [-1, 1, 2, 0, -1, 4]
+    assert opened.verify().ok
+    left = scan(store._folder, store._held().manifest, [], np.array([2]))
+    assert len(left.found) == 4
 
 
 def test_the_digest_of_a_dropped_lineage_is_kept(tmp_path: Path):

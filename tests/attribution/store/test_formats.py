@@ -60,6 +60,14 @@ def test_what_float16_cannot_hold_is_refused_by_sample():
     np.testing.assert_array_equal(decode(values, None), rows[:1])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_what_float32_cannot_hold_is_refused_by_sample(dtype: str):
+    rows = np.ones((3, 4))
+    rows[1, 2] = 1e39
+    with pytest.raises(DataError, match="sample 8 has NaN or infinite"):
+        encode(rows, np.array([7, 8, 9]), dtype)
+
+
 def test_rows_whose_sum_alone_is_too_large_are_kept():
     """The quick check of a block is its sum, which may overflow where no row does."""
     rows = np.full((2, 2), 3e38, np.float32)

@@ -124,6 +124,13 @@ def test_fields_that_are_missing_or_at_odds_are_refused():
         Manifest.decode(_seal(body | {"format": "else"}))
     with pytest.raises(ValueError, match="no checksum"):
         Manifest.decode(b"[]")
+    for wrong in ([["a shard"]], [{"shards": ["one"]}], "parts", [7]):
+        with pytest.raises(ValueError, match="missing or malformed"):
+            Manifest.decode(_seal(body | {"parts": wrong}))
+    malformed = json.loads(json.dumps(body))
+    malformed["parts"][0]["shards"][0] = "a shard"
+    with pytest.raises(ValueError, match="missing or malformed"):
+        Manifest.decode(_seal(malformed))
     body["parts"][0]["files"][0]["crc32c"] = ["00000000"]
     with pytest.raises(ValueError, match="1 checksums for 5242880 bytes"):
         Manifest.decode(_seal(body))

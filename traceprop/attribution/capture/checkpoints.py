@@ -50,10 +50,14 @@ class Checkpoints:
     epochs : {"sum", "last", "each"} or tuple of int
         `sum`: one row, the sum over a sample's visits. `last`: one row, the last visit. `each`: a
         row for each pass over the data, or for those named; a row sums a pass's visits.
+    adds : bool
+        Whether rows can be added: not those of `factors`, of which a row has one visit.
     """
 
-    def __init__(self, make: Callable[[int | None], RowSink], epochs: Epochs) -> None:
-        self._make, self._epochs = make, epochs
+    def __init__(
+        self, make: Callable[[int | None], RowSink], epochs: Epochs, adds: bool = True
+    ) -> None:
+        self._make, self._epochs, self._adds = make, epochs, adds
         self._of_checkpoints = epochs not in ("sum", "last")
         # The place of the first rows is made at once: a store that can't be written is found then.
         first = None if not self._of_checkpoints else 1 if epochs == "each" else epochs[0]
@@ -63,6 +67,21 @@ class Checkpoints:
     def wants(self, epoch: int) -> bool:
         """Tell whether a pass is recorded."""
         return isinstance(self._epochs, str) or epoch in self._epochs
+
+    def check_visits(self, ids: Ids, epoch: int) -> None:
+        """Raise `CaptureError` where a batch would be added to rows that can't be added to."""
+        if self._adds:
+            return
+        ordered = np.sort(ids)
+        again = ordered[1:][ordered[1:] == ordered[:-1]]
+        sink = self._sinks.get(epoch if self._of_checkpoints else None)
+        if sink is not None and self._epochs != "last":
+            again = np.append(again, ids[sink.seen(ids)])
+        if len(again):
+            raise CaptureError(
+                f"projection='factors' keeps one visit of a sample, and sample {again[0]} came "
+                f"twice in pass {epoch}: draw each once a pass, or use projection='sjlt'"
+            )
 
     def add(self, ids: Ids, gradients: Floats, epoch: int) -> None:
         """Add a batch's gradients to rows of the pass that it is of."""

@@ -100,7 +100,8 @@ class TrainingContext:
     Raises
     ------
     CaptureError
-        On entry: a layer has no rule for per-sample gradients.
+        On entry: a layer has no rule for per-sample gradients, or `epochs="last"` is asked for by
+        several processes.
     StoreError
         On entry: the store holds a run already.
 
@@ -155,6 +156,12 @@ class TrainingContext:
     def __enter__(self) -> Self:
         if self._data is not None:
             raise CaptureError("a training context records once; make a new one with a new store")
+        if self._epochs == "last" and self.store.world_size > 1:
+            raise CaptureError(
+                f"epochs='last' is for one process, and there are {self.store.world_size}: which "
+                f"of two that saw a sample saw it last isn't known. Give the number of the last "
+                f"pass, as in epochs=[10], or epochs='sum'"
+            )
         blocks = blocks_of(self.model, self._variant)
         self._parameters = dict(self.model.named_parameters())
         self._wanted = [self._parameters[block.name] for block in blocks]
@@ -166,7 +173,7 @@ class TrainingContext:
         self._initial_weights = weights_of(self.model)
         self._seed = torch.initial_seed()
         make = partial(self.store.row_sink, self._projector.width)
-        self._data = RunData(Checkpoints(make, self._epochs))
+        self._data = RunData(Checkpoints(make, self._epochs, self._projector.is_linear))
         # Before the model's own hook, since a model may be one layer, and that hook ends its run.
         self._recorder.install()
         self._mean.install()

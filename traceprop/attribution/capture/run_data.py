@@ -74,9 +74,12 @@ class RunData:
         Raises
         ------
         CaptureError
-            Another data set, or another loss, than that of the batches before.
+            Another data set, or another loss, than that of the batches before; or a sample came
+            again whose rows can't be added.
         """
         n = len(batch.ids)
+        if gradients is not None:
+            self.checkpoints.check_visits(batch.ids, epoch)
         if self._first is None:
             self._begin(batch)
         elif batch.key != self._first.key:

@@ -81,7 +81,12 @@ def verify_store(
         tail = folder.locate(entry.path).stat().st_size - entry.size
         if tail > 0:
             notes.append(f"{entry.path} has {tail} bytes behind the last commit.")
-    left = strays(folder.root, manifest)
+    problems += [
+        f"{path} is missing or cut short; it is computed again from the rows when asked for."
+        for path in found.lost
+    ]
+    lost = {folder.root / path for path in found.lost}
+    left = [path for path in strays(folder.root, manifest) if path not in lost]
     if left:
         names = ", ".join(path.relative_to(folder.root).as_posix() for path in left[:_SHOWN])
         notes.append(

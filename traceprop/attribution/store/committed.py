@@ -157,7 +157,8 @@ def newest_run(folder: StoreFolder, found: FolderState) -> CommittedRun | None:
     Raises
     ------
     StoreError
-        There are manifests, but none is whole. Where an older one is, a `StoreWarning` says so.
+        There are manifests, but none is whole. Where an older one is, or a derived file is lost, a
+        `StoreWarning` says so.
     """
     if found.manifest is None:
         if found.damaged:
@@ -169,6 +170,13 @@ def newest_run(folder: StoreFolder, found: FolderState) -> CommittedRun | None:
     if found.damaged:
         warnings.warn(
             f"{folder.root} is open as of {found.manifest.name}: {'; '.join(found.damaged)}.",
+            StoreWarning,
+            stacklevel=3,
+        )
+    if found.lost:
+        warnings.warn(
+            f"{folder.root} is open without {', '.join(found.lost)}, missing or cut short: it is "
+            f"computed from the rows again when asked for.",
             StoreWarning,
             stacklevel=3,
         )

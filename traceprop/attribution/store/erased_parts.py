@@ -1,7 +1,7 @@
 """A part's own files written anew without some samples: training data, row maps, record.
 
 Promise: nothing of the samples is in the new files but the place that they had, which is filled
-with zeros, so that the other samples keep their numbers.
+with zeros (in the order of batches with -1), so that the other samples keep their numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from traceprop.attribution.store.files import CHUNK_BYTES, Bytes, FileEntry, Sto
 from traceprop.attribution.store.layout import LINEAGE, RECORD
 from traceprop.attribution.store.manifest import RunPart
 from traceprop.attribution.store.provenance import DataPart
-from traceprop.attribution.store.record import DATA_FILES, mapped, npy_parts
+from traceprop.attribution.store.record import (
+    DATA_FILES,
+    ORDER_FILE,
+    BatchOrder,
+    load_order,
+    mapped,
+    npy_parts,
+    order_parts,
+)
 from traceprop.attribution.store.rewriting import refuse_damaged
 from traceprop.attribution.store.sample_rows import MergedOrigin, SampleRows, write_sample_rows
 from traceprop.lineage.rowset import Rows, distinct
@@ -26,8 +34,14 @@ from traceprop.lineage.source import Source
 _BLOCK_BYTES = 16 << 20
 
 
+def names_samples(part: RunPart) -> bool:
+    """Tell whether files below a part's folder hold samples: their data, or their numbers."""
+    order = f"{part.run}/{RECORD}/{ORDER_FILE}"
+    return part.data == part.run or any(entry.path == order for entry in part.files)
+
+
 def drop_from_part(
-    folder: StoreFolder, part: RunPart, run: str, gone: NDArray[np.int64]
+    folder: StoreFolder, part: RunPart, run: str, data: str, gone: NDArray[np.int64]
 ) -> RunPart:
     """Write a part's own files again.
 
@@ -35,9 +49,10 @@ def drop_from_part(
     ----------
     folder : StoreFolder
     part : RunPart
-        With training data of its own.
     run : str
         The new folder.
+    data : str
+        The folder of the part's training data from now on.
     gone : ndarray of int64
         The samples, by their number in the store.
     """
@@ -49,6 +64,8 @@ def drop_from_part(
         name = entry.path.removeprefix(f"{part.run}/")
         if entry.path in data_files:
             files.append(folder.write(f"{run}/{name}", _blanked(folder, entry, own)))
+        elif name == f"{RECORD}/{ORDER_FILE}":
+            files.append(folder.write(f"{run}/{name}", order_parts(_masked(folder, part, own))))
         elif name.startswith(f"{RECORD}/"):
             files.append(folder.write(f"{run}/{name}", _bytes(folder, entry)))
     if part.sources:
@@ -57,7 +74,7 @@ def drop_from_part(
     return replace(
         part,
         run=run,
-        data=run,
+        data=data,
         files=tuple(files),
         lineage_sha256=digest or part.lineage_sha256,
     )
@@ -73,6 +90,12 @@ def _bytes(folder: StoreFolder, entry: FileEntry) -> Iterator[Bytes]:
         while left and (chunk := file.read(min(CHUNK_BYTES, left))):
             left -= len(chunk)
             yield chunk
+
+
+def _masked(folder: StoreFolder, part: RunPart, gone: NDArray[np.int64]) -> BatchOrder:
+    """Return which samples each batch had, with a place for each of some that says no more."""
+    order = load_order(folder, part.run)
+    return replace(order, samples=np.where(np.isin(order.samples, gone), -1, order.samples))
 
 
 def _blanked(folder: StoreFolder, entry: FileEntry, gone: NDArray[np.int64]) -> Iterator[Bytes]:

@@ -6,11 +6,11 @@ files are removed, and their folders synced. Then every file is searched for the
 Promises: whenever a crash comes, the erasure either did not begin or is finished when the store is
 next opened where it can be written; numbers of other samples stay what they were.
 
-Of each sample goes: its rows of gradients and its number in every shard; its input and label (their
-places are filled with zeros); its source rows, and their lines, in the row maps. Dropped whole: the
-lineage (hashes of all source rows, keys and parameters of queries, masks and constants), of which
-the SHA-256 is kept; all derived files. Kept: the weights, which were trained with the samples, and
-the digests of the sources, which name no row.
+Of each sample goes: its rows of gradients and its number in every shard and every batch (-1 stands
+there); its input and label (their places are filled with zeros); its source rows, and their lines,
+in the row maps. Dropped whole: the lineage (hashes of all source rows, keys and parameters of
+queries, masks and constants), of which the SHA-256 is kept; all derived files. Kept: the weights,
+which were trained with the samples, and the digests of the sources, which name no row.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.attribution.store.commit import publish, restoring
-from traceprop.attribution.store.erased_parts import drop_from_part
+from traceprop.attribution.store.erased_parts import drop_from_part, names_samples
 from traceprop.attribution.store.files import StoreFolder
 from traceprop.attribution.store.folder_state import FolderState, inspect_folder
 from traceprop.attribution.store.layout import LINEAGE, RECORD, cut_strays, free_numbers, strays
 from traceprop.attribution.store.manifest import Manifest, RunPart
 from traceprop.attribution.store.rewriting import Advance, write_shards_again
-from traceprop.attribution.store.scanning import Needles, Scan, needles_of, scan
+from traceprop.attribution.store.scanning import Scan, needles_of, scan
 from traceprop.errors import UnlearnError
 
 _LIMITS = (
@@ -169,12 +169,7 @@ def erase(
     with restoring(folder, before):
         publish(folder, before, hidden)
     after = finish_erasure(folder, inspect_folder(folder), advance)
-    return after, replace(plan, dry_run=False, scan=_search(folder, after, needles))
-
-
-def _search(folder: StoreFolder, manifest: Manifest, needles: list[Needles]) -> Scan:
-    left = _stored_ids(folder, manifest)
-    return scan(folder, manifest, needles, left)
+    return after, replace(plan, dry_run=False, scan=scan(folder, after, needles, samples))
 
 
 def is_unfinished(folder: StoreFolder, manifest: Manifest) -> bool:
@@ -219,12 +214,12 @@ def _without_hidden(folder: StoreFolder, before: FolderState, advance: Advance) 
             new = write_shards_again(folder, manifest, [entry], shard, advance)
             shards += [] if new is None else [new]
             shard += 1
-        rewritten = replace(part, shards=tuple(shards), data=renamed.get(part.data, part.data))
-        if part.data == part.run:
-            rewritten = drop_from_part(folder, rewritten, f"run-{number}", gone)
-            renamed[part.run] = rewritten.run
+        rewritten = replace(part, data=renamed.get(part.data, part.data))
+        if names_samples(part):
+            renamed[part.run] = run = f"run-{number}"
+            rewritten = drop_from_part(folder, part, run, renamed[part.data], gone)
             number += 1
-        parts.append(rewritten)
+        parts.append(replace(rewritten, shards=tuple(shards)))
     return replace(
         manifest,
         number=number,

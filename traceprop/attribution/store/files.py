@@ -129,7 +129,7 @@ class StoreFolder:
         """
         fresh = [path for path in (self.root, *self.root.parents) if not path.exists()]
         self._make_folders(self.root)
-        path = self.root / marker
+        path = self.locate(marker)
         if not path.exists() or path.stat().st_size < len(content):
             self._write_unsynced(path, content)
         # The folder may be there, but be as new: another writer died just after making it.

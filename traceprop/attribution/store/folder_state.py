@@ -1,14 +1,15 @@
 """Which of the manifests in a folder counts.
 
 Promises: the newest whole manifest whose files are all there is the store; newer ones that are
-damaged are named; a folder that holds something else than a store is refused.
+damaged are named; a derived file that is gone takes only itself away; a folder that holds something
+else than a store is refused.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from traceprop.attribution.store.files import StoreFolder
 from traceprop.attribution.store.lock import LOCK_NAME, is_lock
@@ -25,19 +26,22 @@ class FolderState:
     Parameters
     ----------
     manifest : Manifest or None
-        The newest whole one.
+        The newest whole one, less the derived files that are lost.
     sha256 : str or None
         The digest of its bytes, for the next one's `parent`.
     damaged : tuple of str
         What is wrong with each newer one.
     numbers : tuple of int
         The numbers of all manifests there, newest first.
+    lost : tuple of str
+        Derived files that are missing or cut short: they are computed again when asked for.
     """
 
     manifest: Manifest | None
     sha256: str | None
     damaged: tuple[str, ...]
     numbers: tuple[int, ...]
+    lost: tuple[str, ...] = ()
 
 
 def inspect_folder(folder: StoreFolder) -> FolderState:
@@ -53,7 +57,8 @@ def inspect_folder(folder: StoreFolder) -> FolderState:
         numbers = _numbers(folder)
         found = _newest_whole(folder, numbers)
         # A writer that replaced the store in between removed what was listed: look again.
-        if found.manifest is not None or _numbers(folder) == numbers:
+        whole = found.manifest is not None and not found.lost
+        if whole or _numbers(folder) == numbers:
             return found
 
 
@@ -69,14 +74,19 @@ def _newest_whole(folder: StoreFolder, numbers: tuple[int, ...]) -> FolderState:
         except ValueError as error:
             damaged.append(f"{name} is damaged: {error}")
             continue
-        short = [entry.path for entry in manifest.entries() if folder.missing_bytes(entry)]
+        of_parts = (entry for part in manifest.parts for entry in part.entries())
+        short = [entry.path for entry in of_parts if folder.missing_bytes(entry)]
         if manifest.number != number:
             damaged.append(f"{name} was renamed: it is number {manifest.number}")
         elif short:
             damaged.append(f"{name} names {short[0]}, which is missing or cut short")
         else:
             digest = hashlib.sha256(content).hexdigest()
-            return FolderState(manifest, digest, tuple(damaged), numbers)
+            lost = [each for each in manifest.derived if folder.missing_bytes(each.entry)]
+            whole = tuple(each for each in manifest.derived if each not in lost)
+            manifest = replace(manifest, derived=whole)
+            paths = tuple(each.entry.path for each in lost)
+            return FolderState(manifest, digest, tuple(damaged), numbers, paths)
     return FolderState(None, None, tuple(damaged), numbers)
 
 

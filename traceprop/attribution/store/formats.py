@@ -61,9 +61,12 @@ def encode(
     Raises
     ------
     DataError
-        float16 can't hold a row.
+        float16, or float32 where a row has more than that, can't hold it.
     """
-    floats = np.ascontiguousarray(rows, np.float32)
+    with np.errstate(over="ignore"):
+        floats = np.ascontiguousarray(rows, np.float32)
+    if rows.dtype.itemsize > floats.itemsize:
+        check_finite(floats, sample_ids)
     if dtype == "float32":
         return floats.astype(ROW_FORMATS[dtype], copy=False), None
     if dtype == "float16":

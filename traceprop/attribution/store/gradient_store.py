@@ -136,6 +136,11 @@ class GradientStore(Questions):
 
     # ---- writing -----------------------------------------------------------------------------
 
+    @property
+    def world_size(self) -> int:
+        """How many processes record a run into the store together."""
+        return self._writer.world_size
+
     def prepare(self) -> None:
         """Make ready for a commit: folder and writer's lock.
 
@@ -252,7 +257,8 @@ class GradientStore(Questions):
         Raises
         ------
         StoreError
-            A shard is damaged, the store has changed since it was opened, or can't be written.
+            A shard is damaged, ranks have factors of the same sample, which can't be added, the
+            store has changed since it was opened, or it can't be written.
         """
         with self._changing() as before:
             manifest = compact(self._folder, before, advance)

@@ -8,7 +8,7 @@
     writing/<rank>.rows        rows of a run that is being recorded
     ranks/<session>/           what the ranks of one run hand to rank 0
 
-Promise: only names of this table are ever removed.
+Promise: only names of this table are ever removed, and none behind a link.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FOLDERS = {
 
 def sessions(root: Path) -> list[Path]:
     """Return the folders in which ranks hand over their rows: one, or none."""
-    return children(root / RANKS, _SESSION_NAME)
+    return children(root, RANKS, _SESSION_NAME)
 
 
 def run_folder(number: int) -> str:
@@ -62,11 +62,11 @@ def strays(root: Path, kept: Manifest | None) -> list[Path]:
         if is_manifest and not (kept and path.name == kept.name):
             found.append(path)
     known = {root / entry.path for entry in kept.entries()} if kept else set()
-    for run in children(root, _RUN_NAME):
+    for run in children(root, "", _RUN_NAME):
         inside = [path for path in known if path.is_relative_to(run)]
         found += _unknown(run, known) if inside else [run]
     for folder, pattern in _FOLDERS.items():
-        found += [path for path in children(root / folder, pattern) if path not in known]
+        found += [path for path in children(root, folder, pattern) if path not in known]
     return found
 
 
@@ -88,16 +88,18 @@ def cut_strays(folder: StoreFolder, kept: Manifest | None) -> list[Path]:
 def free_numbers(root: Path, numbers: tuple[int, ...]) -> tuple[int, int]:
     """Return numbers that no manifest or run, and no shard, has yet."""
     runs, shards = (
-        [int(match[group]) for path in children(folder, pattern)
+        [int(match[group]) for path in children(root, below, pattern)
          if (match := pattern.fullmatch(path.name))]
-        for folder, pattern, group in ((root, _RUN_NAME, 1), (root / SHARDS, _SHARD_NAME, 2))
+        for below, pattern, group in (("", _RUN_NAME, 1), (SHARDS, _SHARD_NAME, 2))
     )  # fmt: skip
     return 1 + max((*numbers, *runs), default=0), 1 + max(shards, default=-1)
 
 
-def children(path: Path, pattern: re.Pattern[str]) -> list[Path]:
-    """Return what in a folder is called so, by name; nothing where there is no folder."""
-    if not path.is_dir():
+def children(root: Path, below: str, pattern: re.Pattern[str]) -> list[Path]:
+    """Return what in a folder of a store, or in its own, is called so; nothing where it isn't."""
+    path = root / below
+    # A link could lead out of the store, to files of others that would be removed.
+    if not path.is_dir() or (below and path.is_symlink()):
         return []
     return sorted(child for child in path.iterdir() if pattern.fullmatch(child.name))
 

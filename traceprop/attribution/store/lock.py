@@ -32,7 +32,9 @@ class WriterLock:
     """
 
     def __init__(self, root: Path) -> None:
-        self._descriptor: int | None = os.open(root / LOCK_NAME, os.O_RDWR)
+        # A link would have the process's number written into a file of others.
+        flags = os.O_RDWR | os.O_NOFOLLOW
+        self._descriptor: int | None = os.open(root / LOCK_NAME, flags)
         try:
             # flock, not lockf: it belongs to this opening of the file, so that it also keeps a
             # second store object of the same process out.
@@ -77,7 +79,7 @@ def is_held(root: Path) -> bool:
 
 def is_lock(path: Path) -> bool:
     """Tell whether a file is a store's lock, if only the part of it that survived a power cut."""
-    if not path.is_file():
+    if path.is_symlink() or not path.is_file():
         return False
     return LOCK_CONTENT.startswith(path.read_bytes()[:_WHO].rstrip(b"\0"))
 

@@ -297,7 +297,7 @@ class Manifest:
             )
         try:
             return cls._from_body(value if schema == SCHEMA else _from_first_schema(value))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"a field is missing or malformed: {error}") from error
 
     @classmethod

@@ -144,6 +144,11 @@ class Questions:
         with reporting_os_errors(self.path, "Reading"):
             return self._held().provenance.lineage_digest()
 
+    @property
+    def nbytes(self) -> int:
+        """Committed bytes, of all files."""
+        return sum(entry.size for entry in self._run.manifest.entries()) if self._run else 0
+
     def info(self) -> dict[str, Any]:
         """Return what the store holds as JSON values, for people and for the command line."""
         empty = {"samples": 0, "k": self.k, "dtype": self.dtype, "seed": self.seed}

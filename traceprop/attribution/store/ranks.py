@@ -189,7 +189,9 @@ def gathered(
 
 
 def _with_data(folder: StoreFolder, run: Run, data: list[dict[str, Any]]) -> Run:
-    """Return a run whose inputs and labels are those that any rank saw."""
+    """Return a run whose inputs and labels are those that any rank saw, in no order."""
+    # Each rank knows its own batches alone, and which of them made one step together no one does.
+    run = replace(run, record=replace(run.record, order=None))
     known = [each for each in data if each]
     if not known:
         return run

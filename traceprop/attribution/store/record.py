@@ -29,6 +29,7 @@ _ORDER = "order"
 _WEIGHTS = ("initial_weights", "final_weights")
 _DATA = ("inputs", "targets")
 DATA_FILES = tuple(f"{name}.npy" for name in _DATA)
+ORDER_FILE = f"{_ORDER}.npy"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -38,7 +39,7 @@ class BatchOrder:
     Parameters
     ----------
     samples : ndarray of int32, shape (visits,)
-        The samples.
+        The samples; -1 where one was that is erased.
     ends : ndarray of int64, shape (batches,)
         Where in `samples` each batch ends.
     """
@@ -169,11 +170,7 @@ def save_record(
     parts = {name: _npy(name, getattr(record, name)) for name in _DATA} if data else {}
     parts[_SETTINGS] = iter([settings])
     if record.order is not None:
-        order: dict[str, NDArray[Any]] = {
-            "samples": record.order.samples,
-            "ends": record.order.ends,
-        }
-        parts[_ORDER] = chain.from_iterable(_npy(name, value) for name, value in order.items())
+        parts[_ORDER] = order_parts(record.order)
     for group in _WEIGHTS:
         # All in one file, one `.npy` after the other: a model has hundreds, each would be synced.
         weights = getattr(record, group).items()
@@ -227,7 +224,7 @@ def load_record(folder: StoreFolder, run: str, data: str | None = None) -> Train
             seed=value["seed"],
             fixed_data=bool(value.get("fixed_data", True)),
             unpenalised=tuple(map(str, value.get("unpenalised", ()))),
-            order=_read_order(folder, below) if value.get("has_order") else None,
+            order=load_order(folder, run) if value.get("has_order") else None,
             recipe=value.get("recipe"),
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, TokenError) as error:
@@ -292,11 +289,17 @@ def _read_all(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
         return {name: np.lib.format.read_array(file, allow_pickle=False) for name in names}
 
 
-def _read_order(folder: StoreFolder, below: str) -> BatchOrder:
-    arrays = _read_all(folder.locate(f"{below}/{_ORDER}.npy"), ("samples", "ends"))
+def order_parts(order: BatchOrder) -> Iterator[Bytes]:
+    """Return the parts of the file of an order: its two arrays, one after the other."""
+    return chain(_npy("samples", order.samples), _npy("ends", order.ends))
+
+
+def load_order(folder: StoreFolder, run: str) -> BatchOrder:
+    """Read the order of a run that kept one; `ValueError` where the file holds none."""
+    arrays = _read_all(folder.locate(f"{run}/{RECORD}/{ORDER_FILE}"), ("samples", "ends"))
     samples, ends = arrays["samples"], arrays["ends"]
     if samples.ndim != 1 or ends.ndim != 1 or not len(ends) or ends[-1] != len(samples):
-        raise ValueError(f"{_ORDER}.npy doesn't hold batches")
+        raise ValueError(f"{ORDER_FILE} doesn't hold batches")
     return BatchOrder(samples, ends)
 
 

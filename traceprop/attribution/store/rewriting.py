@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from traceprop.attribution.projection import Projector
 from traceprop.attribution.store.files import FileEntry, StoreFolder
 from traceprop.attribution.store.formats import encode
 from traceprop.attribution.store.manifest import Manifest, ShardEntry
@@ -60,6 +61,11 @@ def write_shards_again(
     -------
     ShardEntry or None
         None where no row is left.
+
+    Raises
+    ------
+    StoreError
+        A shard is damaged, or rows of one sample can't be added up.
     """
     refuse_damaged(folder, [file for entry in entries for file in entry.entries()])
     part = replace(manifest.parts[0], shards=tuple(entries))
@@ -69,6 +75,11 @@ def write_shards_again(
     ids = np.concatenate([shard.sample_ids for shard in shards])
     ordered, first = np.unique(ids, return_index=True)
     if len(ordered) < len(ids):
+        if not Projector.from_json(manifest.projector).is_linear:
+            raise StoreError(
+                f"{folder.root} has factors of gradients of one sample from several ranks, which "
+                f"have no sum that is factors again: leave it as it is, its rows are read as sums."
+            )
         rows = StoredRows(shards, manifest.width, repeats=True)
         blocks, ids = _added(rows, manifest.dtype, advance), ordered
     elif len(shards) > 1:

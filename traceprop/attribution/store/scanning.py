@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.attribution.store.files import StoreFolder
+from traceprop.attribution.store.formats import ID
 from traceprop.attribution.store.layout import RECORD
 from traceprop.attribution.store.manifest import Manifest
-from traceprop.attribution.store.record import DATA_FILES, mapped
+from traceprop.attribution.store.record import DATA_FILES, ORDER_FILE, load_order, mapped
 from traceprop.attribution.store.shards import open_shards
 
 LEAST_BYTES = 16
@@ -101,9 +102,9 @@ def needles_of(
 
 
 def scan(
-    folder: StoreFolder, manifest: Manifest, needles: list[Needles], left: NDArray[np.int64]
+    folder: StoreFolder, manifest: Manifest, needles: list[Needles], samples: NDArray[np.int64]
 ) -> Scan:
-    """Read every file below a store's folder and look for byte strings.
+    """Read every file below a store's folder and look for samples' byte strings and numbers.
 
     Parameters
     ----------
@@ -111,12 +112,12 @@ def scan(
     manifest : Manifest
         As it is after the erasure.
     needles : list of Needles
-    left : ndarray of int64
-        The samples that the shards still have, for which the same bytes are their own.
+    samples : ndarray of int64
+        The samples, whose numbers no shard and no batch may have.
     """
     own = _own_rows(folder, manifest)
     files: list[tuple[str, int]] = []
-    found: list[str] = []
+    found = _numbers_left(folder, manifest, samples)
     alike = 0
     for path in sorted(path for path in folder.root.rglob("*") if path.is_file()):
         name = path.relative_to(folder.root).as_posix()
@@ -130,6 +131,22 @@ def scan(
     searched = sum(len(each.content) for each in needles)
     short = sum(each.short for each in needles)
     return Scan(tuple(files), searched, short, tuple(found), alike)
+
+
+def _numbers_left(folder: StoreFolder, manifest: Manifest, samples: NDArray[np.int64]) -> list[str]:
+    """Return the files of sample numbers that still have one of these."""
+    found = []
+    for part in manifest.parts:
+        numbers = {
+            shard.sample_ids.path: np.fromfile(folder.locate(shard.sample_ids.path), ID)
+            for shard in part.shards
+        }
+        order = f"{part.run}/{RECORD}/{ORDER_FILE}"
+        if any(entry.path == order for entry in part.files):
+            visits = load_order(folder, part.run).samples
+            numbers[order] = np.where(visits < 0, visits, part.first_sample + visits)
+        found += [f"{name} (number)" for name in numbers if np.isin(samples, numbers[name]).any()]
+    return found
 
 
 def _own_rows(folder: StoreFolder, manifest: Manifest) -> dict[Path, tuple[int, int]]:

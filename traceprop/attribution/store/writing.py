@@ -55,6 +55,11 @@ class Writer:
         self._rank = rank
         self._session: str | None = None
 
+    @property
+    def world_size(self) -> int:
+        """How many ranks there are."""
+        return self._rank.world_size
+
     def prepare(self) -> None:
         """Make the folder and take its lock; a second call does nothing.
 
