@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from asv_bench.goals import Goal, at_least, at_most
 from asv_bench.timing import median_interval
 from tests.conftest import SHARED_DATA
+from tests.naive.logistic import minimum
 from traceprop.attribution import (
     GradientStore,
     compute_influence_scores,
@@ -84,15 +85,20 @@ def goals() -> Iterator[Goal]:
 
 
 def _truth(split: Split, estimator: LogisticRegression, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random halves, as masks, and the margins of scikit-learn's refits on them."""
+    """Random halves, as masks, and the margins of models trained on them to the minimum."""
     draw = np.random.default_rng(seed)
     sign = np.where(estimator.decision_function(split.X_test) > 0, 1.0, -1.0)
     masks = np.zeros((N_SUBSETS, N_TRAIN))
     margins = np.empty((N_SUBSETS, N_TEST))
+    start = np.append(estimator.coef_.ravel(), estimator.intercept_)
     for mask, margin in zip(masks, margins, strict=True):
         half = np.sort(draw.permutation(N_TRAIN)[: N_TRAIN // 2])
         mask[half] = 1.0
-        margin[:] = sign * trained(split.X[half], split.y[half]).decision_function(split.X_test)
+        theta = minimum(split.X[half], split.y[half], C, start)
+        margin[:] = sign * (split.X_test @ theta[:-1] + theta[-1])
+    # Plain NumPy is ten times as fast as scikit-learn; that both end alike is seen on the last.
+    other = sign * trained(split.X[half], split.y[half]).decision_function(split.X_test)
+    assert np.abs(other - margins[-1]).max() < 1e-5
     return masks, margins
 
 
