@@ -13,11 +13,11 @@ from traceprop.attribution.search.scan import scan
 from traceprop.attribution.store.formats import encode
 from traceprop.attribution.store.shards import Shard
 
-_ROWS, _WIDTH = 20_000, 1024
+_ROWS, _WIDTH = 5_000, 512
 
 
 class Search:
-    """The best 20 of 20,000 rows of 1,024 numbers, two threads."""
+    """The best 20 of 5,000 rows of 512 numbers, two threads."""
 
     params = (["float32", "float16", "int8"], [1, 16])
     param_names = ("dtype", "queries")

@@ -21,8 +21,7 @@ from asv_bench.interpreters import (
 )
 from asv_bench.peers import run_peer
 from asv_bench.timing import Comparison, median_interval, paired
-from traceprop.lineage import ProvenanceTensor
-from traceprop.lineage import halves
+from traceprop.lineage import ProvenanceTensor, halves
 from traceprop.lineage.graph.node import Node
 
 THREADS = "1 thread (thread CPU time) but where a line says otherwise"

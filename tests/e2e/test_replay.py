@@ -18,7 +18,10 @@ from traceprop.errors import LineageError
 from traceprop.lineage import strict, values
 from traceprop.replays.compare import same_bits
 
-COUNTS_ROWS = {"bootstrap": "plain mask, index or permutation", "join": "11 may come of a number of rows"}
+COUNTS_ROWS = {
+    "bootstrap": "plain mask, index or permutation",
+    "join": "11 may come of a number of rows",
+}
 ADULT = Path(__file__).resolve().parents[3] / "shared" / "data" / "adult.data"
 ON_ADULT = ("credit_scoring", "k_means", "principal_components", "moving_averages")
 

@@ -49,7 +49,9 @@ def test_no_reason_is_left_over():
 
     table.load_rules()
     strangers = [name_of(f) for f in table._WIDE if f not in TABLE and f not in UFUNCS]
-    assert not [name for name in strangers if not name.startswith("np.")]
+    # torch's operations, where a test before this one loaded them, have a table of their own.
+    known = ("np.", "traceprop.interop.torch.")
+    assert not [name for name in strangers if not name.startswith(known)]
     assert all(reason for reason in table._WIDE.values())
 
 

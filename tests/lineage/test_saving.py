@@ -19,7 +19,7 @@ from traceprop import lineage
 from traceprop.errors import LineageError
 from traceprop.lineage import load_lineage, save_lineage
 from traceprop.lineage.rowset import RowSet
-from traceprop.lineage.saved import arrow_file, saving
+from traceprop.lineage.saved import arrow_file
 
 
 def pipeline(values):
