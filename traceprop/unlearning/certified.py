@@ -130,7 +130,8 @@ def remove(case: Case, asked: Asked) -> Outcome:
         limits=(
             "The guarantee compares with retraining on the same data to the minimum of the stated "
             "objective, with the same noise, once. It doesn't cover the model before, which got no "
-            "noise, nor attacks on the noise's floating-point numbers (Mironov 2012).",
+            "noise, nor attacks on the noise's floating-point numbers (Mironov 2012); and it is of "
+            "the weights, not of the losses and figures of this record.",
             *(() if before.unknown is None else (f"The budget counts no more: {before.unknown}.",)),
         ),
         bound_from=basis,
