@@ -21,8 +21,8 @@ from traceprop.lineage.answers.verdict import RowVerdict
 from traceprop.lineage.rowset import RowSet
 
 if TYPE_CHECKING:
-    from traceprop.lineage.graph.counted import CountDoor
     from traceprop.lineage.cells.selected import Column, SourceCells
+    from traceprop.lineage.graph.counted import CountDoor
     from traceprop.lineage.graph.lineage_graph import LineageGraph
     from traceprop.lineage.recording.tracked import Tracked
 
@@ -57,7 +57,17 @@ class Source:
     hashes. `find_source` finds it by its path and its name too.
     """
 
-    __slots__ = ("_sha256", "columns", "counted", "escaped", "n_rows", "name", "path", "row_hashes", "uri")
+    __slots__ = (
+        "_sha256",
+        "columns",
+        "counted",
+        "escaped",
+        "n_rows",
+        "name",
+        "path",
+        "row_hashes",
+        "uri",
+    )
 
     kind: ClassVar[str] = "unknown"
     _kinds: ClassVar[dict[str, type[Source]]] = {}

@@ -303,6 +303,7 @@ class Methods(Tracked):
         self._reshape_self(_reshaped(self, shape))
 
     ndim = _attribute("ndim")
+
     @property
     def size(self) -> int:
         """Number of cells."""
@@ -311,6 +312,7 @@ class Methods(Tracked):
 
     dtype = _attribute("dtype")
     itemsize = _attribute("itemsize")
+
     @property
     def nbytes(self) -> int:
         """Number of bytes of all cells."""
