@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,12 +63,16 @@ def load_factory(name: str) -> Callable[[], nn.Module]:
 def load_recipe(name: str) -> Callable[[Any, Any, int], Any]:
     """Import the user's function of (inputs, targets, seed) that trains a model.
 
-    As `load_factory`, but it is returned as it is, and its folder stays on the path: worker
-    processes import it too.
+    As `load_factory`, but its folder stays on the path: worker processes import it too.
     """
     recipe = _load(name)
     sys.path.append(str(Path.cwd()))
-    return recipe
+    return partial(_run_recipe, name, recipe)
+
+
+def _run_recipe(name: str, recipe: Callable[..., Any], inputs: Any, targets: Any, seed: int) -> Any:
+    with _telling_faults(f"The recipe {name} failed"):
+        return recipe(inputs, targets, seed)
 
 
 def _load(name: str) -> Callable[..., Any]:

@@ -146,3 +146,50 @@ def test_questions_without_an_answer(tracked, arguments, why):
     estimator, store = tracked
     with pytest.raises(AttributionError, match=why):
         predict_without(estimator, store, RAW[3, :4], **arguments)
+
+
+@pytest.fixture(scope="module")
+def cancer(tmp_path_factory):
+    x, y = RAW[:120, :4], LABELS[:120]
+    estimator = LogisticRegression(tol=1e-10, max_iter=10_000).fit(x, y)
+    return estimator, from_sklearn(estimator, x, y, tmp_path_factory.mktemp("cancer") / "grad")
+
+
+def test_without_all_of_a_class_nothing_is_made_up(cancer):
+    """The intercept has no penalty, so without one class it would grow for ever."""
+    estimator, store = cancer
+    ones = np.flatnonzero(LABELS[:120] == 1)
+    with pytest.raises(AttributionError, match="grow without end"):
+        predict_without(estimator, store, RAW[:1, :4], samples=ones)
+    few = predict_without(estimator, store, RAW[:1, :4], samples=ones[2:])
+    keep = np.setdiff1d(np.arange(120), ones[2:])
+    refit = LogisticRegression(tol=1e-12, max_iter=10_000).fit(RAW[keep, :4], LABELS[keep])
+    sign = 1 if few.targets[0] == 1 else -1
+    want = sign * refit.decision_function(RAW[:1, :4])[0]
+    assert few.margins_without[0] == pytest.approx(want, abs=1e-5)
+    assert few.quality.unit == "margin"
+
+
+def test_without_a_penalty_and_what_kept_classes_from_being_separable(tmp_path):
+    x = np.linspace(-1, 1, 30)[:, None]
+    y = (x[:, 0] > 0).astype(int)
+    y[[3, 26]] ^= 1
+    estimator = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000).fit(x, y)
+    store = from_sklearn(estimator, x, y, tmp_path / "grad")
+    assert predict_without(estimator, store, x[:1], samples=[3]).quality.unit == "margin"
+    with pytest.raises(AttributionError, match="without end|isn't positive definite"):
+        predict_without(estimator, store, x[:1], samples=[3, 26])
+
+
+def test_samples_are_whole_numbers_in_any_form(cancer):
+    estimator, store = cancer
+    found = [
+        predict_without(estimator, store, RAW[:1, :4], samples=form).margins_without
+        for form in ([4, 2], (2, 4, 4), np.array([2, 4]), iter([2, np.int64(4)]), {2, 4})
+    ]
+    assert len({float(one[0]) for one in found}) == 1
+    for wrong in ([1.7], ["2"], [True], [None]):
+        with pytest.raises(AttributionError, match="is no sample"):
+            predict_without(estimator, store, RAW[:1, :4], samples=wrong)
+    with pytest.raises(AttributionError, match="answered in margins"):
+        predict_without(estimator, store, RAW[:1, :4], samples=[1], target=tp.attribution.Loss(1))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.linear_model import (
     LinearRegression,
@@ -21,7 +23,7 @@ from traceprop.attribution import GradientStore, compute_influence_scores, from_
 from traceprop.attribution.estimators import problem_of
 from traceprop.attribution.models import module_of
 from traceprop.curvature.bounds import distance_bound
-from traceprop.curvature.sklearn_models import read_estimator, with_weights
+from traceprop.curvature.sklearn_models import minimised_by, read_estimator, with_weights
 from traceprop.errors import AttributionError, DataError, ModelError
 from traceprop.lineage import values
 
@@ -183,6 +185,7 @@ def test_new_weights_make_a_new_estimator():
         (_tight(l1_ratio=1.0, solver="saga").fit(X, Y), "l1_ratio"),
         (SGDClassifier().fit(X, Y), "loss='hinge'"),
         (SGDClassifier(loss="log_loss").fit(IRIS, KIND), "3 classes"),
+        (SGDClassifier(loss="log_loss", early_stopping=True).fit(X, Y), "early_stopping"),
         (Ridge(positive=True).fit(D, T), "positive"),
         (Ridge(alpha=[1.0, 2.0]).fit(D, np.c_[T, T]), "alpha"),
         (MLPClassifier((3,), early_stopping=True, max_iter=300).fit(X, Y), "early_stopping"),
@@ -211,3 +214,80 @@ def test_data_that_were_not_fitted_are_refused(tmp_path):
     with pytest.raises(AttributionError, match="the model is a str"):
         compute_influence_scores("clf", GradientStore(path=tmp_path / "grad"), X[0])
     assert read_estimator(estimator).targets(Y[:3]).tolist() == Y[:3].tolist()
+
+
+def test_a_pipeline_takes_one_row_in_any_form_and_names_what_it_cannot_take(tmp_path):
+    frame = pd.DataFrame(X[:, :3], columns=list("abc"))
+    pipeline = make_pipeline(StandardScaler(), _tight()).fit(frame, Y)
+    store = from_sklearn(pipeline, frame, Y, tmp_path / "grad")
+    (want,) = compute_influence_scores(pipeline, store, frame.iloc[:1], top_k=1)
+    (series,) = compute_influence_scores(pipeline, store, frame.iloc[0], top_k=1)
+    assert series == want
+    plain = make_pipeline(StandardScaler(), _tight()).fit(X[:, :3], Y)
+    other = from_sklearn(plain, X[:, :3], Y, tmp_path / "plain")
+    for form in (X[0, :3], X[:1, :3], X[0, :3].tolist(), torch_double(X[0, :3])):
+        (found,) = compute_influence_scores(plain, other, form, top_k=1)
+        assert found == pytest.approx(want)
+    for wrong, says in [
+        (X[0, :2], "2 features"),
+        (["a", "b", "c"], "doesn't take these inputs"),
+        (np.zeros((0, 3)), "minimum of 1"),
+    ]:
+        with pytest.raises(DataError, match=says):
+            compute_influence_scores(plain, other, wrong)
+    with pytest.raises(DataError, match="c$"):
+        compute_influence_scores(pipeline, store, frame[["a", "b"]].iloc[:1])
+
+
+def test_sparse_inputs_and_a_column_of_labels_are_what_fit_took(tmp_path):
+    sparse = csr_matrix(X * (X > 0))
+    estimator = _tight().fit(sparse, Y)
+    store = from_sklearn(estimator, sparse, Y[:, None], tmp_path / "sparse")
+    dense = from_sklearn(estimator, sparse.toarray(), Y, tmp_path / "dense")
+    answers = [compute_influence_scores(estimator, s, sparse[0], top_k=3) for s in (store, dense)]
+    assert list(answers[0]) == list(answers[1])
+
+
+@pytest.mark.parametrize("labels", [Y * 2 - 1, Y.astype(bool), np.array(["no", "yes"])[Y]])
+def test_labels_of_any_kind_are_numbered_as_the_classes_are(labels, tmp_path):
+    estimator = _tight().fit(X, labels)
+    store = from_sklearn(estimator, X, labels.tolist(), tmp_path / "grad")
+    np.testing.assert_array_equal(store.record.targets, Y)
+    with pytest.raises(DataError, match="the label None is none of"):
+        from_sklearn(estimator, X, [None] * len(X), tmp_path / "other")
+
+
+def test_what_older_releases_fit_one_by_one_is_refused():
+    """`multi_class` decided it there; this release has no such setting."""
+    two, three = _tight().fit(X, Y), _tight().fit(IRIS, KIND)
+    for estimator, allowed, refused in (
+        (two, ("auto", "deprecated", "ovr"), "multinomial"),
+        (three, ("auto", "deprecated", "multinomial"), "ovr"),
+    ):
+        model = read_estimator(estimator)
+        want = minimised_by(model, 50)
+        for setting in allowed:
+            estimator.multi_class = setting
+            assert minimised_by(model, 50) == want
+        estimator.multi_class = refused
+        with pytest.raises(ModelError, match=f"multi_class='{refused}'"):
+            minimised_by(model, 50)
+
+
+def test_another_librarys_pipeline_is_refused():
+    other = type("Pipeline", (), {"__module__": "imblearn.pipeline", "steps": []})()
+    with pytest.raises(ModelError, match="Pipeline isn't a model"):
+        read_estimator(other)
+
+
+def test_a_sample_alone_in_a_dummy_column_has_no_exact_score(tmp_path):
+    """Without it no one model is left, so the leave-one-out formula comes to 0/0."""
+    dummy = np.zeros((len(D), 1))
+    dummy[5] = 1
+    inputs = np.c_[D, dummy]
+    estimator = LinearRegression().fit(inputs, T)
+    store = from_sklearn(estimator, inputs, T, tmp_path / "grad")
+    scores = compute_influence_scores(estimator, store, inputs[5])
+    assert scores.quality.unit == "relative"
+    assert "singular without one of the samples" in scores.quality.notes[0]
+    assert np.isfinite(scores.all_scores).all()

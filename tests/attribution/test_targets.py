@@ -124,3 +124,12 @@ def test_the_counterfactual_of_a_pair(softmax):
 def test_targets_that_are_none(softmax, target, why):
     with pytest.raises(AttributionError, match=why):
         compute_influence_scores(*softmax, IRIS[0], target=target)
+
+
+@pytest.mark.parametrize("label", [float("nan"), float("inf"), "a", None])
+def test_a_loss_needs_a_label_that_is_a_number(softmax, label, tmp_path):
+    ridge = Ridge().fit(IRIS, IRIS[:, 0])
+    line = from_sklearn(ridge, IRIS, IRIS[:, 0], tmp_path / "grad")
+    for model, store in (softmax, (ridge, line)):
+        with pytest.raises(AttributionError, match="give a finite number"):
+            compute_influence_scores(model, store, IRIS[0], target=Loss(label))

@@ -111,9 +111,13 @@ def test_newton_reports_what_it_could_not_reach():
     assert newton(ours, start, gradient_tolerance=1e-9, max_steps=1).steps == 1
 
 
-def test_no_bound_without_a_penalty():
+def test_without_a_penalty_a_bound_needs_data_that_determine_the_weights():
     *_, ours, _ = _setup("mse", "mean", True, penalty=0.0)
-    assert distance_bound(ours, np.zeros(ours.size)) is None
+    start = np.zeros(ours.size)
+    best = newton(ours, start, gradient_tolerance=1e-12).theta
+    assert np.linalg.norm(best) <= distance_bound(ours, start)
+    *_, softmax, _ = _setup("cross_entropy", "mean", True, penalty=0.0)
+    assert distance_bound(softmax, np.zeros(softmax.size)) is None
 
 
 def test_wide_heads_are_solved_by_products_alone(monkeypatch):

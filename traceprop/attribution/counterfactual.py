@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from traceprop.attribution.estimators.base import Quality, Queries
 from traceprop.attribution.fitted import fitted_to
 from traceprop.attribution.models import plain_inputs
-from traceprop.attribution.question import ask
+from traceprop.attribution.question import ask_margin, positions_of, sample_numbers
 from traceprop.audit.canonical import jsonable
 from traceprop.audit.recording import record
 from traceprop.curvature import losses
@@ -146,7 +146,7 @@ def predict_without(
     inputs = plain_inputs(model, test_inputs)
     if inputs.shape == problem.inputs.shape[1:]:
         inputs = inputs[None]
-    asked = ask(problem, fitted.network, inputs, target)
+    asked = ask_margin(problem, fitted.network, inputs, target)
     gone = _positions(problem, _samples(store, rows, samples))
     outputs = fitted.what.outputs(asked.queries.inputs)
     change, quality = fitted.what.change(gone, asked.queries.inputs)
@@ -253,12 +253,12 @@ def _samples(
     samples: Iterable[int] | None,
 ) -> NDArray[np.int64]:
     """Return the samples to leave out, from the one of the two that was given."""
-    if (rows is None) == (samples is None):
+    if samples is not None and rows is None:
+        return sample_numbers(samples)
+    if samples is not None or rows is None:
         raise AttributionError(
             "say what to leave out by one of rows={source: [...]} and samples=[...]"
         )
-    if rows is None:
-        return np.unique(np.fromiter(samples or (), dtype=np.int64))
     if isinstance(rows, Mapping):
         found = [store.samples_from_source(uri, numbers).samples for uri, numbers in rows.items()]
         return np.unique(np.concatenate([np.array([], np.int64), *found]))
@@ -266,14 +266,8 @@ def _samples(
 
 
 def _positions(problem: Problem, samples: NDArray[np.int64]) -> Rows:
-    """Return the problem's rows of samples."""
-    unknown = np.setdiff1d(samples, problem.samples)
-    if len(unknown):
-        raise AttributionError(
-            f"sample {unknown[0]} was never trained on; the samples are numbered 0 to "
-            f"{problem.samples.max()}"
-        )
-    gone = np.flatnonzero(np.isin(problem.samples, samples))
+    """Return the problem's rows of samples: some of them, and not all."""
+    gone = positions_of(problem, samples)
     if len(gone) == 0:
         raise AttributionError("no sample is to be left out; name one or more")
     if len(gone) == problem.n:

@@ -19,7 +19,7 @@ from traceprop.curvature.sklearn_models import (
     read_estimator,
     weights_of,
 )
-from traceprop.errors import AttributionError
+from traceprop.errors import AttributionError, DataError
 from traceprop.lineage import ProvenanceTensor, values
 
 if TYPE_CHECKING:
@@ -78,11 +78,29 @@ def plain_inputs(model: Any, inputs: Any) -> NDArray[Any]:
     """
     preparation = preparation_of(model) if is_estimator(model) else None
     if preparation is None:
-        return plain_values(inputs)
-    raw = values(inputs) if isinstance(inputs, ProvenanceTensor) else inputs
-    if isinstance(raw, np.ndarray) and raw.ndim == 1:
-        raw = raw[None]
-    prepared = preparation.transform(raw)
-    if isinstance(prepared, ProvenanceTensor):
-        return plain_values(prepared)
-    return plain_values(prepared.toarray() if hasattr(prepared, "toarray") else prepared)
+        return plain_values(_dense(inputs))
+    try:
+        return plain_values(_dense(preparation.transform(_table(inputs))))
+    except (ValueError, TypeError) as error:
+        said = " ".join(str(error).split())
+        raise DataError(f"the pipeline doesn't take these inputs: {said}") from error
+
+
+def _table(inputs: Any) -> Any:
+    """Return what a pipeline takes: of one row of numbers, a table; all else as it is."""
+    if isinstance(inputs, ProvenanceTensor):
+        inputs = values(inputs)
+    elif hasattr(inputs, "detach"):
+        inputs = inputs.detach().cpu().numpy()
+    elif hasattr(inputs, "to_frame"):  # a row of a data frame
+        return inputs.to_frame().T
+    if isinstance(inputs, np.ndarray | list | tuple):
+        row = np.asarray(inputs)
+        if row.ndim == 1 and row.dtype.kind in "biuf":
+            return row[None]
+    return inputs
+
+
+def _dense(array: Any) -> Any:
+    """Return a sparse matrix as an array, and anything else as it is."""
+    return array.toarray() if hasattr(array, "toarray") else array

@@ -6,6 +6,7 @@ is refused by name before anything is computed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +117,7 @@ def ask(problem: Problem, network: Network, inputs: NDArray[Any], target: Target
     loss = target if isinstance(target, Loss) else None
     squared = problem.spec.kind == "mse"
     if isinstance(target, Loss):
+        _number(target)
         classes = _classes(problem, outputs, None if squared else _label(target))
     elif isinstance(target, tuple):
         classes = _pair(problem, outputs, target)
@@ -142,7 +144,40 @@ def is_whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
+def ask_margin(
+    problem: Problem, network: Network, inputs: NDArray[Any], target: Target
+) -> Question:
+    """As `ask`, of what is answered in margins alone; a `Loss` is refused."""
+    if isinstance(target, Loss):
+        raise AttributionError(
+            f"target is {target!r}, and this is answered in margins; give a class, a pair or None"
+        )
+    return ask(problem, network, inputs, target)
+
+
+def sample_numbers(samples: Iterable[int]) -> NDArray[np.int64]:
+    """Return the numbers of samples, each once, in order; what isn't whole is refused."""
+    given = list(samples)
+    wrong = [one for one in given if not is_whole(one)]
+    if wrong:
+        raise AttributionError(f"{wrong[0]!r} is no sample; samples are whole numbers from 0")
+    return np.unique(np.array(given, dtype=np.int64))
+
+
+def positions_of(problem: Problem, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the problem's rows of samples; one that it hasn't got is refused."""
+    unknown = np.setdiff1d(samples, problem.samples)
+    if len(unknown):
+        raise AttributionError(
+            f"sample {unknown[0]} was never trained on; the samples are numbered 0 to "
+            f"{problem.samples.max()}"
+        )
+    return np.flatnonzero(np.isin(problem.samples, samples))
+
+
 def _checked(inputs: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    if inputs.ndim and not len(inputs):
+        raise DataError("there is no test input; give one or more")
     if inputs.shape[1:] != shape or inputs.ndim == 0:
         given = inputs.shape[1:] if inputs.ndim > 1 else inputs.shape
         raise DataError(
@@ -159,9 +194,18 @@ def _checked(inputs: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float64
 
 
 def _label(loss: Loss) -> int:
-    if loss.label != int(loss.label):
+    label = _number(loss)
+    if not label.is_integer():
         raise AttributionError(f"Loss({loss.label!r}) is of no class; give a class's number")
-    return int(loss.label)
+    return int(label)
+
+
+def _number(loss: Loss) -> float:
+    """Return the label of a loss, which must be a finite number."""
+    label: Any = loss.label
+    if not isinstance(label, int | float | np.number) or not np.isfinite(label):
+        raise AttributionError(f"Loss({label!r}) is of no label; give a finite number")
+    return float(label)
 
 
 def _pair(problem: Problem, outputs: torch.Tensor, pair: tuple[int, ...]) -> torch.Tensor:

@@ -42,16 +42,15 @@ def distance_bound(objective: HeadObjective, theta: Array) -> float | None:
     Returns
     -------
     float or None
-        None without any penalty, and where θ is too far from the minimum for the local bound.
+        None for a softmax model without any penalty, and where θ is too far from the minimum for
+        the local bound, or where there may be none.
     """
     least = float(np.min(objective.penalty))
     if least > 0:
         gradient = objective.gradient(theta)
         error = objective.gradient_error(theta)
         return float((np.linalg.norm(gradient) + np.linalg.norm(error)) / least)
-    if not np.any(objective.penalty) or objective.size > MAX_DENSE:
-        return None
-    return _local_bound(objective, theta)
+    return None if objective.size > MAX_DENSE else _local_bound(objective, theta)
 
 
 def rests_on(objective: HeadObjective) -> str:
@@ -68,14 +67,14 @@ def strength(objective: HeadObjective, theta: Array) -> float:
     0 where that can't be told from 0.
     """
     least = float(np.min(objective.penalty))
-    if least > 0 or not np.any(objective.penalty) or objective.size > MAX_DENSE:
+    if least > 0 or objective.size > MAX_DENSE:
         return least
-    return _smallest_eigenvalue(objective.hessian(theta))
+    return _smallest_eigenvalue(objective.hessian(theta), objective.hessian_error(theta))
 
 
 def _local_bound(objective: HeadObjective, theta: Array) -> float | None:
     hessian = objective.hessian(theta)
-    mu = _smallest_eigenvalue(hessian)
+    mu = _smallest_eigenvalue(hessian, objective.hessian_error(theta))
     if mu <= 0:
         return None
     gradient = objective.gradient(theta)
@@ -98,7 +97,7 @@ def _steepness(objective: HeadObjective) -> float:
     return longest * (np.sqrt(2.0) if objective.spec.kind == "cross_entropy" else 1.0)
 
 
-def _smallest_eigenvalue(hessian: Array) -> float:
+def _smallest_eigenvalue(hessian: Array, error: float) -> float:
     """Return the smallest eigenvalue, less what rounding may have added to it; at least 0."""
     values = eigh(hessian, eigvals_only=True)
-    return max(float(values[0] - len(hessian) * _EPS * values[-1]), 0.0)
+    return max(float(values[0] - len(hessian) * _EPS * values[-1]) - error, 0.0)

@@ -198,5 +198,24 @@ class HeadObjective:
         summed = self.scale * ((n + 2) * _EPS * r + r_error).T @ x
         return np.asarray(summed.ravel() + 2 * _EPS * self.penalty * np.abs(theta))
 
+    def hessian_error(self, theta: Array) -> float:
+        """Bound the rounding in `hessian(theta)`, as a spectral norm.
+
+        Each entry is a sum over the samples, as in `gradient_error`, of |x| |xᵀ| weighted by at
+        most twice the trace of Sᵢ in all; that matrix is no larger than its trace. The weights are
+        products of probabilities, known to a few units in the last place of 1 and moved by no more
+        than the error of the outputs.
+        """
+        x = np.abs(self.features)
+        n, p = x.shape
+        second = output_terms.curvature(self.spec, self.outputs(theta))
+        weights = sum(second.weight(a, a) for a in range(self.n_outputs))
+        each = (n + 2) * _EPS * weights + self.n_outputs * (self.n_outputs + 8) * _EPS
+        if self.spec.kind != "mse":
+            outputs = x @ np.abs(theta.reshape(self.n_outputs, -1)).T
+            each = each + (p + 2) * _EPS * outputs.sum(axis=1)
+        summed = self.scale * float(each @ np.einsum("np,np->n", x, x))
+        return summed + 2 * _EPS * float(np.max(self.penalty))
+
     def _block(self, weights: Array) -> Array:
         return np.asarray(self.scale * (self.features.T @ (weights[:, None] * self.features)))

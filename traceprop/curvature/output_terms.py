@@ -33,6 +33,11 @@ class OutputCurvature:
     diagonal: Array
     rank_one: Array | None
 
+    def part(self, rows: slice) -> OutputCurvature:
+        """Return that of some samples."""
+        rank_one = None if self.rank_one is None else self.rank_one[rows]
+        return OutputCurvature(self.diagonal[rows], rank_one)
+
     def times(self, vectors: Array) -> Array:
         """Multiply one vector of outputs per sample, `(n, o)`, by that sample's Hessian."""
         product = self.diagonal * vectors

@@ -50,11 +50,15 @@ class SklearnModel:
         given = np.asarray(labels)
         if self.classes is None:
             return given.astype(np.float64)
-        numbers = np.searchsorted(self.classes, given).clip(max=len(self.classes) - 1)
-        unknown = given[self.classes[numbers] != given]
-        if len(unknown):
+        if given.ndim == 2 and given.shape[1] == 1:
+            given = given[:, 0]  # as `fit` does
+        if given.ndim != 1:
+            raise DataError(f"the labels have shape {given.shape}; give one a sample")
+        number_of = {label: number for number, label in enumerate(self.classes.tolist())}
+        numbers = np.array([number_of.get(label, -1) for label in given.tolist()])
+        if (numbers < 0).any():
             raise DataError(
-                f"the label {unknown[0]!r} is none of the model's classes "
+                f"the label {given[numbers < 0].tolist()[0]!r} is none of the model's classes "
                 f"{', '.join(map(repr, self.classes.tolist()))}; give the labels that it was "
                 f"fitted on"
             )
@@ -160,7 +164,7 @@ def with_weights(estimator: Any, state: dict[str, NDArray[np.float64]]) -> Any:
 
 def _split(estimator: Any) -> tuple[Any, Any]:
     """Return the steps before the last of a pipeline, or None, and the last."""
-    if type(estimator).__name__ == "Pipeline" and hasattr(estimator, "steps"):
+    if _name(estimator) == "Pipeline":
         before = estimator[:-1]
         return (before if len(before.steps) else None), estimator.steps[-1][1]
     return None, estimator
@@ -186,6 +190,13 @@ def _logistic(estimator: Any, n: int) -> Minimised:
     n_classes = len(estimator.classes_)
     if len(estimator.coef_) != (1 if n_classes == 2 else n_classes):
         raise ModelError("the LogisticRegression holds a path of models; give a fitted single one")
+    # Older releases could fit one model a class, or softmax with half the weights for two.
+    if getattr(estimator, "multi_class", "auto") not in (
+        "auto",
+        "deprecated",
+        "ovr" if n_classes == 2 else "multinomial",
+    ):
+        raise _refused(estimator, "multi_class", "'auto'")
     one_by_one = estimator.solver == "liblinear"
     if one_by_one and n_classes > 2:
         raise _refused(estimator, "solver", "'lbfgs' for more than two classes")
@@ -202,7 +213,7 @@ def _logistic(estimator: Any, n: int) -> Minimised:
 
 def _check_ridge_penalty(estimator: Any) -> None:
     """Refuse any penalty but ‖w‖² or none, as this and older releases spell it."""
-    named = getattr(estimator, "penalty", None)
+    named = _penalty(estimator)
     if named not in ("deprecated", "l2", "none", None):
         raise _refused(estimator, "penalty", "'l2'")
     if named == "deprecated" and estimator.l1_ratio not in (0, None):
@@ -210,7 +221,12 @@ def _check_ridge_penalty(estimator: Any) -> None:
 
 
 def _is_unpenalised(estimator: Any) -> bool:
-    return estimator.penalty in ("none", None) or not np.isfinite(estimator.C)
+    return _penalty(estimator) in ("none", None) or not np.isfinite(estimator.C)
+
+
+def _penalty(estimator: Any) -> Any:
+    """Return the setting, which releases without it leave to `l1_ratio` and `C`."""
+    return getattr(estimator, "penalty", "deprecated")
 
 
 def _least_squares(estimator: Any, n: int) -> Minimised:
@@ -235,6 +251,8 @@ def _by_gradient(estimator: Any, n: int) -> Minimised:
         raise _refused(estimator, "loss", "'log_loss'")
     if estimator.penalty not in ("l2", None):
         raise _refused(estimator, "penalty", "'l2'")
+    if estimator.early_stopping:  # as in `_perceptron`
+        raise _refused(estimator, "early_stopping", "False")
     if len(estimator.classes_) != 2:
         raise ModelError(
             f"SGDClassifier on {len(estimator.classes_)} classes fits one model a class, which "

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.curvature.bounds import strength
+from traceprop.curvature.bounds import distance_bound, strength
 from traceprop.curvature.newton import newton
-from traceprop.curvature.objective import HeadObjective
+from traceprop.curvature.objective import MAX_DENSE, HeadObjective
 from traceprop.curvature.problem import Problem, Rows
 
 Array = NDArray[np.float64]
@@ -87,6 +87,15 @@ def minimum_without(problem: Problem, gone: Rows, start: Array, *, distance: flo
     objective = problem.head_objective(np.delete(np.arange(problem.n), gone))
     tolerance = distance * strength(objective, start)
     result = newton(objective, start, gradient_tolerance=tolerance)
+    if not np.all(objective.penalty):
+        # J curves by another measure there, and where a class has gone it has no minimum at all.
+        tolerance = min(tolerance, distance * strength(objective, result.theta))
+        result = newton(objective, result.theta, gradient_tolerance=tolerance)
+        if objective.size <= MAX_DENSE and distance_bound(objective, result.theta) is None:
+            raise np.linalg.LinAlgError(
+                f"the data that are left hold nothing against weights without a penalty "
+                f"({problem.penalty_origin}), so they would grow without end"
+            )
     rounding = float(np.linalg.norm(objective.gradient_error(result.theta)))
     if not result.converged and result.gradient_norm > rounding:
         raise np.linalg.LinAlgError(

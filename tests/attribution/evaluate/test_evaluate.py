@@ -21,7 +21,7 @@ from traceprop.attribution.evaluate.correlation import spearman
 from traceprop.attribution.evaluate.mislabel import self_influence
 from traceprop.attribution.influence import influence_matrix
 from traceprop.curvature.losses import LossSpec
-from traceprop.errors import AttributionError
+from traceprop.errors import AttributionError, DataError
 
 X, Y = load_breast_cancer(return_X_y=True)
 X = StandardScaler().fit_transform(X)[:, :6]
@@ -147,7 +147,7 @@ def test_another_recipe_or_other_data_is_another_training(logistic):
         fitted = scorer_for(*problem_of, "dot")
         theta = np.zeros(7)
         classes = np.zeros(20, np.int64)
-        return retraining.Retraining(fitted.problem, theta, inputs, classes, recipe)
+        return retraining.Retraining(fitted.problem, theta, inputs, classes, 2, recipe)
 
     names = {
         how((estimator, store)).name(rows, 0),
@@ -191,6 +191,28 @@ def test_the_decision_follows_the_samples_named():
         evaluate.tail_patch(model, store, X[TEST], rate=0.1, top_k=80)
 
 
+def train_two_outputs(inputs, targets, seed):
+    return train(inputs, targets.astype(np.int64), seed)
+
+
+def test_a_kept_training_that_is_damaged_or_of_another_model_is_not_used(logistic, tmp_path):
+    estimator, store = logistic
+    settings = {"n_subsets": 3, "cache": tmp_path}
+    evaluate.lds(estimator, store, X[TEST], **settings)
+    first = min(tmp_path.iterdir())
+    first.write_bytes(b"")
+    with pytest.raises(AttributionError, match="isn't a training of this evaluation"):
+        evaluate.lds(estimator, store, X[TEST], **settings)
+    first.unlink()
+    x, y = torch.tensor(X[TRAIN]), torch.tensor(Y[TRAIN], dtype=torch.float64)
+    for bias in (True, False):
+        linear = torch.nn.Linear(6, 1, bias=bias).double()
+        spec = LossSpec("bce_with_logits", "mean")
+        run = recorded(linear, x, y, spec, 0.1)
+        evaluate.lds(linear, run, X[TEST], target=1, method="dot", **settings)
+    assert len(list(tmp_path.iterdir())) == 2 + 3 + 3
+
+
 def test_questions_that_make_no_evaluation(logistic, tmp_path):
     estimator, store = logistic
     with pytest.raises(AttributionError, match="no estimator is called 'magic'"):
@@ -201,6 +223,22 @@ def test_questions_that_make_no_evaluation(logistic, tmp_path):
         evaluate.lds(*_network(), X[TEST])
     with pytest.raises(AttributionError, match="three or more"):
         evaluate.leave_one_out(estimator, store, X[TEST], samples=[1, 2])
+    with pytest.raises(AttributionError, match="2 subsets make no correlation"):
+        evaluate.lds(estimator, store, X[TEST], n_subsets=2)
+    with pytest.raises(AttributionError, match="seeds is 0"):
+        evaluate.lds(estimator, store, X[TEST], n_subsets=3, seeds=0)
+    with pytest.raises(AttributionError, match="can't be trained on 1 of the samples"):
+        evaluate.lds(estimator, store, X[TEST], share=0.01)
+    with pytest.raises(AttributionError, match="sample 999 was never trained on"):
+        evaluate.leave_one_out(estimator, store, X[TEST], samples=[1, 2, 999])
+    with pytest.raises(AttributionError, match="sample 999 was never trained on"):
+        evaluate.mislabel_auc(estimator, store, [1, 999])
+    with pytest.raises(AttributionError, match="sent to other processes"):
+        evaluate.lds(estimator, store, X[TEST], workers=2, recipe=lambda *_: estimator)
+    with pytest.raises(AttributionError, match="a model of 2 outputs, and the one to judge has 1"):
+        evaluate.lds(estimator, store, X[TEST], recipe=train_two_outputs)
+    with pytest.raises(DataError, match="no test input"):
+        evaluate.lds(estimator, store, X[:0])
     with pytest.raises(AttributionError, match="0 of 120 samples were flipped"):
         evaluate.mislabel_auc(estimator, store, [])
     line = LinearRegression().fit(X[TRAIN], X[TRAIN, 0])

@@ -14,6 +14,8 @@ quadratic model of J with G for its curvature, up to the rounding of float32 row
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -123,21 +125,19 @@ def gauss_newton_matrix(problem: Problem, network: Network, projector: Projector
     return total
 
 
-def _roots(problem: Problem, outputs: Array) -> list[Array]:
-    """Return B with Sᵢ = Σⱼ bᵢⱼ bᵢⱼᵀ for every sample, as o arrays `(n, o)` of the bᵢⱼ.
+def _roots(problem: Problem, outputs: Array) -> Iterator[Array]:
+    """Yield B with Sᵢ = Σⱼ bᵢⱼ bᵢⱼᵀ for every sample, as o arrays `(n, o)` of the bᵢⱼ.
 
     For softmax S = diag(p) − p pᵀ = B Bᵀ with B = diag(√p) − p √pᵀ, as Σp = 1.
     """
     second = curvature(problem.spec, outputs)
     n_outputs = outputs.shape[1]
-    roots = []
     for j in range(n_outputs):
         root = np.zeros_like(outputs)
         root[:, j] = np.sqrt(second.diagonal[:, j])
         if second.rank_one is not None:
             root -= second.rank_one * np.sqrt(second.diagonal[:, j : j + 1])
-        roots.append(root)
-    return roots
+        yield root
 
 
 def _weighted(outputs: Tensor, weights: Tensor) -> Tensor:

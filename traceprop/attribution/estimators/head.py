@@ -16,6 +16,8 @@ minimum; otherwise H is damped by the stated rule, and the notes say so.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +34,8 @@ Array = NDArray[np.float64]
 
 # A Hessian whose reciprocal condition number is smaller is singular within its own rounding.
 _SINGULAR = 1e-12
+# Numbers of the Kᵢ held at once: 32 MB.
+_LEVERAGES = 1 << 22
 
 
 class HeadInfluence:
@@ -58,12 +62,14 @@ class HeadInfluence:
         )
         hessian = objective.hessian(theta)
         self._factor = factorise(hessian, least=_SINGULAR)
-        self.quality = self._choose_damping(hessian, problem.penalty)
-        if self.quality.damping:
+        known = None if self._factor is None else self._leave_out_each()
+        self.quality = self._choose_damping(hessian, problem.penalty, known)
+        if known is None or self.quality.damping:
             hessian[np.diag_indices_from(hessian)] += self.quality.damping
             self._factor = factorise(hessian)
+            known = self._leave_out_each()
         self._mean = (self._r.T @ objective.features) / len(self._r)
-        self._corrected = self._without_own_curvature()
+        self._corrected = known.residuals
 
     def scores(self, queries: Queries) -> Array:
         """Return the scores `(q, n)`, see `base.Scorer`."""
@@ -86,14 +92,18 @@ class HeadInfluence:
             raise AttributionError("no sample has any influence: the model's Hessian is zero")
         return self._factor.solve(rows)
 
-    def _choose_damping(self, hessian: Array, penalty: float | None) -> Quality:
+    def _choose_damping(
+        self, hessian: Array, penalty: float | None, known: _LeftOut | None
+    ) -> Quality:
         """Leave the Hessian as it is, or say by how much and why it must be damped."""
         why = None
         if penalty is None:
             why = "the penalty of the run is unknown"
-        elif self._factor is None:
+        elif known is None:
             why = "it is singular, so the model has no unique minimum"
-        elif self._distance() > self._mean_effect():
+        elif known.singular:
+            why = "it is singular without one of the samples, so that no unique minimum is left"
+        elif self._distance() > known.mean_effect:
             why = "training stopped further from its objective's minimum than one sample moves it"
         if why is None:
             return Quality("margin")
@@ -106,29 +116,58 @@ class HeadInfluence:
         gradient = self._objective.gradient(self._theta)
         return float(gradient @ self._solve(gradient[None])[0])
 
-    def _mean_effect(self) -> float:
-        """Return the mean over samples of c² gᵢᵀ H⁻¹ gᵢ: the same, for leaving one sample out."""
-        inner = np.einsum("no,nop,np->n", self._r, self._leverages(), self._r)
-        return float(self._objective.scale**2 * inner.mean())
+    def _leave_out_each(self) -> _LeftOut:
+        """Take each sample's own curvature out, by solves with I − c Sᵢ Kᵢ.
 
-    def _leverages(self) -> Array:
-        """Return Kᵢ for every sample, shape `(n, o, o)`."""
-        x = self._objective.features
+        A second right-hand side tells how far from singular each is: where leaving a sample out
+        leaves H singular, its residual is 0 too, and 0/0 would be any number.
+        """
+        x, scale = self._objective.features, self._objective.scale
         o, p = self._matrix_shape
         inverse = self._solve(np.eye(o * p)).reshape(o, p, o, p)
-        k = np.empty((len(x), o, o))
-        for a in range(o):
-            for b in range(a + 1):
-                k[:, a, b] = k[:, b, a] = np.einsum("np,np->n", x @ inverse[a, :, b], x)
-        return k
+        assert self._factor is not None
+        most = self._factor.reciprocal_condition / (100 * np.finfo(np.float64).eps)
+        probe = np.random.default_rng(0).standard_normal(o) / np.sqrt(o)
+        residuals, effect, singular = np.empty_like(self._r), 0.0, False
+        step = max(_LEVERAGES // o**2, 1)
+        for start in range(0, len(x), step):
+            part = slice(start, start + step)
+            k = np.empty((len(x[part]), o, o))
+            for a in range(o):
+                for b in range(a + 1):
+                    moved = x[part] @ inverse[a, :, b]
+                    k[:, a, b] = k[:, b, a] = np.einsum("np,np->n", moved, x[part])
+            r, second = self._r[part], self._second.part(part)
+            columns = [second.times(k[:, :, b]) for b in range(o)]
+            system = np.eye(o) - scale * np.stack(columns, axis=2)
+            both = np.stack([r, np.broadcast_to(probe, r.shape)], axis=2)
+            try:
+                solved = np.linalg.solve(system, both)
+            except np.linalg.LinAlgError:
+                return _LeftOut(residuals, effect, True)
+            residuals[part] = solved[:, :, 0]
+            singular |= bool(np.abs(solved[:, :, 1]).max() > most)
+            effect += float(np.einsum("no,nop,np->", r, k, r))
+        return _LeftOut(residuals, scale**2 * effect / len(x), singular)
 
-    def _without_own_curvature(self) -> Array:
-        """Return (I − c Sᵢ Kᵢ)⁻¹ rᵢ, shape `(n, o)`."""
-        k = self._leverages()
-        o = self._head.n_outputs
-        columns = [self._second.times(k[:, :, b]) for b in range(o)]
-        system = np.eye(o) - self._objective.scale * np.stack(columns, axis=2)
-        return np.asarray(np.linalg.solve(system, self._r[:, :, None])[:, :, 0])
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _LeftOut:
+    """What leaving each sample out comes to.
+
+    Parameters
+    ----------
+    residuals : ndarray, shape (n, o)
+        (I − c Sᵢ Kᵢ)⁻¹ rᵢ.
+    mean_effect : float
+        The mean over samples of c² gᵢᵀ H⁻¹ gᵢ: the `_distance` that leaving one out makes.
+    singular : bool
+        Whether H without some sample is singular within rounding; the others then don't count.
+    """
+
+    residuals: Array
+    mean_effect: float
+    singular: bool
 
 
 def _contract(solved: Array, features: Array, residuals: Array) -> Array:

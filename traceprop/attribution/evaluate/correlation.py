@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
@@ -23,7 +24,7 @@ from traceprop.attribution.estimators import Queries
 from traceprop.attribution.evaluate.retraining import CONVERGED, Recipe, Retraining, retrain
 from traceprop.attribution.fitted import fitted_to, scorer_for
 from traceprop.attribution.models import plain_inputs
-from traceprop.attribution.question import ask
+from traceprop.attribution.question import ask_margin, positions_of, sample_numbers
 from traceprop.curvature.problem import Problem
 from traceprop.errors import AttributionError
 
@@ -115,7 +116,8 @@ def lds(
     Raises
     ------
     AttributionError
-        An unknown method, a share that leaves no subset, a network without a recipe.
+        An unknown method, a share that leaves no subset, fewer than three subsets, a network
+        without a recipe, or one that can't be told apart from others while `cache` is given.
 
     Examples
     --------
@@ -130,6 +132,8 @@ def lds(
         raise AttributionError(
             f"share is {share}: of {problem.n} samples that is {size}; give one between 0 and 1"
         )
+    if n_subsets < 3:
+        raise AttributionError(f"{n_subsets} subsets make no correlation; give three or more")
     draw = np.random.default_rng(seed)
     subsets = [np.sort(draw.permutation(problem.n)[:size]) for _ in range(n_subsets)]
     truth = retrain(how, subsets, range(seeds), folder=_folder(cache), workers=workers)
@@ -172,7 +176,7 @@ def leave_one_out(
     chosen = np.unique(
         np.linspace(0, n - 1, min(n, 100)).astype(np.int64)
         if samples is None
-        else np.searchsorted(how.problem.samples, np.fromiter(samples, np.int64))
+        else positions_of(how.problem, sample_numbers(samples))
     )
     if len(chosen) < 3:
         raise AttributionError(f"{len(chosen)} samples make no correlation; give three or more")
@@ -192,11 +196,14 @@ class _Scored:
     problem: Problem
     theta: Array
     queries: Queries
+    n_outputs: int
     sums: Callable[[Array], Array]
 
     def how(self, recipe: Recipe | None) -> Retraining:
         asked = self.queries
-        return Retraining(self.problem, self.theta, asked.inputs, asked.classes, recipe)
+        return Retraining(
+            self.problem, self.theta, asked.inputs, asked.classes, self.n_outputs, recipe
+        )
 
 
 def _scored(
@@ -206,7 +213,7 @@ def _scored(
     if method == "predict_without":
         refit = fitted_to(model, store, method, Refit)
         problem, network, solver = refit.problem, refit.network, refit.what
-        queries = ask(problem, network, inputs, target).queries
+        queries = ask_margin(problem, network, inputs, target).queries
 
         def sums(held: Array) -> Array:
             return np.stack([solver.margins(np.flatnonzero(row <= 0.0), queries) for row in held])
@@ -214,14 +221,16 @@ def _scored(
     else:
         fitted = scorer_for(model, store, method)
         problem, network = fitted.problem, fitted.network
-        queries = ask(problem, network, inputs, target).queries
+        queries = ask_margin(problem, network, inputs, target).queries
         scores = fitted.what.scores(queries)
 
         def sums(held: Array) -> Array:
             return held @ scores.T
 
     theta = network.theta if problem.head is None else problem.head.pack(network.weights())
-    return _Scored(problem, theta, queries, sums)
+    one = torch.from_numpy(queries.inputs[:1])
+    n_outputs = network.outputs(torch.from_numpy(network.theta), one).shape[1]
+    return _Scored(problem, theta, queries, n_outputs, sums)
 
 
 def spearman(one: Array, other: Array) -> Array:

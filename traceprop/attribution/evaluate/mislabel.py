@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 
 from traceprop.attribution.estimators import Queries
 from traceprop.attribution.fitted import scorer_for
+from traceprop.attribution.question import sample_numbers
 from traceprop.errors import AttributionError
 
 if TYPE_CHECKING:
@@ -78,15 +79,19 @@ def mislabel_auc(
     Raises
     ------
     AttributionError
-        No sample, or every one, was flipped; or as in `self_influence`.
+        No sample, or every one, was flipped, or one isn't there; or as in `self_influence`.
 
     Examples
     --------
     >>> tp.attribution.evaluate.mislabel_auc(model, store, flipped)  # doctest: +SKIP
     0.93
     """
-    is_flipped = np.isin(store.sample_ids, np.fromiter(flipped, np.int64))
+    numbers = sample_numbers(flipped)
+    is_flipped = np.isin(store.sample_ids, numbers)
     n_flipped, n = int(is_flipped.sum()), len(is_flipped)
+    if n_flipped < len(numbers):
+        unknown = np.setdiff1d(numbers, store.sample_ids)[0]
+        raise AttributionError(f"sample {unknown} was never trained on")
     if not 0 < n_flipped < n:
         raise AttributionError(
             f"{n_flipped} of {n} samples were flipped; a curve needs some that were and some not"

@@ -8,21 +8,23 @@ decide, and isn't done again; one that was cut off left nothing.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import io
 import json
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from pickle import PicklingError
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from traceprop.attribution.evaluate.recipe_digest import recipe_digest
 from traceprop.attribution.models import module_of
 from traceprop.curvature import losses
 from traceprop.curvature.digest import model_digest
@@ -40,7 +42,7 @@ CONVERGED = 1e-8
 """How near to its minimum, in the weights, a convex model is trained."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Retraining:
     """How to train on part of a run's data, and what to ask of the model.
 
@@ -54,6 +56,8 @@ class Retraining:
         What is asked.
     classes : ndarray of int64, shape (q,)
         The class whose margin is f, for each input.
+    n_outputs : int
+        Of the model.
     recipe : callable or None
         Trains; None for a convex model, which is solved for.
 
@@ -67,8 +71,8 @@ class Retraining:
     theta: Array
     inputs: Array
     classes: NDArray[np.int64]
+    n_outputs: int
     recipe: Recipe | None = None
-    _digest: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         why = many_minima(self.problem)
@@ -77,8 +81,6 @@ class Retraining:
                 f"evaluation retrains, and {why}; give recipe=, a function of (inputs, targets, "
                 f"seed) that trains a new model and returns it"
             )
-        # Set once, past the frozen dataclass: all that a training's outcome depends on.
-        object.__setattr__(self, "_digest", self._digest_of_all())
 
     def margins(self, rows: Rows, seed: int) -> Array:
         """Train on some rows of the problem, and return f for each input, shape `(q,)`."""
@@ -87,7 +89,13 @@ class Retraining:
             gone = np.setdiff1d(np.arange(self.problem.n), rows)
             head = self.problem.head
             assert head is not None
-            found = minimum_without(self.problem, gone, self.theta, distance=CONVERGED)
+            try:
+                found = minimum_without(self.problem, gone, self.theta, distance=CONVERGED)
+            except np.linalg.LinAlgError as error:
+                raise AttributionError(
+                    f"the model can't be trained on {len(rows)} of the samples: {error}; take a "
+                    f"larger share of them"
+                ) from error
             outputs = torch.from_numpy(
                 head.features(self.inputs) @ found.theta.reshape(head.n_outputs, -1).T
             )
@@ -98,6 +106,11 @@ class Retraining:
                 outputs = network.outputs(
                     torch.from_numpy(network.theta), torch.from_numpy(self.inputs)
                 )
+            if outputs.shape[1] != self.n_outputs:
+                raise AttributionError(
+                    f"the recipe made a model of {outputs.shape[1]} outputs, and the one to judge "
+                    f"has {self.n_outputs}; a subset may lack a class: take a larger share"
+                )
         margins: Array = losses.margins(self.problem.spec, outputs, classes).numpy()
         return margins
 
@@ -107,14 +120,17 @@ class Retraining:
         digest.update(np.ascontiguousarray(rows, "<i8").tobytes())
         return f"margins-{digest.hexdigest()[:24]}-{seed}.npy"
 
-    def _digest_of_all(self) -> str:
+    @cached_property
+    def _digest(self) -> str:
+        """All that a training's outcome depends on."""
         problem = self.problem
         settings = {
             "loss": problem.spec.to_json(),
             "penalty": problem.penalty,
             "unpenalised": problem.unpenalised,
             "batch_size": problem.batch_size,
-            "recipe": None if self.recipe is None else _source_of(self.recipe),
+            "head": None if problem.head is None else asdict(problem.head),
+            "recipe": None if self.recipe is None else recipe_digest(self.recipe),
             "data": model_digest(
                 {
                     "inputs": np.asarray(problem.inputs),
@@ -154,14 +170,16 @@ def retrain(
     -------
     ndarray of float64, shape (len(subsets), q)
     """
+    seeds = list(seeds)
+    if not seeds:
+        raise AttributionError("seeds is 0; give at least one training a subset")
     if folder is not None:
         make_private_folder(folder, parents=True)
-    seeds = list(seeds)
     jobs = [(i, subset, seed) for seed in seeds for i, subset in enumerate(subsets)]
     total = np.zeros((len(subsets), len(how.classes)))
     open_jobs = []
     for i, subset, seed in jobs:
-        kept = _read(folder, how.name(subset, seed), total.shape[1])
+        kept = None if folder is None else _read(folder / how.name(subset, seed), total.shape[1])
         if kept is None:
             open_jobs.append((i, subset, seed))
         else:
@@ -186,6 +204,7 @@ def _run(
     if workers <= 1 or len(jobs) <= 1:
         yield from bar(zip(jobs, (how.margins(*job) for job in work), strict=True))
         return
+    _check_importable(how.recipe)
     # Spawned, not forked: a forked child inherits locks of threads that it hasn't got.
     context = multiprocessing.get_context("spawn")
     with context.Pool(min(workers, len(jobs)), _begin, (how,)) as pool:
@@ -205,12 +224,28 @@ def _one(job: tuple[Rows, int]) -> Array:
     return _HOW[0].margins(*job)
 
 
-def _read(folder: Path | None, name: str, width: int) -> Array | None:
-    if folder is None or not (folder / name).is_file():
+def _check_importable(recipe: Recipe | None) -> None:
+    """Refuse a recipe that another process can't find by its name."""
+    try:
+        ForkingPickler.dumps(recipe)
+    except (AttributeError, TypeError, PicklingError) as error:
+        raise AttributionError(
+            f"the recipe can't be sent to other processes ({error}); give a function of a module, "
+            f"or workers=1"
+        ) from error
+
+
+def _read(path: Path, width: int) -> Array | None:
+    """Return a training that was kept, or None."""
+    if not path.is_file():
         return None
-    found: Array = np.load(folder / name, allow_pickle=False)
-    if found.shape != (width,):
-        raise AttributionError(f"{folder / name} isn't a training of this evaluation; delete it")
+    wrong = f"{path} isn't a training of this evaluation; delete it"
+    try:
+        found: Array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise AttributionError(wrong) from error
+    if found.shape != (width,) or found.dtype != np.float64:
+        raise AttributionError(wrong)
     return found
 
 
@@ -218,15 +253,3 @@ def _npy(margins: Array) -> bytes:
     content = io.BytesIO()
     np.lib.format.write_array(content, margins, allow_pickle=False)
     return content.getvalue()
-
-
-def _source_of(recipe: Recipe) -> str:
-    """Return what a recipe is: its name and its source, as far as Python knows them."""
-    function = recipe.func if isinstance(recipe, partial) else recipe
-    name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
-    settings = f"{recipe.args} {recipe.keywords}" if isinstance(recipe, partial) else ""
-    try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError):
-        source = ""
-    return f"{name} {settings} {hashlib.sha256(source.encode()).hexdigest()}"
