@@ -177,7 +177,7 @@ def test_without_a_penalty_and_what_kept_classes_from_being_separable(tmp_path):
     estimator = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000).fit(x, y)
     store = from_sklearn(estimator, x, y, tmp_path / "grad")
     assert predict_without(estimator, store, x[:1], samples=[3]).quality.unit == "margin"
-    with pytest.raises(AttributionError, match="without end|isn't positive definite"):
+    with pytest.raises(AttributionError, match=r"without end|isn't positive definite"):
         predict_without(estimator, store, x[:1], samples=[3, 26])
 
 

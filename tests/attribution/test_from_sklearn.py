@@ -235,7 +235,7 @@ def test_a_pipeline_takes_one_row_in_any_form_and_names_what_it_cannot_take(tmp_
     ]:
         with pytest.raises(DataError, match=says):
             compute_influence_scores(plain, other, wrong)
-    with pytest.raises(DataError, match="c$"):
+    with pytest.raises(DataError, match=r"c$"):
         compute_influence_scores(pipeline, store, frame[["a", "b"]].iloc[:1])
 
 

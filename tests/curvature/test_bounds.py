@@ -85,3 +85,29 @@ def test_far_from_the_minimum_there_is_no_bound():
     ours = _objective("bce_with_logits", 0, 1e-2)
     assert distance_bound(ours, np.full(ours.size, 30.0)) is None
     assert strength(ours, np.zeros(ours.size)) > 0.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.integers(0, 50), st.sampled_from([1e-3, 1.0, 1e3]), st.sampled_from([1e-2, 1.0, 10.0]))
+@settings(max_examples=25)
+def test_the_rounding_of_the_hessian_is_within_its_bound(kind, seed, reach, size):
+    """Against the same sums in extended precision."""
+    ours = _objective(kind, seed, 1e-6, reach)
+    theta = size * np.random.default_rng(seed).standard_normal(ours.size)
+    x, o = ours.features.astype(np.longdouble), ours.n_outputs
+    z = x @ theta.reshape(o, -1).T.astype(np.longdouble)
+    if kind == "cross_entropy":
+        p = np.exp(z - z.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        second = np.einsum("na,ab->nab", p, np.eye(o)) - np.einsum("na,nb->nab", p, p)
+    elif kind == "mse":
+        second = np.broadcast_to(2.0 * np.eye(o), (len(x), o, o)).astype(np.longdouble)
+    else:
+        second = (np.exp(-np.abs(z)) / (1 + np.exp(-np.abs(z))) ** 2)[:, :, None]
+    want = np.einsum("nab,np,nq->apbq", second, x, x).reshape(ours.size, ours.size)
+    want[np.diag_indices_from(want)] += ours.penalty
+    shift = ours.shift()
+    if shift is not None:
+        want += np.outer(shift, shift)
+    off = np.linalg.norm((ours.hessian(theta) - want).astype(float), 2)
+    assert off <= ours.hessian_error(theta)
