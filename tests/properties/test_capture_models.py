@@ -54,7 +54,8 @@ def test_random_models(seed: int) -> None:
     assert_near(flat_gradients(model, inputs, targets, cross_entropy), expected, 1e-9)
     single = inputs.float() if inputs.is_floating_point() else inputs
     in_float32 = flat_gradients(model.float(), single, targets, cross_entropy)
-    assert_near(in_float32, expected, 1e-5 * np.sqrt(expected.shape[1]))
+    # float32's own backward pass is up to 5.2e-5 off in 4,000 such models, by torch.func as well.
+    assert_near(in_float32, expected, min(1e-4, 1e-5 * np.sqrt(expected.shape[1])))
     projector = Projector(blocks_of(model), 16, seed=seed, repetitions=2, kind="sjlt")
     rows = project_gradients(model, single, targets, cross_entropy, projector)
     assert_near(rows, projector.project(expected), 1e-4)
@@ -69,6 +70,9 @@ def test_random_models_against_torch_func(seed: int) -> None:
     if len({id(p) for p in model.parameters()}) < len(list(model.named_parameters())):
         return
     assert_near(actual, by_vmap(model.eval(), inputs, targets), 1e-9)
+    single = inputs.float() if inputs.is_floating_point() else inputs
+    in_float32 = flat_gradients(model.float(), single, targets, cross_entropy)
+    assert_near(in_float32, by_vmap(model, single, targets), 1e-5)
 
 
 @given(SEEDS, st.sampled_from(["mean", "sum"]))
