@@ -79,6 +79,9 @@ def test_ranks_that_cannot_be_are_refused(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(StoreError, match="rank=3 of world_size=2"):
         GradientStore(path=tmp_path / "grad")
+    monkeypatch.setenv("RANK", "x")
+    with pytest.raises(StoreError, match="RANK='x' in the environment is no number"):
+        GradientStore(path=tmp_path / "grad")
 
 
 READER = """

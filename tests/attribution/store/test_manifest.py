@@ -46,7 +46,7 @@ MANIFEST = Manifest(
         ),
     ),
     derived=(DerivedFile("codes", FileEntry("derived/1-codes", 3, (8,)), ("0-0",), {"bits": 1}),),
-    erasing=((3, 4), (7, 9)),
+    erasing=((3, 4),),
     erasures=2,
 )
 
@@ -127,6 +127,13 @@ def test_fields_that_are_missing_or_at_odds_are_refused():
     for wrong in ([["a shard"]], [{"shards": ["one"]}], "parts", [7]):
         with pytest.raises(ValueError, match="missing or malformed"):
             Manifest.decode(_seal(body | {"parts": wrong}))
+    for spans in ([[0, 1 << 50]], [[0, 2]], [[3, 1]], [[-1, 0]]):
+        with pytest.raises(ValueError, match="none is left, or what goes are no samples"):
+            Manifest.decode(_seal(body | {"erasing": spans}))
+    with pytest.raises(ValueError, match="none is left"):
+        Manifest.decode(_seal(body | {"parts": [], "rows": 0}))
+    with pytest.raises(ValueError, match="nested too deeply"):
+        Manifest.decode(b"[" * 200_000)
     malformed = json.loads(json.dumps(body))
     malformed["parts"][0]["shards"][0] = "a shard"
     with pytest.raises(ValueError, match="missing or malformed"):

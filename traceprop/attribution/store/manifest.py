@@ -208,7 +208,7 @@ class Manifest:
     projector : dict
         What `Projector.to_json` gave.
     parts : tuple of RunPart
-        The runs, in the order they were committed. None in a store whose rows were all erased.
+        The runs, in the order they were committed.
     repeats : bool
         Whether a sample may have rows in several shards: they add up to its row.
     derived : tuple of DerivedFile
@@ -320,6 +320,12 @@ class Manifest:
         )
         if manifest.rows != value["rows"]:
             raise ValueError(f"it counts {value['rows']} rows, its shards {manifest.rows}")
+        spans = manifest.erasing
+        # Each sample has a row, and another sample is left.
+        if not all(0 <= start < stop for start, stop in spans) or manifest.rows <= sum(
+            stop - start for start, stop in spans
+        ):
+            raise ValueError(f"of {manifest.rows} rows none is left, or what goes are no samples")
         return manifest
 
 
@@ -341,7 +347,10 @@ def _seal(body: dict[str, Any]) -> bytes:
 
 def _unseal(content: bytes) -> dict[str, Any]:
     """Undo `_seal`; `ValueError` where a single byte isn't as it was written."""
-    value = json.loads(content)
+    try:
+        value = json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     if not isinstance(value, dict) or "sha256" not in value:
         raise ValueError("it has no checksum")
     del value["sha256"]

@@ -63,13 +63,22 @@ def this_rank(rank: int | None, world_size: int | None) -> Rank:
         The numbers don't fit each other.
     """
     if rank is None and world_size is None:
-        rank, world_size = (int(os.environ.get(n, d)) for n, d in (("RANK", 0), ("WORLD_SIZE", 1)))
+        rank, world_size = (_from_environment(n, d) for n, d in (("RANK", 0), ("WORLD_SIZE", 1)))
     if rank is None or world_size is None or not 0 <= rank < world_size:
         raise StoreError(
             f"rank={rank} of world_size={world_size} is no rank: give both, 0 ≤ rank < world_size, "
             f"or neither under torchrun."
         )
     return Rank(rank, world_size)
+
+
+def _from_environment(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise StoreError(
+            f"{name}={text!r} in the environment is no number: give rank= and world_size=."
+        )
+    return int(text)
 
 
 def open_session(folder: StoreFolder) -> str:
