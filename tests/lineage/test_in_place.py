@@ -173,13 +173,13 @@ def test_buffers_are_forgotten_with_their_arrays():
     from traceprop.lineage.recording import plain_targets
 
     forget_warned()
-    before = len(plain_targets._adoptions)
+    before = len(plain_targets.ADOPTIONS)
     sums = np.zeros(3)
     with pytest.warns(LineageEscapeWarning):
         np.add(tensor(3, "X"), 1, out=sums)
-    assert len(plain_targets._adoptions) == before + 1
+    assert len(plain_targets.ADOPTIONS) == before + 1
     del sums
-    assert len(plain_targets._adoptions) == before
+    assert len(plain_targets.ADOPTIONS) == before
 
 
 @pytest.mark.filterwarnings("ignore:.*not guaranteed to behave correctly")

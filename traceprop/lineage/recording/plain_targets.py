@@ -19,16 +19,17 @@ from traceprop.lineage.recording.tracked import Adoption, Tracked, attach_view, 
 
 PART: Final = Op("part of a plain array")
 
-_adoptions: Final[dict[int, Adoption]] = {}
+ADOPTIONS: Final[dict[int, Adoption]] = {}
+"""What is remembered, by the id of the array; empty in programs that never did it."""
 
 
 def adopt(array: Any, tensor: Tracked) -> None:
     """Remember that the plain `array` holds what `tensor`, made on it, says."""
     key = id(array)
-    adoption = _adoptions.get(key)
+    adoption = ADOPTIONS.get(key)
     if adoption is None:
-        forget = weakref.ref(array, lambda _: _adoptions.pop(key, None))
-        adoption = _adoptions[key] = Adoption(forget, tensor.node)
+        forget = weakref.ref(array, lambda _: ADOPTIONS.pop(key, None))
+        adoption = ADOPTIONS[key] = Adoption(forget, tensor.node)
     adoption.node = tensor.node
     adoption.tensor = weakref.ref(tensor)
     state = tensor._own_state()
@@ -38,7 +39,7 @@ def adopt(array: Any, tensor: Tracked) -> None:
 
 def adopted_as(array: Any, make: Callable[[Any, Node], Any]) -> Any:
     """Return the tensor of a plain array that was itself written into; `make` makes it anew."""
-    adoption = _adoptions.get(id(array))
+    adoption = ADOPTIONS.get(id(array))
     if adoption is None:
         return None
     tensor = adoption.tensor() if adoption.tensor is not None else None
@@ -50,13 +51,13 @@ def adopted_as(array: Any, make: Callable[[Any, Node], Any]) -> Any:
 
 def adopted(array: NDArray[Any], kind: type[Tracked]) -> Any:
     """Return the tensor of a plain array that was written into, None for any other."""
-    if not _adoptions:
+    if not ADOPTIONS:
         return None
     known = adopted_as(array, lambda plain, node: wrap(kind, plain, node))
     if known is not None:
         return known
     base = array.base
-    if isinstance(base, np.ndarray) and id(base) in _adoptions:
+    if isinstance(base, np.ndarray) and id(base) in ADOPTIONS:
         whole = adopted(base, kind)
         node = make_node(PART, (whole.node,), ONE, None, array.shape, array.dtype)
         part = wrap(kind, array, node)

@@ -26,7 +26,12 @@ from traceprop.lineage.recording.tracked import Tracked, attach_view, hold
 Function = Callable[..., Any]
 Values = Sequence[int | str]
 
-_SIMPLE: Final = frozenset({int, float, bool, str, type(None), slice, type(Ellipsis), complex})
+SIMPLE: Final = frozenset({int, float, bool, str, type(None), slice, type(Ellipsis), complex})
+"""Types of parameters that are kept in a template as they are."""
+
+_CHOOSERS: Final = frozenset({torch.bool, torch.int64})
+"""Types of masks and indices, which no gradient and no conjugation can be waiting on."""
+
 HANDLERS: Final[list[Callable[[TorchOp], Any]]] = []
 """How the handler of an operation is found; set by `tracked.handlers`."""
 
@@ -49,10 +54,16 @@ def capture(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Capture
     plain: list[Any] = []
     template: list[Any] = []
     values = op.values
+    tracked = KIND[0]
     for value in args:
-        if type(value) in _SIMPLE:
+        kind = type(value)
+        if kind in SIMPLE:
             plain.append(value)
             template.append(value)
+        elif kind is tracked and not (values and len(plain) in values):
+            template.append(slot(len(inputs)))
+            inputs.append(value)
+            plain.append(value._array)
         else:
             stripped, kept = strip(value, inputs, values and len(plain) in values)
             plain.append(stripped)
@@ -75,7 +86,7 @@ def capture(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Capture
 def strip(value: Any, inputs: list[Tracked], chooses: Any = False) -> tuple[Any, Any]:
     """Return a value without tracked tensors, and its template; collect the tensors."""
     kind = type(value)
-    if kind in _SIMPLE:
+    if kind in SIMPLE:
         return value, value
     if kind is KIND[0] and not chooses:
         inputs.append(value)
@@ -114,6 +125,8 @@ def _held(value: Tracked, index: int) -> Any:
 
 def chooser(tensor: torch.Tensor) -> Any:
     """Return a mask or an index as an array; bytes are a mask, as torch takes them."""
+    if tensor.dtype in _CHOOSERS and tensor.is_cpu and tensor.layout is torch.strided:
+        return tensor.numpy()
     array = to_numpy(tensor)
     return array != 0 if array.dtype == np.uint8 else array
 
@@ -147,15 +160,13 @@ def call_torch(function: Function, args: Sequence[Any], kwargs: dict[str, Any] |
 def is_simple(rest: Sequence[Any], kwargs: dict[str, Any] | None) -> bool:
     """Whether arguments are numbers, names, slices, tuples of numbers, and nothing is written."""
     for value in rest:
-        kind = type(value)
-        if kind not in _SIMPLE and not (kind is tuple and _is_numbers(value)):
+        if type(value) not in SIMPLE and not (type(value) is tuple and _is_numbers(value)):
             return False
     if kwargs:
-        for name, value in kwargs.items():
-            kind = type(value)
-            if kind not in _SIMPLE and not (kind is tuple and _is_numbers(value)):
-                return False
-            if name == "inplace" and value:
+        if kwargs.get("inplace"):
+            return False
+        for value in kwargs.values():
+            if type(value) not in SIMPLE and not (type(value) is tuple and _is_numbers(value)):
                 return False
     return True
 
@@ -183,7 +194,10 @@ def record_one(op: TorchOp, tensor: Tracked, rest: Any, kwargs: dict[str, Any] |
     wrapped = KIND[0]()
     wrapped._node = made
     wrapped._state = wrapped._reuse = None
-    result = op.function(array, *rest, **kwargs) if kwargs else op.function(array, *rest)
+    if kwargs:
+        result = op.function(array, *rest, **kwargs)
+    else:
+        result = op.function(array, *rest) if rest else op.function(array)
     if type(result) is not torch.Tensor or result.layout is not torch.strided:
         captured = Captured()
         captured.inputs, captured.nodes = [tensor], made.inputs

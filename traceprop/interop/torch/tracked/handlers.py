@@ -10,10 +10,11 @@ import torch
 from traceprop.errors import LineageError
 from traceprop.interop.torch.tracked.calls import HANDLERS, WRITERS, call, capture
 from traceprop.interop.torch.tracked.entries import ESCAPE
-from traceprop.interop.torch.tracked.ops import TorchOp, known_dtype
-from traceprop.interop.torch.tracked.plain import KIND, wrap_torch
+from traceprop.interop.torch.tracked.ops import TorchOp
+from traceprop.interop.torch.tracked.plain import KIND
+from traceprop.interop.torch.tracked.values import DTYPES
 from traceprop.interop.torch.tracked.writes import reshape_call, write_call
-from traceprop.lineage.graph.node import SLOTS, Node, make_node
+from traceprop.lineage.graph.node import SLOTS, Node
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.tracked import Tracked, expose
 from traceprop.lineage.registry import REFUSED
@@ -97,20 +98,26 @@ def join(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         return WRITERS[True](op, args, kwargs) if kwargs.get("out") is not None else call(
             op, args, kwargs)  # fmt: skip
     kind = KIND[0]
-    arrays: list[Any] = []
-    nodes: list[Node] = []
     for part in args[0]:
         if type(part) is not kind:
             return call(op, args, kwargs)
-        arrays.append(part._array)
-        nodes.append(part._node if part._state is None else part.node)
     rest = args[1:]
     if rest and type(rest[0]) is not int:
         return call(op, args, kwargs)
-    joined = op.function(arrays, *rest)
-    template = (SLOTS[: len(nodes)], *rest)
-    node = make_node(op, tuple(nodes), template, None, joined.shape, known_dtype(joined.dtype))
-    return wrap_torch(joined, node)
+    arrays = [part._array for part in args[0]]
+    nodes = [part._node if part._state is None else part.node for part in args[0]]
+    made = Node()
+    made.op = op
+    made.inputs = tuple(nodes)
+    made.args = (SLOTS[: len(nodes)], *rest)
+    made.kwargs = made.item = made.memo = None
+    tensor = kind()
+    tensor._node = made
+    tensor._state = tensor._reuse = None
+    tensor._array = joined = op.function(arrays, *rest)
+    made.shape = joined.shape
+    made.dtype = DTYPES[joined.dtype]
+    return tensor
 
 
 def go_to_numpy(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

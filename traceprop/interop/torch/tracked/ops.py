@@ -48,6 +48,7 @@ HOMES: Final[dict[str, Any]] = {
     "torch.special": torch.special,
     "torch.functional": torch.functional,
 }
+_QUANTIZED: Final = np.dtype("V1")
 _SCALARS: Final = frozenset({"scatter", "index_fill", "fill_diagonal"})
 """Functions that take a number for a value, and no tensor without axes."""
 
@@ -290,4 +291,4 @@ def find_entry(name: str) -> Entry:
 
 def known_dtype(dtype: torch.dtype) -> Any:
     """Return the NumPy type of a tensor that was just made, a void for quantized ones."""
-    return DTYPES.get(dtype, np.dtype("V1"))
+    return DTYPES.get(dtype, _QUANTIZED)

@@ -12,7 +12,7 @@ from traceprop.interop.torch.tracked.values import known_numpy, numpy_dtype, to_
 from traceprop.lineage.graph.edge import Edge, Edges, opaque
 from traceprop.lineage.graph.node import FIRST, ONE, Constant, Node, Op, make_node
 from traceprop.lineage.recording.kept_arrays import constant
-from traceprop.lineage.recording.plain_targets import PART, adopt, adopted_as
+from traceprop.lineage.recording.plain_targets import ADOPTIONS, PART, adopt, adopted_as
 from traceprop.lineage.recording.tracked import Tracked, attach_view
 from traceprop.lineage.registry import implements
 from traceprop.lineage.rowmap import Take
@@ -49,6 +49,8 @@ def known_tensor(tensor: torch.Tensor) -> Any:
     """Return the tracked tensor that a plain one stands for; None for any other."""
     if isinstance(tensor, SampleTensor):
         return of_samples(tensor)
+    if not ADOPTIONS:
+        return None
     found = adopted_as(tensor, wrap_torch)
     if found is not None:
         return found

@@ -19,6 +19,7 @@ import torch
 from traceprop.errors import LineageError
 from traceprop.interop.torch.tracked import handlers as handlers
 from traceprop.interop.torch.tracked.calls import (
+    SIMPLE,
     call,
     call_torch,
     chooser,
@@ -27,16 +28,17 @@ from traceprop.interop.torch.tracked.calls import (
     strip,
     wrap_result,
 )
-from traceprop.interop.torch.tracked.ops import Door, known_dtype, op_of
+from traceprop.interop.torch.tracked.ops import OPS, Door, known_dtype, op_of
 from traceprop.interop.torch.tracked.plain import KIND, known_tensor, wrap_torch
 from traceprop.interop.torch.tracked.values import DTYPES, to_numpy, to_torch
-from traceprop.interop.torch.tracked.writes import functional
+from traceprop.interop.torch.tracked.writes import functional, write_alone
 from traceprop.lineage.graph.escaped import Escape, escapes_of, note_escape
 from traceprop.lineage.graph.node import FIRST, ONE, PAIR, Node, Op, flat, make_node, unflat
 from traceprop.lineage.recording.calls import Captured
 from traceprop.lineage.recording.counts import count_left
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.kept_arrays import hold_plain
+from traceprop.lineage.recording.plain_targets import ADOPTIONS
 from traceprop.lineage.recording.subscript import numbered
 from traceprop.lineage.recording.tracked import (
     Tracked,
@@ -157,7 +159,7 @@ def _method(name: str, function: Method) -> Method:
     op = op_of(function)
 
     def method(self: Tracked, *args: Any, **kwargs: Any) -> Any:
-        if op.handler is call and is_simple(args, kwargs):
+        if op.handler is call and (not (args or kwargs) or is_simple(args, kwargs)):
             return record_one(op, self, args, kwargs)
         return call_torch(function, (self, *args), kwargs)
 
@@ -194,6 +196,19 @@ class TorchTensor(ProvenanceTensor):
         cls, function: Method, types: Any, args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # fmt: skip
+        op = None if kwargs else OPS.get(function)
+        if op is not None and (handler := op.handler) is not None:
+            # `call_torch` in short, for most calls.
+            if handler is not call:
+                return handler(op, args, {})
+            if type(args[0]) is cls:
+                if len(args) == 1:
+                    return record_one(op, args[0], (), None)
+                for value in args[1:]:
+                    if type(value) not in SIMPLE:
+                        break
+                else:
+                    return record_one(op, args[0], args[1:], None)
         return call_torch(function, args, kwargs)
 
     def __array_function__(
@@ -239,11 +254,19 @@ class TorchTensor(ProvenanceTensor):
             if not key._array.ndim:
                 _attach_if_view(tensor, self)
             return tensor
-        if kind is torch.Tensor and known_tensor(key) is None:
-            result = array[key]
-            args = (FIRST, hold_plain(chooser(key)))
-            made = make_node(_GETITEM, (node,), args, None, result.shape, known_dtype(result.dtype))
-            tensor = wrap_torch(result, made)
+        if kind is torch.Tensor and (not ADOPTIONS or known_tensor(key) is None):
+            # As in `record_one`: what can be made before the operation is made before it.
+            made = Node()
+            made.op = _GETITEM
+            made.inputs = (node,)
+            made.args = (FIRST, hold_plain(chooser(key)))
+            made.kwargs = made.item = made.memo = None
+            made.dtype = node.dtype
+            tensor = TorchTensor()
+            tensor._node = made
+            tensor._state = tensor._reuse = None
+            tensor._array = result = array[key]
+            made.shape = result.shape
             if not key.ndim:
                 _attach_if_view(tensor, self)
             return tensor
@@ -251,7 +274,11 @@ class TorchTensor(ProvenanceTensor):
         return wrap_result(_GETITEM, captured, array[captured.args[1]])
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if type(key) in (str, list):
+        kind = type(key)
+        if kind is int and type(value) in _NUMBERS:
+            write_alone(_SETITEM, self, (key, value), None)
+            return
+        if kind is str or kind is list:
             key = numbered(self, key)
         call_torch(torch.Tensor.__setitem__, (self, _listed(key), value), None)
 

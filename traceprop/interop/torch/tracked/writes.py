@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from traceprop.errors import LineageError
-from traceprop.interop.torch.tracked.calls import WRITERS, capture, wrap_result
+from traceprop.interop.torch.tracked.calls import WRITERS, capture, is_simple, wrap_result
 from traceprop.interop.torch.tracked.ops import TorchOp, bare_name, known_dtype, op_of
-from traceprop.interop.torch.tracked.plain import adopt, known_tensor, wrap_torch
+from traceprop.interop.torch.tracked.plain import KIND, adopt, known_tensor, wrap_torch
 from traceprop.interop.torch.tracked.values import to_numpy
 from traceprop.lineage.graph.edge import opaque
 from traceprop.lineage.graph.node import CONSTANT, FIRST, Held, Op, make_node, slot
@@ -33,7 +33,7 @@ implements(SHARED, family="mutators")(opaque)
 
 SETITEM_NAME: Final = "torch.Tensor.__setitem__"
 _CELL_BY_CELL: Final = frozenset({"elementwise", "torch: elementwise", "torch: choosing"})
-_WHOLE: Final = ("fill_", "copy_", "zero_")
+_WHOLE: Final = (".fill_", ".copy_", ".zero_")
 
 
 def functional(op: TorchOp) -> TorchOp:
@@ -57,6 +57,8 @@ def setitem_op() -> TorchOp:
 
 def write_call(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Run an in-place function and move its target's node on."""
+    if args and type(args[0]) is KIND[0] and is_simple(args[1:], kwargs):
+        return write_alone(op, args[0], args[1:], kwargs)
     captured = capture(op, args, kwargs)
     target = _target(captured, args, op)
     before = before_write(target)
@@ -69,6 +71,23 @@ def write_call(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     array = target._array
     shape, dtype = tuple(array.shape), known_dtype(array.dtype)
     write(target, make_node(made, captured.nodes, template, kwargs, shape, dtype), before)
+    return target if result is None or isinstance(result, torch.Tensor) else result
+
+
+def write_alone(
+    op: TorchOp, target: Tracked, rest: Sequence[Any], kwargs: dict[str, Any] | None
+) -> Any:
+    """Run an in-place function that reads nothing but its target and plain parameters."""
+    before = before_write(target)
+    array = target._array
+    try:
+        result = op.function(array, *rest, **kwargs) if kwargs else op.function(array, *rest)
+    except BaseException:
+        spoil(target, (before,), before)
+        raise
+    made, template, named = _left(op, (FIRST, *rest), kwargs)
+    node = make_node(made, (before,), template, named, array.shape, known_dtype(array.dtype))
+    write(target, node, before)
     return target if result is None or isinstance(result, torch.Tensor) else result
 
 
@@ -104,15 +123,20 @@ def _written(op: TorchOp, captured: Captured, target: Tracked) -> Any:
     """Return the operation, and the arguments, that say what the target now holds."""
     if _reads_what_it_writes(op, captured, target):
         return SHARED, tuple(map(slot, range(len(captured.inputs)))), None
+    return _left(op, captured.template, captured.template_kwargs)
+
+
+def _left(op: TorchOp, template: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+    """Return the operation and the arguments whose result a write leaves in its target."""
     if op.name == SETITEM_NAME:
-        return op, captured.template, captured.template_kwargs
-    if op.name.rpartition(".")[2] in _WHOLE:
-        rest = [*captured.template[1:], *(captured.template_kwargs or {}).values()]
+        return op, template, kwargs or None
+    if op.name.endswith(_WHOLE):
+        rest = [*template[1:], *(kwargs or {}).values()]
         value = rest[0] if rest else 0
-        return setitem_op(), (captured.template[0], Ellipsis, value), None
-    kwargs = dict(captured.template_kwargs or {})
-    kwargs.pop("inplace", None)
-    return functional(op), captured.template, kwargs or None
+        return setitem_op(), (template[0], Ellipsis, value), None
+    if kwargs and "inplace" in kwargs:
+        kwargs = {name: value for name, value in kwargs.items() if name != "inplace"}
+    return op.written_as or functional(op), template, kwargs or None
 
 
 def _reads_what_it_writes(op: TorchOp, captured: Captured, target: Tracked, at: int = 1) -> bool:
