@@ -22,6 +22,7 @@ _ADDED = 1.5  # µs for each recorded operation
 
 def _operations(x, mask) -> dict[str, tuple[int, Callable[[], object]]]:
     """Return what is timed, with the number of operations in it."""
+    chosen, numbers = x > 2, torch.arange(0, len(mask), 2)
     return {
         "add": (1, lambda: x + x),
         "x - mean(0)": (2, lambda: x - x.mean(0)),
@@ -29,6 +30,10 @@ def _operations(x, mask) -> dict[str, tuple[int, Callable[[], object]]]:
         "softmax by torch.softmax": (1, lambda: torch.softmax(x, 0)),
         "row filter": (1, lambda: x[mask]),
         "cat": (1, lambda: torch.cat([x, x])),
+        "where": (1, lambda: torch.where(chosen, x, 0.0)),
+        "index_select": (1, lambda: x.index_select(0, numbers)),
+        "add_": (1, lambda: x.add_(0)),
+        "x[0] = v": (1, lambda: x.__setitem__(0, 1.0)),
     }
 
 
