@@ -291,3 +291,15 @@ def test_a_sample_alone_in_a_dummy_column_has_no_exact_score(tmp_path):
     assert scores.quality.unit == "relative"
     assert "singular without one of the samples" in scores.quality.notes[0]
     assert np.isfinite(scores.all_scores).all()
+
+
+def test_a_sample_that_was_erased_is_not_named_from_memory(tmp_path):
+    np.savetxt(tmp_path / "a.csv", X, delimiter=",", header=",".join("abcdefgh"), comments="")
+    table = tp.load_csv(tmp_path / "a.csv")
+    estimator = _tight().fit(X, Y)
+    store = from_sklearn(estimator, table, Y, tmp_path / "grad")
+    assert 5 in [i for i, _ in compute_influence_scores(estimator, store, X[0], top_k=200)]
+    store.erase(store.samples_from_source("a.csv", [5]))
+    left = [i for i, _ in compute_influence_scores(estimator, store, X[0], top_k=200)]
+    assert len(left) == 199
+    assert 5 not in left

@@ -1,7 +1,7 @@
 """What was computed once for a model and its store, and is used again by later questions.
 
 Promise: it lives as long as both the model and the store do, and is computed anew where the
-model's weights or the store's run have changed.
+model's weights, or the store's run or its samples, have changed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
 
 from traceprop.attribution.estimators import ESTIMATORS, Scorer
 from traceprop.attribution.estimators.problem import problem_of
@@ -88,7 +90,8 @@ def fitted_to(
     known: Fitted[T] | None = by_name.get(name)
     if known is not None and store.record is not None:
         store.check_model(state)
-        if known.digest == store.record.model_digest:
+        same_samples = np.array_equal(known.problem.samples, store.sample_ids)  # none erased
+        if same_samples and known.digest == store.record.model_digest:
             return known
     module = module_of(model)
     problem = problem_of(module, store)
