@@ -369,7 +369,7 @@ def test_labels_decide_the_folds_that_are_stratified_by_them(X: Any, y: Any) -> 
     assert depends(parts[0][0], "y", "control") == ALL
     again = tp.replay(parts[0], parts[3], sources={"X": values(X), "y": values(y)})
     assert np.array_equal(values(again[0]), values(parts[0]))
-    with pytest.raises(LineageError, match=r"6 rows that are fewer now|can't be run again"):
+    with pytest.raises(LineageError, match="split by shares"):
         tp.replay(parts[0], without={"X": [0], "y": [0]},
                   sources={"X": values(X), "y": values(y)})  # fmt: skip
 

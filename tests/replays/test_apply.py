@@ -305,3 +305,10 @@ def test_a_plan_is_made_once(path):
     assert pipeline_of(X) is pipeline_of(X)
     assert pipeline_of(X).off == 0.0
     assert pipeline_of(X).tried == 6
+
+
+def test_rows_that_were_shuffled_in_place_are_rows(path):
+    X = prepare(tp.read_csv(path))
+    plain = X * 2
+    tp.rng(3).shuffle(X)
+    assert np.array_equal(tp.apply(X * 2, NEW), tp.apply(plain, NEW))

@@ -110,6 +110,10 @@ COUNTED = {
     "of distinct values": lambda X: X / len(np.unique(np.round(X))),
     "across the columns": lambda X: X * (X.T.shape[1] / 37),
     "by turns": lambda X: X * (sum(1 for _ in X) / 37),
+    "by comparing the shape": lambda X: X * (next(n for n in range(500) if X.shape < (n,)) / 37),
+    "by looking into the shape": lambda X: X * (max(n for n in range(500) if n in X.shape) / 37),
+    "of a data frame": lambda X: X * (len(X.to_pandas()) / 37),
+    "of a torch tensor": lambda X: X * (X.torch().shape[0] / 37),
     "in a large array": lambda X: X[:20].mean(axis=0) @ np.full((4, 40), 1 / (3 * len(X))),
 }
 

@@ -17,6 +17,7 @@ from traceprop.lineage.answers.query import Dependencies, SourceMap, dependencie
 from traceprop.lineage.graph.escaped import Escape, escapes_of
 from traceprop.lineage.graph.lineage_graph import LineageGraph, trace_rows
 from traceprop.lineage.recording.arithmetic import Arithmetic
+from traceprop.lineage.recording.counts import count_left
 from traceprop.lineage.recording.methods import Methods
 from traceprop.lineage.recording.protocols import Protocols
 from traceprop.lineage.recording.subscript import Subscript
@@ -169,6 +170,7 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         """
         from traceprop.interop.torch import tensor
 
+        count_left(self.node, "torch", None)
         return tensor(self, dtype=dtype)
 
     def to_pandas(self) -> pandas.DataFrame:
@@ -195,6 +197,7 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         """
         from traceprop.interop.frames import tensor_to_pandas
 
+        count_left(self.node, "to_pandas", None)
         return tensor_to_pandas(self)
 
     def to_polars(self, rows: bool = True) -> polars.DataFrame:
@@ -215,6 +218,7 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         """
         from traceprop.interop.frames import tensor_to_polars
 
+        count_left(self.node, "to_polars", None)
         return tensor_to_polars(self, rows)
 
     def __repr__(self) -> str:

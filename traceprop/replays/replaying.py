@@ -244,11 +244,12 @@ class _Run:
     def _results(self, node: Node, inputs: list[Any]) -> list[Any]:
         try:
             return results_of(node, inputs, _spare(node, inputs))
-        except LineageError:
-            if self._renew:  # the reason may be a better one than NumPy's
+        except LineageError as wrong:
+            if self._renew and wrong.__cause__ is not None:  # a better reason than NumPy's
                 made = tuple(self.made[parent] for parent in node.inputs)
-                check_positions(node, make_node(node.op, made, (), None, (), node.dtype))
-                check_row_counts(self.made)
+                failed = make_node(node.op, made, (), None, node.shape, node.dtype)
+                check_positions(node, failed)
+                check_row_counts({**self.made, node: failed})
             raise
 
     def _new_node(self, node: Node, inputs: list[Any], value: Any) -> Node:

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any, Final
 
+from traceprop.errors import LineageError
 from traceprop.interop.sklearn.described import REFUSED, refusals
 from traceprop.interop.sklearn.scope import inside, is_librarys
 from traceprop.interop.sklearn.steps import FAMILY
@@ -113,6 +114,14 @@ def _run(description: Any, rows: int | None, **given: Any) -> list[Any]:
         given = {"X": range(rows or 0)}
     if "X" not in given:
         given["X"] = next(iter(given.values()))
+    now = len(next(iter(given.values())))
+    if rows is not None and now != rows:
+        raise LineageError(
+            f"{name} of {rows} rows with sizes that are numbers of rows, as train_test_split gives "
+            f"them, can't be made again of {now}: split by shares, as "
+            "next(StratifiedShuffleSplit(1, test_size=0.2, random_state=0).split(X, y)), or "
+            "np.array_split(tp.rng(0).permutation(X), 5)"
+        )
     with inside():
         return [list(fold) for fold in splitter.split(**given)]
 

@@ -23,6 +23,7 @@ from traceprop.errors import DataError
 from traceprop.interop.torch.alignment import check_aligned, place
 from traceprop.interop.torch.sample_tensor import Ids, SampleTensor, attach
 from traceprop.lineage import ProvenanceTensor, values
+from traceprop.lineage.recording.counts import count_left
 
 _DATASETS: WeakValueDictionary[str, SampleDataset] = WeakValueDictionary()
 
@@ -159,6 +160,9 @@ def dataset(
     (SampleTensor([0., 1., 0.]), tensor(1))
     """
     features, labels = _array(X, "X"), _array(y, "y")
+    for each in (X, y):
+        if isinstance(each, ProvenanceTensor):
+            count_left(each.node, "torch.dataset", None)
     if len(features) != len(labels):
         raise DataError(
             f"X has {len(features)} rows and y has {len(labels)}; give each sample one label"
@@ -196,6 +200,8 @@ def tensor(X: Any, *, dtype: torch.dtype | None = None) -> SampleTensor:
     features = _array(X, "X")
     _check_finite(features, X, "X")
     tracked = X if isinstance(X, ProvenanceTensor) else None
+    if tracked is not None:
+        count_left(tracked.node, "torch.tensor", None)
     owner = SampleDataset(_tensor(features, dtype, X, "X"), None, tracked, None)
     return attach(owner.inputs.clone(), np.arange(len(owner)), owner)
 

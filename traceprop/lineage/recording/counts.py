@@ -98,6 +98,36 @@ class RowShape(tuple[int, ...]):
             count_left(self.node, "shape", None)
         return tuple.__ne__(self, other)
 
+    def __lt__(self, other: Any) -> bool:
+        count_left(self.node, "shape", None)
+        return tuple.__lt__(self, other)
+
+    def __gt__(self, other: Any) -> bool:
+        count_left(self.node, "shape", None)
+        return tuple.__gt__(self, other)
+
+    def __le__(self, other: Any) -> bool:
+        count_left(self.node, "shape", None)
+        return tuple.__le__(self, other)
+
+    def __ge__(self, other: Any) -> bool:
+        count_left(self.node, "shape", None)
+        return tuple.__ge__(self, other)
+
+    def __contains__(self, length: object) -> bool:
+        count_left(self.node, "shape", None)
+        return tuple.__contains__(self, length)
+
+    def index(self, *length: Any) -> int:
+        """Return the first axis of a length, and note that lengths were looked for."""
+        count_left(self.node, "shape", None)
+        return tuple.index(self, *length)
+
+    def count(self, length: Any) -> int:
+        """Return how many axes have a length, and note that it was looked for."""
+        count_left(self.node, "shape", None)
+        return tuple.count(self, length)
+
     __hash__ = tuple.__hash__
 
     def __reduce__(self) -> Any:

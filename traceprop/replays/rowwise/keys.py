@@ -20,6 +20,7 @@ from traceprop.replays.rowwise.alignment import (
     Outcome,
     Rows,
     operand_shapes,
+    passed,
     rowwise,
     same_rows,
     together,
@@ -272,6 +273,10 @@ def _written(call: Call) -> Outcome:
     if masks:
         return _written_by_mask(call, base, masks[0], parts, value)
     (row_part,) = (each for each in parts if each.used and each.axis <= own < each.axis + each.used)
+    if all(_is_whole(each.value) for each in parts):
+        replaced = _replaced(call, value)
+        if replaced is not None:
+            return replaced
     if not _is_whole(row_part.value):
         raise NotRowwise("it writes into rows by their places")
     others = [each for each in parts if each is not row_part]
@@ -279,6 +284,16 @@ def _written(call: Call) -> Outcome:
     place = _place(parts, own, call)
     ndim = sum(_ndim(part) for part in parts)
     return _same_cells(call, base, value, ndim, place - ndim)
+
+
+def _replaced(call: Call, value: Any) -> Outcome | None:
+    """All cells written at once by as many, as `rng.shuffle` does: the rows are those written."""
+    if not isinstance(value, (Slot, Held)) or value.index < 0:
+        return None
+    rows = call.held[value.index]
+    if rows is None or call.node.inputs[value.index].shape != call.node.shape:
+        return None
+    return passed(call, value.index, rows)
 
 
 def _ndim(part: _Part) -> int:

@@ -81,10 +81,14 @@ class ColumnStore:
         )
 
     def __len__(self) -> int:
-        for column in self._columns.values():
-            count_left((column.base if column.rows is None else column.rows).node, "len")
-            break
+        self._count_left("len")
         return self._n_rows
+
+    def _count_left(self, door: str) -> None:
+        """Note that the caller's caller got the number of rows as a plain number."""
+        for column in self._columns.values():
+            count_left((column.base if column.rows is None else column.rows).node, door, depth=3)
+            break
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)

@@ -53,6 +53,7 @@ class Exchange(ColumnStore):
         """
         from traceprop.interop.pandas import to_pandas
 
+        self._count_left("to_pandas")
         return to_pandas(self)
 
     @classmethod
@@ -68,6 +69,7 @@ class Exchange(ColumnStore):
         """Return the values as a polars data frame; as `to_arrow`."""
         from traceprop.interop.polars import to_polars
 
+        self._count_left("to_polars")
         return to_polars(self, rows)
 
     @classmethod
@@ -104,6 +106,7 @@ class Exchange(ColumnStore):
         """
         from traceprop.interop.arrow import to_arrow
 
+        self._count_left("to_arrow")
         return to_arrow(self, rows)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
