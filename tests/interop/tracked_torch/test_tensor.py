@@ -272,3 +272,29 @@ def test_an_operation_granularity_keeps_no_rows():
     with tp.granularity("op"):
         kept = table()[torch.tensor([True, False, False])]
     assert rows(kept) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "apart",
+    [
+        torch.broadcast_tensors,
+        torch.atleast_2d,
+        lambda *two: torch.meshgrid(*two, indexing="ij"),
+        lambda *two: torch.meshgrid(*two, indexing="xy"),
+    ],
+)
+def test_results_of_several_views_of_one_memory_see_writes_through_each_other(apart):
+    """The second was taken for a view of the first, whose write it then missed."""
+    plain = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    whole = tp.array(plain.clone(), name="s")
+    results = apart(torch.flatten(whole), torch.flatten(whole))
+    wanted = apart(torch.flatten(plain), torch.flatten(plain))
+    one, other = results[0], results[1]
+    assert type(results) is tuple
+    for got, want in zip(results, wanted, strict=True):
+        np.testing.assert_array_equal(values(got), want)
+        assert got._array.stride() == want.stride()
+    torch.flatten(whole)[:2].sub_(torch.flatten(whole)[2:])
+    for each in (one, other):
+        (rows,) = torch.flatten(each)[:1].sources().values()
+        assert list(rows) == [0, 1]

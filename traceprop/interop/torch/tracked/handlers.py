@@ -26,6 +26,9 @@ _AXES: Final = frozenset({"t_", "transpose_", "swapaxes_", "swapdims_", "squeeze
 _SHARES: Final = frozenset(
     {"__dlpack__", "data_ptr", "const_data_ptr", "untyped_storage", "storage", "share_memory_"}
 )
+_APART: Final = frozenset(
+    {"broadcast_tensors", "meshgrid", "atleast_1d", "atleast_2d", "atleast_3d"}
+)
 _STATISTICS: Final = frozenset({"batch_norm", "instance_norm"})
 
 
@@ -44,6 +47,8 @@ def find_handler(op: TorchOp) -> Handler:
         return go_to_numpy
     if name in _ITSELF:
         return itself
+    if name in _APART:
+        return apart
     if name in _AXES:
         return reshape_call
     if name == "__setitem__" or _writes_by_name(name):
@@ -130,6 +135,33 @@ def itself(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     target = args[0]
     op.function(_plain(target), *args[1:], **kwargs)
     return target
+
+
+def apart(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Record each result as a view of its own argument, where several are of one memory.
+
+    Together they would be views of the first alone, and a write through another of them would not
+    be seen. What a result shows of its argument is the argument expanded, whatever the function.
+    """
+    several = args[0] if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
+    tracked = [each for each in several if isinstance(each, Tracked)]
+    places = {_plain(each).untyped_storage().data_ptr() for each in tracked}
+    if len(places) == len(tracked):
+        return call(op, args, kwargs)
+    plain = [_plain(each) for each in several]
+    results = list(op.function(*plain, **kwargs))
+    swapped = op.name.endswith("meshgrid") and kwargs.get("indexing") == "xy" and len(plain) > 1
+    for i, (argument, result) in enumerate(zip(several, results, strict=True)):
+        if isinstance(argument, Tracked):
+            each: Any = argument
+            wanted: list[int] = list(result.shape)
+            if op.name.endswith("meshgrid"):
+                if swapped:
+                    wanted[0], wanted[1] = wanted[1], wanted[0]
+                each = each.reshape([-1 if j == i else 1 for j in range(len(wanted))])
+            made: Any = each.reshape(wanted) if "atleast" in op.name else each.expand(wanted)
+            results[i] = made.transpose(0, 1) if swapped else made
+    return tuple(results)
 
 
 def keep_statistics(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
