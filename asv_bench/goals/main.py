@@ -138,13 +138,17 @@ def _gradients(job: Job) -> Goal:
 
 
 def _removal(job: Job, folder: Path) -> Iterator[Goal]:
-    # What the model was given: the float32 inputs. The bound speaks of a retraining on these.
-    X, y = np.array(job.store.record.inputs, float), np.array(job.store.record.targets)
     _, _, rows = plain_preparation(job.table)
-    forget_set = job.store.samples_from_source("credit_scores.csv", rows=rows[:10].tolist())
+    gone = rows[:10].tolist()
+    forget_set = job.store.samples_from_source("credit_scores.csv", rows=gone)
     new = approximate_unlearn(job.model, forget_set)
-    keep = np.setdiff1d(np.arange(len(rows)), list(forget_set))
-    retrained = retrained_weights(X[keep], y[keep], penalty=PENALTY)
+    # The preparation is done again without the rows too: as if they had never been in the file.
+    lines = job.table.read_text().splitlines()
+    kept = [line for i, line in enumerate(lines) if i - 1 not in gone]
+    (folder / "without.csv").write_text("\n".join(kept) + "\n")
+    X, y, _ = plain_preparation(folder / "without.csv")
+    # What the model is given: the float32 inputs. The bound speaks of a retraining on these.
+    retrained = retrained_weights(X.astype(np.float32).astype(float), y, penalty=PENALTY)
     theta = np.concatenate([p.detach().double().numpy().ravel() for p in new.parameters()])
     distance = float(np.linalg.norm(theta - retrained))
     bound = record(new).bound
