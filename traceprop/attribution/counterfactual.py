@@ -225,7 +225,7 @@ class Refit:
         """Return the outputs of a head, which are linear in θ."""
         head = self._problem.head
         assert head is not None
-        return torch.from_numpy(head.features(inputs) @ theta.reshape(head.n_outputs, -1).T)
+        return torch.from_numpy(head.outputs(theta, inputs))
 
     def _network_outputs(self, theta: Array, inputs: Array) -> torch.Tensor:
         with torch.no_grad():

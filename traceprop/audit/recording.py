@@ -85,7 +85,8 @@ _LOGS: dict[Path, AuditLog] = {}
 
 def _log_of(store: Path) -> AuditLog:
     """Return this process's log of a store: it knows where it wrote last."""
-    return _LOGS.setdefault(store.resolve(), AuditLog(store.resolve()))
+    resolved = store.resolve()
+    return _LOGS.get(resolved) or _LOGS.setdefault(resolved, AuditLog(resolved))
 
 
 class _Later:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,25 @@ _cache = click.option(
     help="Folder where trainings are kept; run again with it to go on after an interruption.",
 )
 _workers = click.option("--workers", default=1, show_default=True, help="Processes that train.")
+_RETRAINING = (
+    store_argument,
+    _inputs,
+    _method,
+    _target,
+    _seeds,
+    _recipe,
+    _cache,
+    _workers,
+    factory_option,
+    as_json_option,
+)
+
+
+def _retrains(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of an evaluation that retrains; `_retrain` takes them."""
+    for option in reversed(_RETRAINING):
+        command = option(command)
+    return command
 
 
 @click.group("evaluate")
@@ -66,91 +86,23 @@ def evaluate_commands() -> None:
 
 
 @evaluate_commands.command()
-@store_argument
-@_inputs
-@_method
-@_target
 @click.option("--subsets", default=100, show_default=True, help="Random subsets to train on.")
 @click.option("--share", default=0.5, show_default=True, help="Share of the samples in each.")
-@_seeds
-@_recipe
-@_cache
-@_workers
-@factory_option
-@as_json_option
-def lds(
-    store: Path,
-    input_path: Path,
-    method: str,
-    target: int | None,
-    subsets: int,
-    share: float,
-    seeds: int,
-    recipe: str | None,
-    cache: Path | None,
-    workers: int,
-    factory: str | None,
-    as_json: bool,
-) -> None:
+@_retrains
+def lds(subsets: int, share: float, **settings: Any) -> None:
     """Print the linear datamodeling score: 1 predicts every retraining's order, 0 none."""
     from traceprop.attribution import evaluate
 
-    opened, model = open_with_model(store, factory)
-    found = evaluate.lds(
-        model,
-        opened,
-        read_inputs(input_path, opened),
-        method=method,
-        target=target,
-        n_subsets=subsets,
-        share=share,
-        seeds=seeds,
-        recipe=load_recipe(recipe) if recipe else None,
-        cache=cache,
-        workers=workers,
-    )
-    _print(found, "LDS", as_json)
+    _retrain(evaluate.lds, "LDS", n_subsets=subsets, share=share, **settings)
 
 
 @evaluate_commands.command()
-@store_argument
-@_inputs
-@_method
-@_target
-@_seeds
-@_recipe
-@_cache
-@_workers
-@factory_option
-@as_json_option
-def loo(
-    store: Path,
-    input_path: Path,
-    method: str,
-    target: int | None,
-    seeds: int,
-    recipe: str | None,
-    cache: Path | None,
-    workers: int,
-    factory: str | None,
-    as_json: bool,
-) -> None:
+@_retrains
+def loo(**settings: Any) -> None:
     """Print the rank correlation of scores with leaving single samples out."""
     from traceprop.attribution import evaluate
 
-    opened, model = open_with_model(store, factory)
-    found = evaluate.leave_one_out(
-        model,
-        opened,
-        read_inputs(input_path, opened),
-        method=method,
-        target=target,
-        seeds=seeds,
-        recipe=load_recipe(recipe) if recipe else None,
-        cache=cache,
-        workers=workers,
-    )
-    _print(found, "leave-one-out correlation", as_json)
+    _retrain(evaluate.leave_one_out, "leave-one-out correlation", **settings)
 
 
 @evaluate_commands.command()
@@ -235,6 +187,24 @@ def tail_patch(
         )
     else:
         click.echo(repr(found))
+
+
+def _retrain(
+    judge: Callable[..., Agreement],
+    what: str,
+    *,
+    store: Path,
+    input_path: Path,
+    recipe: str | None,
+    factory: str | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Run an evaluation that retrains, and print what it found."""
+    opened, model = open_with_model(store, factory)
+    inputs = read_inputs(input_path, opened)
+    train = load_recipe(recipe) if recipe else None
+    _print(judge(model, opened, inputs, recipe=train, **settings), what, as_json)
 
 
 def _print(found: Agreement, what: str, as_json: bool) -> None:

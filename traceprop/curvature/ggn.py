@@ -190,24 +190,6 @@ class NetworkObjective:
 
         return self._accumulate(product, vectors)
 
-    def sample_gradient_dots(self, theta: Array, vectors: Array) -> Array:
-        """Return ∇ℓᵢ(θ)·v for each row v of `(q, d)` and each sample, shape `(q, n)`.
-
-        One forward-mode pass per vector: the per-sample gradients are never formed.
-        """
-        rows = torch.from_numpy(vectors)
-        parts = []
-        for x, y in self._chunks():
-
-            def terms(point: Tensor, x: Tensor = x, y: Tensor = y) -> Tensor:
-                return losses.sample_losses(self.spec, self.network.outputs(point, x), y)
-
-            def along(v: Tensor, terms: Callable[[Tensor], Tensor] = terms) -> Tensor:
-                return _directional(terms, torch.from_numpy(theta), v)
-
-            parts.append(vmap(along)(rows))
-        return torch.cat(parts, dim=1).numpy()
-
     def with_samples(self, rows: NDArray[np.int64], scale: float) -> NetworkObjective:
         """Return the objective of these samples only, with another scale."""
         index = torch.from_numpy(rows)

@@ -56,6 +56,10 @@ class LinearHead:
             return flat
         return np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
 
+    def outputs(self, theta: Array, inputs: ArrayLike) -> Array:
+        """Return the outputs Θ xᵢ, shape `(n, n_outputs)`."""
+        return np.asarray(self.features(inputs) @ theta.reshape(self.n_outputs, -1).T)
+
     def pack(self, state: Mapping[str, Any]) -> Array:
         """Return θ, float64, from a state dict of tensors or arrays."""
         parts = [float64_array(state[self.weight])]

@@ -22,7 +22,6 @@ from tests.attribution.capture.loops import (
     N,
     Twin,
     assert_near,
-    make_data,
     mlp,
     none_reduced,
     refused,
@@ -33,11 +32,6 @@ from traceprop.attribution.capture.context import TrainingContext
 from traceprop.curvature.digest import model_digest
 from traceprop.curvature.losses import LossSpec
 from traceprop.interop.torch import SampleDataset
-
-
-@pytest.fixture
-def data() -> SampleDataset:
-    return make_data()
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import Tensor, nn
@@ -17,7 +16,6 @@ from tests.attribution.capture.loops import (
     D,
     Memory,
     assert_near,
-    make_data,
     mlp,
     none_reduced,
 )
@@ -26,11 +24,6 @@ from traceprop.attribution.capture.context import TrainingContext
 from traceprop.attribution.capture.recorder import Call
 from traceprop.curvature.losses import LossSpec
 from traceprop.interop.torch import SampleDataset
-
-
-@pytest.fixture
-def data() -> SampleDataset:
-    return make_data()
 
 
 def record(model: nn.Module, data: SampleDataset, n: int = 10) -> Memory:

@@ -19,7 +19,6 @@ from tests.attribution.capture.loops import (
     Memory,
     N,
     assert_near,
-    make_data,
     mlp,
     none_reduced,
 )
@@ -29,11 +28,6 @@ from traceprop.attribution.projection import Projector
 from traceprop.curvature.digest import model_digest
 from traceprop.curvature.losses import LossSpec
 from traceprop.interop.torch import SampleDataset, tensor
-
-
-@pytest.fixture
-def data() -> SampleDataset:
-    return make_data()
 
 
 def test_the_record(data: SampleDataset) -> None:

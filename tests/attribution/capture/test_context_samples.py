@@ -18,7 +18,6 @@ from tests.attribution.capture.loops import (
     Memory,
     Twin,
     assert_near,
-    make_data,
     mlp,
     none_reduced,
     refused,
@@ -27,11 +26,6 @@ from tests.naive import gradients as naive
 from traceprop.attribution.capture.context import TrainingContext
 from traceprop.errors import CaptureWarning
 from traceprop.interop.torch import SampleDataset, dataset
-
-
-@pytest.fixture
-def data() -> SampleDataset:
-    return make_data()
 
 
 class Pair(nn.Module):

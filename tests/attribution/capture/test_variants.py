@@ -20,7 +20,6 @@ from tests.attribution.capture.loops import (
     N,
     Twin,
     assert_near,
-    make_data,
     mlp,
     none_reduced,
     refused,
@@ -31,11 +30,6 @@ from traceprop.attribution.capture.context import TrainingContext
 from traceprop.attribution.capture.recipe import check_recipe, describe_recipe
 from traceprop.errors import AttributionError, CaptureError
 from traceprop.interop.torch import SampleDataset
-
-
-@pytest.fixture
-def data() -> SampleDataset:
-    return make_data()
 
 
 class Lstm(nn.Module):

@@ -30,9 +30,8 @@ from traceprop.attribution.estimators.projected import (
     products,
 )
 from traceprop.attribution.projection import Projector
-from traceprop.curvature.cholesky import factorise
-from traceprop.curvature.damping import RELATIVE_DAMPING
-from traceprop.curvature.ggn import Network, float64, largest_eigenvalue
+from traceprop.curvature.damping import factorise_damped
+from traceprop.curvature.ggn import Network, float64
 from traceprop.curvature.output_terms import curvature
 from traceprop.curvature.problem import Problem
 from traceprop.errors import AttributionError
@@ -77,9 +76,7 @@ class GaussNewtonInfluence:
         self._mean = mean_row(rows)
         self._own, self._shared = problem.removal_weights()
         matrix = gauss_newton_matrix(problem, network, projector.linear())
-        damping = RELATIVE_DAMPING * largest_eigenvalue(lambda v: v @ matrix, len(matrix))
-        matrix[np.diag_indices_from(matrix)] += damping
-        factor = factorise(matrix)
+        factor, damping = factorise_damped(matrix)
         if factor is None:
             raise AttributionError("no sample has any influence: the Gauss-Newton matrix is zero")
         self._factor = factor

@@ -69,7 +69,7 @@ class LeaveOneOut:
     def _margins(self, theta: Array, queries: Queries) -> Array:
         head = self._problem.head
         assert head is not None
-        outputs = head.features(queries.inputs) @ theta.reshape(head.n_outputs, -1).T
+        outputs = head.outputs(theta, queries.inputs)
         classes = torch.from_numpy(queries.classes)
         margins: Array = losses.margins(self._problem.spec, float64(outputs), classes).numpy()
         return margins

@@ -21,9 +21,8 @@ from traceprop.attribution.estimators.base import Linear, Quality, Queries
 from traceprop.attribution.estimators.kept_moment import Moment
 from traceprop.attribution.projection import Projector
 from traceprop.attribution.store.rows import StoredRows
-from traceprop.curvature.cholesky import factorise
-from traceprop.curvature.damping import RELATIVE_DAMPING
-from traceprop.curvature.ggn import Network, largest_eigenvalue
+from traceprop.curvature.damping import factorise_damped
+from traceprop.curvature.ggn import Network
 from traceprop.curvature.losses import LossSpec
 from traceprop.curvature.problem import Problem
 from traceprop.errors import StoreError
@@ -139,10 +138,7 @@ class FisherInfluence:
             moment = moment or moment_of(rows)
             self._mean = moment.mean
             matrix = moment.second.copy()
-        top = largest_eigenvalue(lambda vectors: vectors @ matrix, len(matrix))
-        damping = RELATIVE_DAMPING * top
-        matrix[np.diag_indices_from(matrix)] += damping
-        factor = factorise(matrix)
+        factor, damping = factorise_damped(matrix)
         if factor is None:
             raise StoreError("all gradients in the store are zero, so no sample has any influence")
         self._factor = factor

@@ -96,9 +96,7 @@ class Retraining:
                     f"the model can't be trained on {len(rows)} of the samples: {error}; take a "
                     f"larger share of them"
                 ) from error
-            outputs = torch.from_numpy(
-                head.features(self.inputs) @ found.theta.reshape(head.n_outputs, -1).T
-            )
+            outputs = torch.from_numpy(head.outputs(found.theta, self.inputs))
         else:
             inputs, targets = self.problem.inputs[rows], self.problem.targets[rows]
             network = Network(module_of(self.recipe(inputs, targets, seed)))

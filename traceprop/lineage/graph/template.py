@@ -108,8 +108,3 @@ def fill(template: Any, inputs: Any) -> Any:
     return transform(
         template, lambda p: inputs[p.index] if isinstance(p, Slot) or p.index >= 0 else p.read()
     )
-
-
-def with_values(template: Any) -> Any:
-    """Return the template with held arrays as arrays; slots stay slots."""
-    return transform(template, lambda p: p.array if isinstance(p, Held) else p)
