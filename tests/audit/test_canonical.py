@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,15 @@ def test_bytes_of_the_rfc_example():
         '"string":"€$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}'
     )
     assert canonical(value) == expected.encode()
+
+
+@given(st.text() | st.text(st.characters(max_codepoint=0xFF)) | st.integers(0, 9).map(str))
+def test_texts_have_the_bytes_that_the_package_gives(text: str):
+    try:
+        expected = rfc8785.dumps(text)
+    except rfc8785.CanonicalizationError:
+        return
+    assert canonical(text) == expected
 
 
 @given(VALUES)

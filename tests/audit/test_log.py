@@ -15,7 +15,7 @@ import pytest
 import rfc8785
 
 from tests.naive.log import first_wrong
-from traceprop.audit import recording
+from traceprop.audit import recording, settings
 from traceprop.audit.entry import make_entry, read_line, seal_facts
 from traceprop.audit.log import AuditLog
 from traceprop.audit.log_check import check_log
@@ -259,6 +259,41 @@ def test_settings_are_entries(store: Path, monkeypatch: pytest.MonkeyPatch):
         {"on": True, "retention_days": 3650},
     ]
     assert found.entries[-1].kind == "settings"
+
+
+def test_settings_are_read_again_only_where_their_file_is_another(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    reads = []
+    read = settings._read
+    monkeypatch.setattr(settings, "_read", lambda path: reads.append(path) or read(path))
+    recording._LOGS.clear()
+    for n in range(4):
+        record(store, "query", {"n": n})
+    assert len(reads) == 1
+    AuditLog(store).set(LogSettings(on=False))  # as another process would
+    del reads[:]
+    assert record(store, "query", {"n": 4}) is None
+    assert record(store, "query", {"n": 5}) is None
+    assert len(reads) == 1
+    file = AuditLog(store).files.settings
+    file.write_bytes(file.read_bytes()[:-1])
+    for _ in range(2):
+        with pytest.raises(AuditError, match="can't be read as the settings"):
+            record(store, "query", {"n": 6})
+    file.unlink()
+    assert record(store, "query", {"n": 7}) is not None
+    # A link that leads to another store leads to its log.
+    other, link = tmp_path / "other", tmp_path / "link"
+    other.mkdir()
+    link.symlink_to(store)
+    before = len(check_log(store).entries)
+    record(link, "query", {"n": 8})
+    link.unlink()
+    link.symlink_to(other)
+    record(link, "query", {"n": 9})
+    assert len(check_log(store).entries) == before + 1
+    assert [entry.kind for entry in check_log(other).entries] == ["begin", "query"]
 
 
 def test_a_torn_tail_is_cut_and_the_log_says_so(store: Path):

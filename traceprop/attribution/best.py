@@ -61,7 +61,7 @@ def _by_index(
     """Ask the store's index; None where there is none, or it can't answer this."""
     from traceprop.attribution.search.top import index_for, top_k
 
-    if not isinstance(scorer, Searchable) or index_for(store, k) is None:
+    if index_for(store, k) is None or not isinstance(scorer, Searchable):
         return None
     linear = scorer.linear(queries)
     if linear is None:

@@ -112,8 +112,7 @@ def ask(problem: Problem, network: Network, inputs: NDArray[Any], target: Target
         There is no such class.
     """
     checked = _checked(inputs, problem.inputs.shape[1:])
-    with torch.no_grad():
-        outputs = network.outputs(torch.from_numpy(network.theta), torch.from_numpy(checked))
+    outputs = network.trained_outputs(torch.from_numpy(checked))
     loss = target if isinstance(target, Loss) else None
     squared = problem.spec.kind == "mse"
     if isinstance(target, Loss):

@@ -25,6 +25,8 @@ def canonical(value: Any) -> bytes:
     ValueError
         The value holds something that JSON can't: see `jsonable`.
     """
+    if type(value) is str and value.isascii() and value.isprintable():
+        return json.dumps(value).encode()  # the same bytes, several times as fast
     return rfc8785.dumps(value)
 
 

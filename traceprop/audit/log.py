@@ -26,6 +26,7 @@ from traceprop.audit.log_files import LogFiles, reporting_log_errors
 from traceprop.audit.opening import Opening
 from traceprop.audit.settings import (
     LogSettings,
+    SettingsFile,
     check_settings,
     settings_bytes,
     settings_of,
@@ -78,8 +79,14 @@ class AuditLog:
     def __init__(self, store: str | os.PathLike[str]) -> None:
         self.store = Path(store)
         self.files = LogFiles(self.store)
+        self._settings = SettingsFile(self.files.settings)
         self._mutex = threading.Lock()
         self._seen: tuple[int, Head] | None = None  # the file's inode, its last entry
+
+    @property
+    def settings(self) -> LogSettings:
+        """What is set for the log now, by whichever process; `AuditError` where it is damaged."""
+        return self._settings.settings()
 
     def append(
         self,

@@ -18,7 +18,7 @@ from typing import Any
 
 from traceprop.audit.entry import Entry
 from traceprop.audit.log import AuditLog
-from traceprop.audit.settings import is_off
+from traceprop.audit.settings import switched_off_here
 from traceprop.errors import AuditError
 
 WITHIN_S = 0.5
@@ -57,10 +57,11 @@ def record(
     AuditError
         The log can't be written, or isn't what it was.
     """
-    path = Path(store)
-    if is_off(path):
+    if switched_off_here():
         return None
-    log = _log_of(path)
+    log = _log_of(Path(store))
+    if not log.settings.on:
+        return None
     at_once = kind in _AT_ONCE
     _LATER.raise_failure(log)
     entry = log.append(kind, facts, key=key, durable=at_once)
@@ -80,12 +81,12 @@ def flush() -> None:
     _LATER.sync_now()
 
 
-_LOGS: dict[Path, AuditLog] = {}
+_LOGS: dict[str, AuditLog] = {}
 
 
 def _log_of(store: Path) -> AuditLog:
     """Return this process's log of a store: it knows where it wrote last."""
-    resolved = store.resolve()
+    resolved = os.path.realpath(store)  # at each call: a link may lead elsewhere now
     return _LOGS.get(resolved) or _LOGS.setdefault(resolved, AuditLog(resolved))
 
 

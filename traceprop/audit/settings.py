@@ -44,7 +44,10 @@ def settings_of(store: Path) -> LogSettings:
     AuditError
         The file is damaged: whether to write is then not to be guessed.
     """
-    path = LogFiles(store).settings
+    return _read(LogFiles(store).settings)
+
+
+def _read(path: Path) -> LogSettings:
     try:
         fields = parse(path.read_bytes())
         found = LogSettings(fields["on"], fields["retention_days"])
@@ -57,6 +60,34 @@ def settings_of(store: Path) -> LogSettings:
             f"`traceprop log set`."
         ) from damaged
     return found
+
+
+class SettingsFile:
+    """The settings of one log, read again only where the file is another.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which need not be there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read: tuple[tuple[int, int, int, int] | None, LogSettings] | None = None
+
+    def settings(self) -> LogSettings:
+        """Return the settings; `AuditError` as `settings_of`."""
+        stamp = self._stamp()
+        if self._read is None or self._read[0] != stamp:
+            self._read = stamp, _read(self._path)
+        return self._read[1]
+
+    def _stamp(self) -> tuple[int, int, int, int] | None:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None  # reading it says what is wrong, where something is
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def is_off(store: Path) -> bool:

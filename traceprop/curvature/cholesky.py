@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
-from scipy.linalg.lapack import dpocon
+from scipy.linalg import cho_factor
+from scipy.linalg.lapack import dpocon, dpotrs
 
 Array = NDArray[np.float64]
 
@@ -29,7 +29,8 @@ class Factor:
 
     def solve(self, rows: Array) -> Array:
         """Return A⁻¹ times each row of `(q, d)`, or times one vector `(d,)`."""
-        return np.asarray(cho_solve((self.upper, False), rows.T).T)
+        solved: Array = dpotrs(self.upper, rows.T, lower=False)[0].T
+        return solved
 
 
 def factorise(matrix: Array, *, least: float = 0.0) -> Factor | None:

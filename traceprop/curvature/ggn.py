@@ -86,6 +86,12 @@ class Network:
         raw: Tensor = functional_call(self._module, self.state(theta), (inputs,))
         return raw.reshape(len(inputs), -1)
 
+    def trained_outputs(self, inputs: Tensor) -> Tensor:
+        """Return the outputs `(n, o)` at the module's own weights, not differentiable."""
+        with torch.no_grad():
+            raw: Tensor = self._module(inputs)
+        return raw.reshape(len(inputs), -1)
+
     def margin_gradients(self, inputs: Tensor, spec: LossSpec, classes: Tensor) -> Array:
         """Return ∇_θ of each sample's margin at the module's own weights, shape `(q, d)`."""
 
