@@ -10,7 +10,8 @@ from tests.curvature.problems import N_OUTPUTS, data, linear, mlp
 from tests.curvature.recorded import recorded
 from tests.naive import curvature as naive_curvature
 from tests.naive import influence as naive
-from traceprop.attribution.estimators import ESTIMATORS, Queries, problem_of
+from traceprop.attribution.estimators import ESTIMATORS, Queries, memory, problem_of
+from traceprop.attribution.estimators.gauss_newton import gauss_newton_matrix
 from traceprop.curvature.ggn import Network
 from traceprop.curvature.losses import LossSpec
 from traceprop.errors import AttributionError
@@ -269,3 +270,80 @@ def test_a_frozen_bias_is_no_linear_head():
     start = {"weight": np.zeros((3, 4)), "bias": model.bias.detach().numpy().copy()}
     store = recorded(model, x, y, LossSpec("cross_entropy", "mean"), 0.01, initial=start)
     assert problem_of(model, store).head is None
+
+
+@pytest.mark.parametrize("spared", [("2.bias",), ("0.bias", "2.bias"), ("0.weight",)])
+def test_gauss_newton_takes_the_penalty_by_parameter(spared):
+    kind, model, penalty = "cross_entropy", mlp("cross_entropy"), 0.5
+    x, y = data(kind, n=12)
+    spec = LossSpec(kind, "mean")
+    store = recorded(model, x, y, spec, penalty).but(unpenalised=spared)
+    problem = problem_of(model, store)
+    network = Network(model, problem.trained)
+    bare = naive_curvature.ggn(
+        model, naive_curvature.flat(model), x, y, kind, "mean", 0.0, 1 / 12
+    ).numpy()
+    each = [
+        np.full(p.numel(), 0.0 if name in spared else penalty)
+        for name, p in model.named_parameters()
+    ]
+    want = bare + np.diag(np.concatenate(each))
+    got = gauss_newton_matrix(problem, network, store.projector)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
+
+
+def test_gauss_newton_spares_parameters_in_a_projection_too():
+    """Scores in the projected space follow those of the whole, and not those with all penalised."""
+    kind, penalty = "cross_entropy", 2.0
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(30, 60), nn.Tanh(), nn.Linear(60, 3)).double()
+    x, y = data(kind, n=50, d=30)
+    spec, spared = LossSpec(kind, "mean"), ("0.bias", "2.bias")
+    found = []
+    for k in (4096, 1024):
+        store = recorded(model, x, y, spec, penalty, k=k).but(unpenalised=spared)
+        problem = problem_of(model, store)
+        assert store.projector.kind == ("identity" if k == 4096 else "sjlt")
+        matrix = gauss_newton_matrix(problem, Network(model, problem.trained), store.projector)
+        assert np.linalg.eigvalsh(matrix)[0] > -1e-6
+        bias = np.concatenate(
+            [np.full(p.numel(), name in spared) for name, p in model.named_parameters()]
+        )
+        units = np.eye(len(bias), dtype=np.float32)[bias]
+        rows = store.projector.project(units).astype(np.float64)
+        along = rows.mean(axis=0)
+        found.append(along @ matrix @ along / (along @ along))
+    # What is left along the biases is the data's own curvature, and the projection's noise of it.
+    assert max(found) < 0.01 * penalty
+
+
+@pytest.mark.parametrize("method", ["influence", "ggn", "trak"])
+def test_matrices_that_do_not_fit_are_refused_by_their_size(method, monkeypatch):
+    model, (x, y) = mlp("cross_entropy"), data("cross_entropy", n=60)
+    store = recorded(model, x, y, LossSpec("cross_entropy", "mean"), 0.0)
+    size = store.gradients.shape[1]
+    monkeypatch.setattr(memory, "free_bytes", lambda: 3 * 8 * size**2)
+    _fit(method, model, store)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 3 * 8 * size**2 - 1)
+    with pytest.raises(AttributionError, match=f"{method} needs matrices of {size} × {size}.*k,"):
+        _fit(method, model, store)
+    _fit("dot", model, store)
+
+
+def test_how_much_memory_is_free(monkeypatch, tmp_path):
+    assert 1 << 20 < memory.free_bytes() < 1 << 50
+    monkeypatch.setattr(memory, "_LIMITS", (str(tmp_path / "max"), str(tmp_path / "none")))
+    (tmp_path / "max").write_text("4096\n")
+    assert memory.free_bytes() == 4096
+    (tmp_path / "max").write_text("max\n")
+    assert memory.free_bytes() > 4096
+
+
+def test_a_query_whose_gradient_overflows_is_named():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)).double()
+    x, y = data("cross_entropy", n=12)
+    store = recorded(model, x, y, LossSpec("cross_entropy", "mean"), 0.0)
+    queries = Queries(np.array([[0.0] * 4, [1e308] * 4]), np.array([0, 0]))
+    with np.errstate(all="ignore"), pytest.raises(AttributionError, match="test input 1 isn't fin"):
+        _fit("dot", model, store).scores(queries)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from traceprop.attribution.capture.gradients import project_gradients
 from traceprop.attribution.estimators.base import Linear, Quality, Queries
+from traceprop.attribution.estimators.memory import check_square_fits
 from traceprop.attribution.estimators.projected import (
     AnyRows,
     QueryGradients,
@@ -40,6 +41,8 @@ Array = NDArray[np.float64]
 
 # Samples whose projected rows are held at once: at k = 4096 and float32, 32 MB.
 _CHUNK = 2048
+# Unit vectors of parameters that are projected at once.
+_UNITS = 16
 
 
 class GaussNewtonInfluence:
@@ -61,7 +64,7 @@ class GaussNewtonInfluence:
     Raises
     ------
     AttributionError
-        No sample's outputs depend on the weights.
+        No sample's outputs depend on the weights, or the matrix doesn't fit into memory.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class GaussNewtonInfluence:
         queries: QueryGradients,
         projector: Projector,
     ) -> None:
+        check_square_fits(projector.linear().width, "ggn")
         self._rows, self._queries = rows, queries
         self._mean = mean_row(rows)
         self._own, self._shared = problem.removal_weights()
@@ -118,8 +122,36 @@ def gauss_newton_matrix(problem: Problem, network: Network, projector: Projector
             )
             total += made.T @ made
     total *= problem.scale(problem.n)
-    total[np.diag_indices_from(total)] += problem.penalty or 0.0
+    _add_penalty(total, problem, projector)
     return total
+
+
+def _add_penalty(total: Array, problem: Problem, projector: Projector) -> None:
+    """Add λ to the diagonal, but not along parameters that the penalty spares.
+
+    A projection keeps inner products in expectation, so λI of the parameters is λI of the rows. The
+    directions of spared parameters, as the projection has them, are taken out of it again: for the
+    gradient itself, exactly their diagonal.
+    """
+    total[np.diag_indices_from(total)] += problem.penalty or 0.0
+    spared = np.concatenate(
+        [np.full(block.size, block.name in problem.unpenalised) for block in projector.blocks]
+    )
+    places = np.flatnonzero(spared)
+    if not problem.penalty or not len(places):
+        return
+    if projector.kind == "identity":
+        total[places, places] -= problem.penalty
+        return
+    if len(places) > projector.width // 2:
+        return  # more of them than a projection holds apart; λ is small beside the damping
+    rows = []
+    for start in range(0, len(places), _UNITS):
+        units = np.zeros((len(places[start : start + _UNITS]), projector.d), np.float32)
+        units[np.arange(len(units)), places[start : start + _UNITS]] = 1.0
+        rows.append(projector.project(units).astype(np.float64))
+    directions, _ = np.linalg.qr(np.concatenate(rows).T)
+    total -= problem.penalty * (directions @ directions.T)
 
 
 def _roots(problem: Problem, outputs: Array) -> Iterator[Array]:

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from traceprop.attribution.estimators.base import Linear, Quality, Queries
 from traceprop.attribution.estimators.kept_moment import Moment
+from traceprop.attribution.estimators.memory import check_square_fits
 from traceprop.attribution.projection import Projector
 from traceprop.attribution.store.rows import StoredRows
 from traceprop.curvature.damping import factorise_damped
 from traceprop.curvature.ggn import Network
 from traceprop.curvature.losses import LossSpec
 from traceprop.curvature.problem import Problem
-from traceprop.errors import StoreError
+from traceprop.errors import AttributionError, StoreError
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -61,12 +62,25 @@ class QueryGradients:
         self._projector = projector.linear()
         self._places = np.concatenate([places[block.name] for block in projector.blocks])
 
+    @property
+    def width(self) -> int:
+        """How many numbers a row of a query has."""
+        return self._projector.width
+
     def rows(self, queries: Queries) -> Array:
         """Return the projected gradients of the queries' margins, shape `(q, width)`."""
         gradients = self._network.margin_gradients(
             torch.from_numpy(queries.inputs), self._spec, torch.from_numpy(queries.classes)
         )
-        return self.project(gradients)
+        with np.errstate(over="ignore"):  # of float32: said below
+            rows = self.project(gradients)
+        finite = np.isfinite(rows).all(axis=1)
+        if not finite.all():
+            raise AttributionError(
+                f"the gradient of f at test input {int(np.argmin(finite))} isn't finite: the model "
+                f"overflows there; look at its outputs for this input"
+            )
+        return rows
 
     def project(self, vectors: Array) -> Array:
         """Return vectors `(q, d)` in the model's parameters as rows `(q, width)`."""
@@ -116,6 +130,13 @@ class FisherInfluence:
         What to say about the choice of this estimator.
     moment : Moment, optional
         Of the rows, where it is known.
+
+    Raises
+    ------
+    AttributionError
+        The matrix doesn't fit into memory.
+    StoreError
+        All gradients are zero.
     """
 
     def __init__(
@@ -131,6 +152,7 @@ class FisherInfluence:
         self._queries = queries
         self._own, self._shared = problem.removal_weights()
         self._in_samples = n < width
+        check_square_fits(min(n, width), "influence")
         if self._in_samples:
             self._mean = mean_row(rows)
             matrix = gram(rows) / n

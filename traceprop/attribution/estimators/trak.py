@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from traceprop.attribution.estimators.base import Quality, Queries
+from traceprop.attribution.estimators.memory import check_square_fits
 from traceprop.attribution.estimators.projected import (
     QueryGradients,
     gram,
@@ -52,11 +53,13 @@ class TrakInfluence:
     Raises
     ------
     AttributionError
-        The loss has no labels (a regression), or all gradients are zero.
+        The loss has no labels (a regression), all gradients are zero, or the matrix doesn't fit
+        into memory.
     """
 
     def __init__(self, problem: Problem, network: Network, queries: QueryGradients) -> None:
         self._queries = queries
+        check_square_fits(min(problem.n, queries.width), "trak")
         self._rows, self._slopes = _own_margins(problem, network, queries)
         n, width = self._rows.shape
         self._in_samples = n < width
