@@ -34,6 +34,8 @@ ORDER = (
     "user_model",
     "cli",
 )
+# The same inside of a part that is sorted into folders. Its modules beside them stand above them.
+INSIDE = {"unlearning": ("records", "request", "methods", "auditing")}
 HANDING_OVER = {("lineage", "interop"), ("sources", "interop")}
 
 
@@ -88,6 +90,17 @@ def _wrong(part: str, source: str) -> list[str]:
     return found
 
 
+def _wrong_inside(part: str, folder: str, source: str) -> list[str]:
+    """Imports of one folder of a part from what stands above it in the same part."""
+    order, prefix = INSIDE[part], f"traceprop.{part}."
+    below = order[: order.index(folder) + 1]
+    return [
+        f"line {line}: {folder} imports {module}"
+        for module, line, _ in _imports(ast.parse(source))
+        if module.startswith(prefix) and module.removeprefix(prefix).split(".")[0] not in below
+    ]
+
+
 @pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_imports_only_what_stands_below(path: Path):
     part = _part(".".join(path.relative_to(ROOT).with_suffix("").parts))
@@ -95,7 +108,25 @@ def test_a_module_imports_only_what_stands_below(path: Path):
     assert _wrong(part, path.read_text()) == []
 
 
+@pytest.mark.parametrize(
+    ("part", "folder"), [(part, folder) for part, order in INSIDE.items() for folder in order]
+)
+def test_a_folder_imports_only_from_folders_below(part: str, folder: str):
+    modules = sorted((ROOT / "traceprop" / part / folder).rglob("*.py"))
+    assert modules
+    for path in modules:
+        assert _wrong_inside(part, folder, path.read_text()) == [], path
+
+
+def test_every_folder_of_a_sorted_part_has_its_place():
+    for part, order in INSIDE.items():
+        folders = {p.parent.name for p in (ROOT / "traceprop" / part).glob("*/__init__.py")}
+        assert folders == set(order)
+
+
 def test_the_test_can_fail():
+    assert _wrong_inside("unlearning", "records", "from traceprop.unlearning.methods import convex")
+    assert not _wrong_inside("unlearning", "methods", "import traceprop.unlearning.records.left")
     upwards = "from traceprop.compliance import merkle"
     assert _wrong("attribution", upwards)
     assert _wrong("attribution", f"def f():\n    {upwards}")

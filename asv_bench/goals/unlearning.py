@@ -29,7 +29,7 @@ from traceprop.attribution.influence import influence_matrix
 from traceprop.attribution.models import module_of
 from traceprop.curvature.bounds import distance_bound
 from traceprop.unlearning import approximate_unlearn, record
-from traceprop.unlearning.membership import u_lira
+from traceprop.unlearning.auditing.membership import u_lira
 
 THREADS = f"{os.cpu_count()} cores, threads as the libraries choose (wall time)"
 SEEDS = range(5)

@@ -10,8 +10,8 @@ import pytest
 
 from traceprop.compliance.regulations import known_regulations, load_regulation
 from traceprop.compliance.schema_check import SCHEMA_FOLDER, load_schema
-from traceprop.unlearning.classes import CLASSES, METHODS, ClassName
-from traceprop.unlearning.left import State, left_by_removal
+from traceprop.unlearning.records.classes import CLASSES, METHODS, ClassName
+from traceprop.unlearning.records.left import State, left_by_removal
 
 ROOT = Path(__file__).resolve().parents[2]
 PREDICATE = load_schema("statement.schema.json")["$defs"]["predicate"]["properties"]

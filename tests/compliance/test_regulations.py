@@ -12,7 +12,7 @@ from traceprop.compliance import regulations
 from traceprop.compliance.regulations import assess, known_regulations, load_regulation, resolve
 from traceprop.compliance.schema_check import load_schema
 from traceprop.errors import CertificateError
-from traceprop.unlearning.classes import CLASSES
+from traceprop.unlearning.records.classes import CLASSES
 
 NAMES = known_regulations()
 GUARANTEED = [name for name, found in CLASSES.items() if found.guarantee]

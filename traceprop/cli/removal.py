@@ -11,7 +11,7 @@ import click
 from traceprop.cli.common import factory_option, open_with_model, store_argument
 from traceprop.compliance.regulations import known_regulations
 from traceprop.errors import UnlearnError
-from traceprop.unlearning.classes import METHODS
+from traceprop.unlearning.records.classes import METHODS
 
 if TYPE_CHECKING:
     from traceprop.attribution import GradientStore

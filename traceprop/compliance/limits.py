@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from traceprop.compliance.draft import DRAFT
-from traceprop.unlearning.classes import CLASSES, ClassName
+from traceprop.unlearning.records.classes import CLASSES, ClassName
 
 _ALWAYS = (
     "Weights alone can't prove that rows were unlearned: no test on a model can. This certificate "
@@ -36,7 +36,7 @@ def limits(
     Parameters
     ----------
     removal_class : str
-        A name of `traceprop.unlearning.classes.CLASSES`.
+        A name of `traceprop.unlearning.records.classes.CLASSES`.
     left : sequence of mapping
         The certificate's `left`.
     draft : bool

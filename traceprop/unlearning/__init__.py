@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING
 from traceprop.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from traceprop.unlearning.auditing import Audit as Audit
-    from traceprop.unlearning.auditing import audit as audit
-    from traceprop.unlearning.left import Left as Left
+    from traceprop.unlearning.auditing.against_retraining import Audit as Audit
+    from traceprop.unlearning.auditing.against_retraining import audit as audit
+    from traceprop.unlearning.records.left import Left as Left
+    from traceprop.unlearning.records.removal_record import RemovalRecord as RemovalRecord
+    from traceprop.unlearning.records.removal_record import preparation as preparation
+    from traceprop.unlearning.records.removal_record import record as record
     from traceprop.unlearning.removal import approximate_unlearn as approximate_unlearn
-    from traceprop.unlearning.removal_record import RemovalRecord as RemovalRecord
-    from traceprop.unlearning.removal_record import preparation as preparation
-    from traceprop.unlearning.removal_record import record as record
 
 _HOMES = {
-    "Audit": "traceprop.unlearning.auditing",
-    "Left": "traceprop.unlearning.left",
-    "RemovalRecord": "traceprop.unlearning.removal_record",
+    "Audit": "traceprop.unlearning.auditing.against_retraining",
+    "Left": "traceprop.unlearning.records.left",
+    "RemovalRecord": "traceprop.unlearning.records.removal_record",
     "approximate_unlearn": "traceprop.unlearning.removal",
-    "audit": "traceprop.unlearning.auditing",
-    "preparation": "traceprop.unlearning.removal_record",
-    "record": "traceprop.unlearning.removal_record",
+    "audit": "traceprop.unlearning.auditing.against_retraining",
+    "preparation": "traceprop.unlearning.records.removal_record",
+    "record": "traceprop.unlearning.records.removal_record",
 }
 
 __all__ = [*_HOMES]

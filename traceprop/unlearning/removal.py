@@ -22,13 +22,13 @@ import traceprop
 from traceprop.audit.recording import record as write_down
 from traceprop.curvature.digest import model_digest
 from traceprop.errors import UnlearnError
-from traceprop.unlearning import ascent, certified, convex, gauss_newton, retraining
-from traceprop.unlearning.asked import Asked
-from traceprop.unlearning.case import Case, case_of
-from traceprop.unlearning.left import left_by_removal
-from traceprop.unlearning.measures import measure
-from traceprop.unlearning.outcome import Outcome
-from traceprop.unlearning.removal_record import RemovalRecord, attach, record
+from traceprop.unlearning.auditing.measures import measure
+from traceprop.unlearning.methods import ascent, certified, convex, gauss_newton, retraining
+from traceprop.unlearning.methods.outcome import Outcome
+from traceprop.unlearning.records.left import left_by_removal
+from traceprop.unlearning.records.removal_record import RemovalRecord, attach, record
+from traceprop.unlearning.request.asked import Asked
+from traceprop.unlearning.request.case import Case, case_of
 
 if TYPE_CHECKING:
     from traceprop.attribution.store.forget import ForgetSet

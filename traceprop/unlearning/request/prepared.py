@@ -40,7 +40,7 @@ from traceprop.lineage import values
 from traceprop.replays import Pipeline, diff, save_pipeline
 from traceprop.replays import replay as replayed_of
 from traceprop.replays.pipeline.applying import pipeline_of
-from traceprop.unlearning.given import GivenModel
+from traceprop.unlearning.request.given import GivenModel
 
 if TYPE_CHECKING:
     from traceprop.attribution.store.forget import ForgetSet

@@ -15,12 +15,12 @@ import torch
 from traceprop.attribution.capture.recipe import check_recipe
 from traceprop.curvature.digest import model_digest
 from traceprop.errors import CaptureError, UnlearnError
-from traceprop.unlearning.given import GivenModel
-from traceprop.unlearning.outcome import Outcome
+from traceprop.unlearning.methods.outcome import Outcome
+from traceprop.unlearning.request.given import GivenModel
 
 if TYPE_CHECKING:
-    from traceprop.unlearning.asked import Asked
-    from traceprop.unlearning.case import Case
+    from traceprop.unlearning.request.asked import Asked
+    from traceprop.unlearning.request.case import Case
 
 
 def refusal(case: Case, asked: Asked) -> str | None:

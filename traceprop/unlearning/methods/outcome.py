@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from traceprop.unlearning.classes import ClassName
+from traceprop.unlearning.records.classes import ClassName
 
 if TYPE_CHECKING:
-    from traceprop.unlearning.given import GivenModel
+    from traceprop.unlearning.request.given import GivenModel
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from tests.naive import membership as naive
 from traceprop.attribution import ForgetSet, from_sklearn
 from traceprop.errors import DataError, UnlearnError
 from traceprop.unlearning import approximate_unlearn, audit, record
-from traceprop.unlearning.membership import auc, klom, loss_attack, tpr_at, u_lira
+from traceprop.unlearning.auditing.membership import auc, klom, loss_attack, tpr_at, u_lira
 
 X, Y = load_breast_cancer(return_X_y=True)
 X = ((X - X.mean(axis=0)) / X.std(axis=0))[:, :10]
@@ -137,7 +137,7 @@ def test_runs_of_one_distribution_pass_and_untouched_ones_fail(removed, tmp_path
 
 def test_networks_are_compared_up_to_what_all_classes_share():
     from traceprop.curvature.losses import LossSpec
-    from traceprop.unlearning.auditing import _apart
+    from traceprop.unlearning.auditing.against_retraining import _apart
 
     one = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     assert _apart(LossSpec("cross_entropy", "mean"), one, one + 4) == pytest.approx(0, abs=1e-6)

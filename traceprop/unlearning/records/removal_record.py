@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from traceprop.errors import UnlearnError
 from traceprop.files import PRIVATE_FILE, write_file
-from traceprop.unlearning.classes import ClassName
-from traceprop.unlearning.left import Left
+from traceprop.unlearning.records.classes import ClassName
+from traceprop.unlearning.records.left import Left
 
 if TYPE_CHECKING:
     from traceprop.replays import Pipeline
@@ -34,11 +34,11 @@ class RemovalRecord:
     Parameters
     ----------
     method : str
-        The method that ran, of `traceprop.unlearning.classes.METHODS`.
+        The method that ran, of `traceprop.unlearning.records.classes.METHODS`.
     asked_method : str
         The method that was asked for, such as "auto".
     removal_class : str
-        What the result is, a name of `traceprop.unlearning.classes.CLASSES`.
+        What the result is, a name of `traceprop.unlearning.records.classes.CLASSES`.
     reason : str
         Why this method.
     bound : float or None

@@ -15,10 +15,10 @@ import torch
 
 from traceprop.curvature.ggn import Network
 from traceprop.errors import UnlearnError
-from traceprop.unlearning.outcome import Outcome
+from traceprop.unlearning.methods.outcome import Outcome
 
 if TYPE_CHECKING:
-    from traceprop.unlearning.case import Case
+    from traceprop.unlearning.request.case import Case
 
 
 def remove(case: Case, eta: float | None, steps: int | None) -> Outcome:

@@ -36,11 +36,11 @@ from traceprop.curvature.bounds import distance_bound, rests_on
 from traceprop.curvature.objective import HeadObjective
 from traceprop.curvature.without import minimum_without
 from traceprop.errors import UnlearnError
-from traceprop.unlearning.outcome import Outcome
+from traceprop.unlearning.methods.outcome import Outcome
 
 if TYPE_CHECKING:
-    from traceprop.unlearning.asked import Asked
-    from traceprop.unlearning.case import Case
+    from traceprop.unlearning.request.asked import Asked
+    from traceprop.unlearning.request.case import Case
 
 Array = NDArray[np.float64]
 

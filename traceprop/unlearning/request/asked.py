@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from traceprop.errors import UnlearnError
-from traceprop.unlearning.classes import METHODS, USED_BY
+from traceprop.unlearning.records.classes import METHODS, USED_BY
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from traceprop.attribution.sklearn_run import plain_labels
 from traceprop.curvature.problem import Problem, Rows
 from traceprop.curvature.sklearn_models import is_estimator
 from traceprop.errors import DataError, UnlearnError
-from traceprop.unlearning.given import GivenModel
-from traceprop.unlearning.prepared import Prepared, Raw, prepared_without
-from traceprop.unlearning.removal_record import removal_of
+from traceprop.unlearning.records.removal_record import removal_of
+from traceprop.unlearning.request.given import GivenModel
+from traceprop.unlearning.request.prepared import Prepared, Raw, prepared_without
 
 if TYPE_CHECKING:
     from torch import nn

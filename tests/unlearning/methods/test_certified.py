@@ -12,7 +12,7 @@ from tests.naive.certified import delta_of
 from traceprop.attribution import ForgetSet, from_sklearn
 from traceprop.errors import UnlearnError
 from traceprop.unlearning import approximate_unlearn, record
-from traceprop.unlearning.certified import noise_scale
+from traceprop.unlearning.methods.certified import noise_scale
 
 X, Y = load_breast_cancer(return_X_y=True)
 X, Y = StandardScaler().fit_transform(X)[:150, :5], Y[:150]
@@ -80,7 +80,7 @@ def test_above_the_threshold_nothing_comes_out(fitted):
 
 def test_a_start_that_leads_nowhere_is_left_for_zero(fitted, monkeypatch):
     """Newton's method from the model as it is may fail; training again may not."""
-    from traceprop.unlearning import certified
+    from traceprop.unlearning.methods import certified
 
     estimator, store = fitted
     solve = certified.minimum_without

@@ -23,10 +23,10 @@ from traceprop.attribution.models import module_of, plain_inputs
 from traceprop.curvature import losses
 from traceprop.curvature.ggn import Network, float64
 from traceprop.errors import DataError
-from traceprop.unlearning.case import Case, case_of
-from traceprop.unlearning.measures import measure
-from traceprop.unlearning.membership import Attack, Interval, klom, loss_attack, u_lira
-from traceprop.unlearning.removal_record import attach, record
+from traceprop.unlearning.auditing.measures import measure
+from traceprop.unlearning.auditing.membership import Attack, Interval, klom, loss_attack, u_lira
+from traceprop.unlearning.records.removal_record import attach, record
+from traceprop.unlearning.request.case import Case, case_of
 
 if TYPE_CHECKING:
     from traceprop.attribution.store.forget import ForgetSet

@@ -20,10 +20,10 @@ import numpy as np
 from traceprop.curvature.bounds import distance_bound, rests_on
 from traceprop.curvature.without import many_minima, minimum_without
 from traceprop.errors import UnlearnError
-from traceprop.unlearning.outcome import Outcome
+from traceprop.unlearning.methods.outcome import Outcome
 
 if TYPE_CHECKING:
-    from traceprop.unlearning.case import Case
+    from traceprop.unlearning.request.case import Case
 
 
 def refusal(case: Case) -> str | None:

@@ -1,0 +1,1 @@
+"""How a removal is judged: figures of models on samples, attacks on them, and the audit of both."""

@@ -1,0 +1,1 @@
+"""How samples are taken out: a module per method, and what a method hands back."""
