@@ -35,7 +35,12 @@ ORDER = (
     "cli",
 )
 # The same inside of a part that is sorted into folders. Its modules beside them stand above them.
-INSIDE = {"unlearning": ("records", "request", "methods", "auditing")}
+INSIDE = {
+    "attribution.store": (
+        "folder", "rows", "run", "provenance", "committing", "changing", "erasure",
+    ),
+    "unlearning": ("records", "request", "methods", "auditing"),
+}  # fmt: skip
 HANDING_OVER = {("lineage", "interop"), ("sources", "interop")}
 
 
@@ -90,6 +95,10 @@ def _wrong(part: str, source: str) -> list[str]:
     return found
 
 
+def _folder(part: str) -> Path:
+    return ROOT.joinpath("traceprop", *part.split("."))
+
+
 def _wrong_inside(part: str, folder: str, source: str) -> list[str]:
     """Imports of one folder of a part from what stands above it in the same part."""
     order, prefix = INSIDE[part], f"traceprop.{part}."
@@ -112,7 +121,7 @@ def test_a_module_imports_only_what_stands_below(path: Path):
     ("part", "folder"), [(part, folder) for part, order in INSIDE.items() for folder in order]
 )
 def test_a_folder_imports_only_from_folders_below(part: str, folder: str):
-    modules = sorted((ROOT / "traceprop" / part / folder).rglob("*.py"))
+    modules = sorted((_folder(part) / folder).rglob("*.py"))
     assert modules
     for path in modules:
         assert _wrong_inside(part, folder, path.read_text()) == [], path
@@ -120,7 +129,7 @@ def test_a_folder_imports_only_from_folders_below(part: str, folder: str):
 
 def test_every_folder_of_a_sorted_part_has_its_place():
     for part, order in INSIDE.items():
-        folders = {p.parent.name for p in (ROOT / "traceprop" / part).glob("*/__init__.py")}
+        folders = {p.parent.name for p in _folder(part).glob("*/__init__.py")}
         assert folders == set(order)
 
 

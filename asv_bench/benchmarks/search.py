@@ -10,8 +10,8 @@ import numpy as np
 from traceprop.attribution.search.index import SearchIndex
 from traceprop.attribution.search.question import ask
 from traceprop.attribution.search.scan import scan
-from traceprop.attribution.store.formats import encode
-from traceprop.attribution.store.shards import Shard
+from traceprop.attribution.store.folder.formats import encode
+from traceprop.attribution.store.rows.shards import Shard
 
 _ROWS, _WIDTH = 5_000, 512
 

@@ -18,12 +18,12 @@ from asv_bench.goals import Goal, at_least, at_most, exactly
 from asv_bench.timing import median_interval
 from tests.attribution.store.runs import make_record
 from traceprop.attribution.projection import Block, Projector
-from traceprop.attribution.store.files import CHUNK_BYTES, StoreFolder
-from traceprop.attribution.store.forget import ForgetSet
-from traceprop.attribution.store.formats import row_bytes
+from traceprop.attribution.store.erasure.forget import ForgetSet
+from traceprop.attribution.store.folder.files import CHUNK_BYTES, StoreFolder
+from traceprop.attribution.store.folder.formats import row_bytes
 from traceprop.attribution.store.gradient_store import GradientStore
-from traceprop.attribution.store.run import ArrayRows
-from traceprop.attribution.store.shard_files import write_rows
+from traceprop.attribution.store.rows.row_source import ArrayRows
+from traceprop.attribution.store.rows.shard_files import write_rows
 
 THREADS = "one thread, and one beside it for checksums"
 

@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
-from traceprop.attribution.store.shards import Shard
+from traceprop.attribution.store.rows.shards import Shard
 
 LAYERS = (64, 27, 64, 10)
 WIDTH = 4096

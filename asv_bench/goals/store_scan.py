@@ -21,8 +21,8 @@ from traceprop.attribution.search.question import ask
 from traceprop.attribution.search.scan import best_of, scan
 from traceprop.attribution.search.threads import share_out
 from traceprop.attribution.search.whitening import Whitening
-from traceprop.attribution.store.formats import encode
-from traceprop.attribution.store.shards import Shard
+from traceprop.attribution.store.folder.formats import encode
+from traceprop.attribution.store.rows.shards import Shard
 
 THREADS = "two threads (wall clock)"
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 import traceprop as tp
 from traceprop.attribution import GradientStore, TrainingContext
-from traceprop.attribution.store.forget import ForgetSet
+from traceprop.attribution.store.erasure.forget import ForgetSet
 from traceprop.compliance import Report
 from traceprop.unlearn import approximate_unlearn, export_compliance
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from traceprop.attribution.projection import Block, Projector
-from traceprop.attribution.store.record import TrainingRecord
+from traceprop.attribution.store.run.record import TrainingRecord
 from traceprop.curvature.architecture import describe
 from traceprop.curvature.digest import model_digest
 from traceprop.curvature.losses import LossSpec, sample_losses

@@ -20,8 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.attribution.store.runs import PROJECTOR, WIDTH, make_record
 from tests.naive.store import MemoryStore
 from traceprop.attribution.store import gradient_store as store_module
-from traceprop.attribution.store.files import StoreFolder
-from traceprop.attribution.store.forget import ForgetSet
+from traceprop.attribution.store.erasure.forget import ForgetSet
+from traceprop.attribution.store.folder.files import StoreFolder
 from traceprop.attribution.store.gradient_store import GradientStore
 from traceprop.errors import DataError, StoreError, StoreWarning
 

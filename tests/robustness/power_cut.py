@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from traceprop.attribution.store.files import StoreFolder
+from traceprop.attribution.store.folder.files import StoreFolder
 from traceprop.audit.log_files import LogFiles
 
 

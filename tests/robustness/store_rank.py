@@ -15,9 +15,9 @@ import sys
 import numpy as np
 
 from tests.attribution.store.runs import PROJECTOR, WIDTH, make_record
-from traceprop.attribution.store import ranks
+from traceprop.attribution.store.committing import ranks
 from traceprop.attribution.store.gradient_store import GradientStore
-from traceprop.attribution.store.record import BatchOrder
+from traceprop.attribution.store.run.record import BatchOrder
 
 
 def main(path: str, rank: int, world_size: int, n: int, how: str) -> None:

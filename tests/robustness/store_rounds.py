@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tests.attribution.store.runs import PROJECTOR, WIDTH, make_record
-from traceprop.attribution.store.forget import ForgetSet
+from traceprop.attribution.store.erasure.forget import ForgetSet
 from traceprop.attribution.store.gradient_store import GradientStore
 
 N = 5

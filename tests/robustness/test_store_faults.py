@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from tests.attribution.store.runs import WIDTH, commit, make_record, mark_of
 from traceprop.attribution.projection import Block, Projector
+from traceprop.attribution.store.folder.lock import LOCK_NAME
 from traceprop.attribution.store.gradient_store import GradientStore
-from traceprop.attribution.store.lock import LOCK_NAME
 from traceprop.cli.stores import store_commands
 from traceprop.errors import StoreError, StoreWarning
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.robustness.store_rounds import content, expected, run_rounds
+from traceprop.attribution.store.folder.layout import strays
 from traceprop.attribution.store.gradient_store import GradientStore
-from traceprop.attribution.store.layout import strays
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -20,9 +20,9 @@ import traceprop as tp
 from tests.attribution.store.runs import PROJECTOR, WIDTH, make_record
 from tests.robustness.power_cut import Event, LoggedFolder, crash_states, needed_syncs, put_on_disk
 from traceprop.attribution.store import gradient_store as store_module
-from traceprop.attribution.store.forget import ForgetSet
+from traceprop.attribution.store.erasure.forget import ForgetSet
+from traceprop.attribution.store.folder.layout import strays
 from traceprop.attribution.store.gradient_store import GradientStore
-from traceprop.attribution.store.layout import strays
 from traceprop.errors import StoreWarning, TracepropError
 
 N = 5

@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from traceprop.attribution.projection import Projector as Projector
     from traceprop.attribution.question import Loss as Loss
     from traceprop.attribution.sklearn_run import from_sklearn as from_sklearn
-    from traceprop.attribution.store.forget import ForgetSet as ForgetSet
+    from traceprop.attribution.store.erasure.forget import ForgetSet as ForgetSet
     from traceprop.attribution.store.gradient_store import GradientStore as GradientStore
-    from traceprop.attribution.store.record import TrainingRecord as TrainingRecord
+    from traceprop.attribution.store.run.record import TrainingRecord as TrainingRecord
 
 _HOMES = {
     "Counterfactual": "traceprop.attribution.counterfactual",
-    "ForgetSet": "traceprop.attribution.store.forget",
+    "ForgetSet": "traceprop.attribution.store.erasure.forget",
     "GradientStore": "traceprop.attribution.store.gradient_store",
     "InfluenceMatrix": "traceprop.attribution.influence_scores",
     "InfluenceScores": "traceprop.attribution.influence_scores",
     "Loss": "traceprop.attribution.question",
     "Projector": "traceprop.attribution.projection",
     "TrainingContext": "traceprop.attribution.capture.context",
-    "TrainingRecord": "traceprop.attribution.store.record",
+    "TrainingRecord": "traceprop.attribution.store.run.record",
     "compute_influence_scores": "traceprop.attribution.influence",
     "predict_without": "traceprop.attribution.counterfactual",
     "from_sklearn": "traceprop.attribution.sklearn_run",

@@ -34,7 +34,7 @@ from traceprop.curvature.without import many_minima, minimum_without
 from traceprop.errors import AttributionError
 
 if TYPE_CHECKING:
-    from traceprop.attribution.store.forget import ForgetSet
+    from traceprop.attribution.store.erasure.forget import ForgetSet
     from traceprop.attribution.store.gradient_store import GradientStore
     from traceprop.lineage import ProvenanceTensor
 

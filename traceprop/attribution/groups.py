@@ -19,7 +19,7 @@ from traceprop.attribution.influence_scores import InfluenceScores
 from traceprop.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
-    from traceprop.attribution.store.provenance import Provenance
+    from traceprop.attribution.store.provenance.answers import Provenance
 
 Array = NDArray[np.float64]
 

@@ -18,7 +18,7 @@ from traceprop.attribution.estimators.problem import plain_values
 from traceprop.attribution.models import plain_inputs
 from traceprop.attribution.projection import Projector
 from traceprop.attribution.store.gradient_store import GradientStore
-from traceprop.attribution.store.record import TrainingRecord
+from traceprop.attribution.store.run.record import TrainingRecord
 from traceprop.curvature.architecture import describe
 from traceprop.curvature.digest import model_digest
 from traceprop.curvature.sklearn_models import minimised_by, read_estimator

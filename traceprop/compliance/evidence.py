@@ -21,7 +21,7 @@ from traceprop.errors import CertificateError, UnlearnError
 if TYPE_CHECKING:
     from torch import nn
 
-    from traceprop.attribution.store.forget import ForgetSet
+    from traceprop.attribution.store.erasure.forget import ForgetSet
     from traceprop.attribution.store.gradient_store import GradientStore
     from traceprop.lineage.source import Source
     from traceprop.unlearning import RemovalRecord

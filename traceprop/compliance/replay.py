@@ -22,7 +22,7 @@ from traceprop.errors import CertificateError
 if TYPE_CHECKING:
     from torch import nn
 
-    from traceprop.attribution.store.forget import ForgetSet
+    from traceprop.attribution.store.erasure.forget import ForgetSet
     from traceprop.attribution.store.gradient_store import GradientStore
     from traceprop.lineage.source import Source
 
@@ -134,7 +134,7 @@ def _compare(again: nn.Module, weights: Mapping[str, Any], removal: dict[str, An
 
 def _sealed(predicate: dict[str, Any], store: GradientStore) -> ForgetSet:
     """Find the removed samples by trying the store's samples with the certificate's key."""
-    from traceprop.attribution.store.forget import ForgetSet
+    from traceprop.attribution.store.erasure.forget import ForgetSet
     from traceprop.lineage.answers.query import SourceMap
     from traceprop.lineage.rowset import RowSet
 

@@ -33,7 +33,7 @@ from traceprop.files import write_file
 if TYPE_CHECKING:
     from torch import nn
 
-    from traceprop.attribution.store.forget import ForgetSet
+    from traceprop.attribution.store.erasure.forget import ForgetSet
     from traceprop.attribution.store.gradient_store import GradientStore
 
 

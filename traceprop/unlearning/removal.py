@@ -31,7 +31,7 @@ from traceprop.unlearning.request.asked import Asked
 from traceprop.unlearning.request.case import Case, case_of
 
 if TYPE_CHECKING:
-    from traceprop.attribution.store.forget import ForgetSet
+    from traceprop.attribution.store.erasure.forget import ForgetSet
 
 ModelT = TypeVar("ModelT")
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from tests.naive import gradients as naive
 from traceprop.attribution.capture.context import TrainingContext
-from traceprop.attribution.store.rows_file import RowSink
+from traceprop.attribution.store.rows.rows_file import RowSink
 from traceprop.errors import CaptureError
 from traceprop.interop.torch import SampleDataset, dataset
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from traceprop.attribution.store.formats import encode
-from traceprop.attribution.store.shards import Shard
+from traceprop.attribution.store.folder.formats import encode
+from traceprop.attribution.store.rows.shards import Shard
 
 
 def gradients(n: int, width: int, seed: int = 0) -> np.ndarray:

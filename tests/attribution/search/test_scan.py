@@ -47,7 +47,7 @@ def test_equal_scores_keep_the_order_of_the_rows(n: int, k: int, order: str, thr
 
 
 def shards_in_memory(rows: np.ndarray, cut: int):
-    from traceprop.attribution.store.shards import Shard
+    from traceprop.attribution.store.rows.shards import Shard
 
     def part(start: int, stop: int) -> Shard:
         return Shard(rows[start:stop], None, np.arange(start, stop), Path(), 0, start, None)

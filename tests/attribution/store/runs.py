@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceprop.attribution.projection import Block, Projector
-from traceprop.attribution.store.record import TrainingRecord
+from traceprop.attribution.store.run.record import TrainingRecord
 from traceprop.curvature.losses import LossSpec
 
 if TYPE_CHECKING:

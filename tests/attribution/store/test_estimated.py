@@ -11,7 +11,7 @@ from torch import nn
 
 import traceprop as tp
 from traceprop.attribution import GradientStore, TrainingContext, compute_influence_scores
-from traceprop.attribution.store.forget import ForgetSet
+from traceprop.attribution.store.erasure.forget import ForgetSet
 
 N, D = 60, 5
 

@@ -17,9 +17,9 @@ from tests.attribution.store.runs import PROJECTOR, WIDTH, commit, make_record, 
 from traceprop.attribution.estimators.problem import problem_of
 from traceprop.attribution.model_files import restore_model
 from traceprop.attribution.projection import Block, Projector
+from traceprop.attribution.store.folder.lock import LOCK_NAME
+from traceprop.attribution.store.folder.manifest import _seal
 from traceprop.attribution.store.gradient_store import GradientStore
-from traceprop.attribution.store.lock import LOCK_NAME
-from traceprop.attribution.store.manifest import _seal
 from traceprop.curvature.digest import model_digest
 from traceprop.errors import DataError, StoreError
 

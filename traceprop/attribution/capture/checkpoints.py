@@ -16,7 +16,7 @@ from traceprop.errors import CaptureError
 
 if TYPE_CHECKING:
     from traceprop.attribution.projection import Floats
-    from traceprop.attribution.store.rows_file import RowSink
+    from traceprop.attribution.store.rows.rows_file import RowSink
 
 Epochs = Literal["sum", "last", "each"] | Sequence[int]
 Ids = NDArray[np.int64]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from traceprop.attribution.capture.checkpoints import Checkpoints
 from traceprop.attribution.projection import Floats
-from traceprop.attribution.store.record import BatchOrder
+from traceprop.attribution.store.run.record import BatchOrder
 from traceprop.errors import CaptureError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from torch import nn
 
 from traceprop.attribution.capture.optimizer import OptimizerWatch
 from traceprop.attribution.capture.run_data import RunData
-from traceprop.attribution.store.record import TrainingRecord
+from traceprop.attribution.store.run.record import TrainingRecord
 from traceprop.curvature.architecture import describe
 from traceprop.curvature.digest import model_digest
 from traceprop.errors import CaptureError, CaptureWarning

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from traceprop.errors import StoreError
 
 if TYPE_CHECKING:
-    from traceprop.attribution.store.derived import Derived
+    from traceprop.attribution.store.committing.derived import Derived
     from traceprop.attribution.store.gradient_store import GradientStore
 
 NAME = "second-moment"

@@ -21,7 +21,7 @@ from traceprop.attribution.estimators.base import Linear, Quality, Queries
 from traceprop.attribution.estimators.kept_moment import Moment
 from traceprop.attribution.estimators.memory import check_square_fits
 from traceprop.attribution.projection import Projector
-from traceprop.attribution.store.rows import StoredRows
+from traceprop.attribution.store.rows.stored_rows import StoredRows
 from traceprop.curvature.damping import factorise_damped
 from traceprop.curvature.ggn import Network
 from traceprop.curvature.losses import LossSpec

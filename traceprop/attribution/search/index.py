@@ -30,9 +30,9 @@ from traceprop.attribution.search.whitening import Whitening
 from traceprop.errors import StoreError
 
 if TYPE_CHECKING:
-    from traceprop.attribution.store.derived import Derived
+    from traceprop.attribution.store.committing.derived import Derived
     from traceprop.attribution.store.gradient_store import GradientStore
-    from traceprop.attribution.store.shards import Shard
+    from traceprop.attribution.store.rows.shards import Shard
 
 NAME = "search-index"
 VERSION = 1

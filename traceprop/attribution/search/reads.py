@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.attribution.search.question import Floats
-from traceprop.attribution.store.shards import Shard
+from traceprop.attribution.store.rows.shards import Shard
 from traceprop.errors import StoreError
 
 

@@ -16,7 +16,7 @@ from numba_kernels.scan import scan_rows, score_rows
 from numba_kernels.scan_top import MAX_ROWS, merge_heaps
 from traceprop.attribution.search.question import Floats, Found, Question, ranked
 from traceprop.attribution.search.threads import share_out, thread_count
-from traceprop.attribution.store.shards import Shard
+from traceprop.attribution.store.rows.shards import Shard
 from traceprop.errors import AttributionError
 
 # Bytes of rows that a thread takes at a time: a fraction of a millisecond's reading.

@@ -19,7 +19,7 @@ from traceprop.attribution.search.index import NAME, SearchIndex, open_index, sc
 from traceprop.attribution.search.question import Found, ask
 from traceprop.attribution.search.scan import scan, scan_one_by_one
 from traceprop.attribution.search.two_stage import candidate_count, pays
-from traceprop.attribution.store.shards import Shard
+from traceprop.attribution.store.rows.shards import Shard
 
 if TYPE_CHECKING:
     from traceprop.attribution.store.gradient_store import GradientStore

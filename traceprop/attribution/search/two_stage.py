@@ -19,7 +19,7 @@ from traceprop.attribution.search.question import Floats, Found, Question, ranke
 from traceprop.attribution.search.reads import read_rows
 from traceprop.attribution.search.scan import best_of, score_values
 from traceprop.attribution.search.threads import share_out, thread_count
-from traceprop.attribution.store.shards import Shard
+from traceprop.attribution.store.rows.shards import Shard
 
 CANDIDATES = 512
 """Rows that are scored exactly, at least."""

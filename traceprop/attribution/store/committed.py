@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.attribution.projection import Projector
-from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
-from traceprop.attribution.store.folder_state import FolderState
-from traceprop.attribution.store.manifest import SCHEMA, Manifest
-from traceprop.attribution.store.provenance import Provenance
-from traceprop.attribution.store.record import TrainingRecord, join_orders, load_record
-from traceprop.attribution.store.rows import StoredRows
-from traceprop.attribution.store.shards import Shard, open_shards
+from traceprop.attribution.store.folder.files import StoreFolder, reporting_os_errors
+from traceprop.attribution.store.folder.folder_state import FolderState
+from traceprop.attribution.store.folder.manifest import SCHEMA, Manifest
+from traceprop.attribution.store.provenance.answers import Provenance
+from traceprop.attribution.store.rows.shards import Shard, open_shards
+from traceprop.attribution.store.rows.stored_rows import StoredRows
+from traceprop.attribution.store.run.record import TrainingRecord, join_orders, load_record
 from traceprop.errors import StoreError, StoreWarning
 
 

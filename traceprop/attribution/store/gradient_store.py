@@ -16,19 +16,20 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from traceprop.attribution.store.changing.compaction import compact
+from traceprop.attribution.store.changing.replacing import replace_rows
 from traceprop.attribution.store.committed import CommittedRun, newest_run
-from traceprop.attribution.store.compaction import compact
-from traceprop.attribution.store.derived import add_derived
-from traceprop.attribution.store.erasure import Erasure, erase, plan_erasure
-from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
-from traceprop.attribution.store.folder_state import FolderState, inspect_folder
-from traceprop.attribution.store.forget import ForgetSet
+from traceprop.attribution.store.committing.derived import add_derived
+from traceprop.attribution.store.committing.ranks import this_rank
+from traceprop.attribution.store.erasure.erasure import Erasure, erase, plan_erasure
+from traceprop.attribution.store.erasure.forget import ForgetSet
+from traceprop.attribution.store.folder.files import StoreFolder, reporting_os_errors
+from traceprop.attribution.store.folder.folder_state import FolderState, inspect_folder
+from traceprop.attribution.store.folder.settings import settings_for
 from traceprop.attribution.store.questions import Questions
-from traceprop.attribution.store.ranks import this_rank
-from traceprop.attribution.store.replacing import replace_rows
-from traceprop.attribution.store.rows_file import RowSink
-from traceprop.attribution.store.run import ArrayRows, RowSource, Run
-from traceprop.attribution.store.settings import settings_for
+from traceprop.attribution.store.rows.row_source import ArrayRows, RowSource
+from traceprop.attribution.store.rows.rows_file import RowSink
+from traceprop.attribution.store.run.run import Run
 from traceprop.attribution.store.writing import Mode, Writer
 from traceprop.errors import StoreError, UnlearnError
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from traceprop.attribution.projection import Projector
-    from traceprop.attribution.store.record import TrainingRecord
+    from traceprop.attribution.store.run.record import TrainingRecord
     from traceprop.lineage import ProvenanceTensor
 
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.attribution.store.check import Verification, verify_store
 from traceprop.attribution.store.committed import CommittedRun
-from traceprop.attribution.store.derived import Derived, find_derived
-from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
-from traceprop.attribution.store.forget import ForgetSet
-from traceprop.attribution.store.rows import StoredRows
-from traceprop.attribution.store.settings import Settings
-from traceprop.attribution.store.shards import Shard
+from traceprop.attribution.store.committing.derived import Derived, find_derived
+from traceprop.attribution.store.erasure.forget import ForgetSet
+from traceprop.attribution.store.folder.check import Verification, verify_store
+from traceprop.attribution.store.folder.files import StoreFolder, reporting_os_errors
+from traceprop.attribution.store.folder.settings import Settings
+from traceprop.attribution.store.rows.shards import Shard
+from traceprop.attribution.store.rows.stored_rows import StoredRows
 from traceprop.errors import StoreError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from traceprop.attribution.groups import GroupScores
     from traceprop.attribution.projection import Projector
     from traceprop.attribution.store.gradient_store import GradientStore
-    from traceprop.attribution.store.record import TrainingRecord
+    from traceprop.attribution.store.run.record import TrainingRecord
     from traceprop.lineage import LineageGraph
     from traceprop.lineage.answers.trace import Trace
     from traceprop.lineage.source import Source

@@ -11,15 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from traceprop.attribution.store.commit import commit_run
-from traceprop.attribution.store.erasure import finish_erasure, is_unfinished
-from traceprop.attribution.store.files import StoreFolder, reporting_os_errors
-from traceprop.attribution.store.folder_state import FolderState, inspect_folder
-from traceprop.attribution.store.layout import WRITING, cut_strays
-from traceprop.attribution.store.lock import LOCK_CONTENT, LOCK_NAME, WriterLock, is_held
-from traceprop.attribution.store.manifest import Manifest, ShardEntry
-from traceprop.attribution.store.placing import Place, place_for
-from traceprop.attribution.store.ranks import (
+from traceprop.attribution.store.committing.commit import commit_run
+from traceprop.attribution.store.committing.ranks import (
     Rank,
     deliver,
     drop_session,
@@ -27,9 +20,16 @@ from traceprop.attribution.store.ranks import (
     join_session,
     open_session,
 )
-from traceprop.attribution.store.rows_file import RowSink
-from traceprop.attribution.store.run import Run
-from traceprop.attribution.store.settings import Settings
+from traceprop.attribution.store.erasure.erasure import finish_erasure, is_unfinished
+from traceprop.attribution.store.folder.files import StoreFolder, reporting_os_errors
+from traceprop.attribution.store.folder.folder_state import FolderState, inspect_folder
+from traceprop.attribution.store.folder.layout import WRITING, cut_strays
+from traceprop.attribution.store.folder.lock import LOCK_CONTENT, LOCK_NAME, WriterLock, is_held
+from traceprop.attribution.store.folder.manifest import Manifest, ShardEntry
+from traceprop.attribution.store.folder.settings import Settings
+from traceprop.attribution.store.rows.rows_file import RowSink
+from traceprop.attribution.store.run.placing import Place, place_for
+from traceprop.attribution.store.run.run import Run
 from traceprop.errors import StoreError, StoreWarning
 
 Mode = Literal["new", "append", "overwrite"]

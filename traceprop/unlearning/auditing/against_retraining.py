@@ -29,7 +29,7 @@ from traceprop.unlearning.records.removal_record import attach, record
 from traceprop.unlearning.request.case import Case, case_of
 
 if TYPE_CHECKING:
-    from traceprop.attribution.store.forget import ForgetSet
+    from traceprop.attribution.store.erasure.forget import ForgetSet
 
 Array = NDArray[np.float64]
 

@@ -28,7 +28,7 @@ from traceprop.unlearning.request.prepared import Prepared, Raw, prepared_withou
 if TYPE_CHECKING:
     from torch import nn
 
-    from traceprop.attribution.store.forget import ForgetSet
+    from traceprop.attribution.store.erasure.forget import ForgetSet
     from traceprop.attribution.store.gradient_store import GradientStore
 
 

@@ -43,7 +43,7 @@ from traceprop.replays.pipeline.applying import pipeline_of
 from traceprop.unlearning.request.given import GivenModel
 
 if TYPE_CHECKING:
-    from traceprop.attribution.store.forget import ForgetSet
+    from traceprop.attribution.store.erasure.forget import ForgetSet
     from traceprop.attribution.store.gradient_store import GradientStore
     from traceprop.lineage import ProvenanceTensor
 

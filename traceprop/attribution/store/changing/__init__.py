@@ -1,0 +1,1 @@
+"""Shards written anew: refreshed, without some samples, or several as one."""

@@ -1,0 +1,1 @@
+"""Samples and the source rows that they came from, in both directions."""

@@ -1,0 +1,1 @@
+"""Rows of gradients: written as shards, and read from them."""
