@@ -149,9 +149,10 @@ def test_several_files_name_their_own_rows(loans: Path) -> None:
     st.lists(st.one_of(st.none(), st.floats(width=32)), min_size=1, max_size=20),
     st.integers(1, 7),
     st.integers(1, 7),
+    st.integers(1, 9),
 )
 def test_row_groups_and_batches_do_not_matter(
-    tmp_path_factory: pytest.TempPathFactory, column: list, group: int, size: int
+    tmp_path_factory: pytest.TempPathFactory, column: list, group: int, size: int, run: int
 ) -> None:
     path = tmp_path_factory.mktemp("p") / "t.parquet"
     table = pa.table({"x": pa.array(column, pa.float64()), "n": range(len(column))})
@@ -159,6 +160,7 @@ def test_row_groups_and_batches_do_not_matter(
     expected = [hash_of_row([x, n]) for n, x in enumerate(column)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parquet_read, "_BATCH_ROWS", size)
+        patch.setattr(parquet_read, "_MATRIX_RUN_ROWS", run)
         whole = tp.load_parquet(path)
     assert next(iter(whole.sources())).row_hashes.tolist() == expected
     parts = [values(t) for t in tp.load_parquet(path, batch_rows=size)]
@@ -277,7 +279,7 @@ def test_a_table_may_be_decoded_in_runs_of_row_groups(
     loans: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     whole = tp.read_parquet(loans)
-    monkeypatch.setattr(parquet_read, "_RUN_ROWS", rows)
+    monkeypatch.setattr(parquet_read, "_TABLE_RUN_ROWS", rows)
     in_runs = tp.read_parquet(loans)
     assert np.array_equal(in_runs.source.row_hashes, whole.source.row_hashes)
     pd.testing.assert_frame_equal(in_runs.to_pandas(), whole.to_pandas())

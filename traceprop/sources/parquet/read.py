@@ -19,9 +19,12 @@ from traceprop.errors import SourceError
 from traceprop.sources import columns as arrow_columns
 from traceprop.sources.identity.typed_hashes import EXACT, hash_numbers, hash_table
 
-_BATCH_ROWS = 1 << 15  # decoded, hashed and copied while they are warm
+_BATCH_ROWS = 1 << 15  # hashed and copied at a time
 _TILE_ROWS = 1 << 12  # rows of the matrix that stay in the cache while their columns are written
-_RUN_ROWS = 1 << 22  # rows decoded at a time for a table, which then need not be put together
+_TABLE_RUN_ROWS = 1 << 22  # rows decoded at a time for a table: mostly all, which stay in one piece
+_MATRIX_RUN_ROWS = (
+    1 << 18
+)  # the same for a matrix: as few as keep the cores busy, for memory's sake
 _SHARE = 1 << 17  # rows of a table that one thread hashes at a time
 _WORKERS = 2
 
@@ -108,7 +111,7 @@ def refusals(name: str) -> Iterator[None]:
         ) from error
 
 
-def batches(opened: OpenParquet, size: int = _BATCH_ROWS) -> Iterator[Any]:
+def batches(opened: OpenParquet, size: int) -> Iterator[Any]:
     """Yield the wanted columns as pyarrow.RecordBatches of at most `size` rows, from row 0 on.
 
     pyarrow also ends one where a row group or a dictionary does.
@@ -118,7 +121,7 @@ def batches(opened: OpenParquet, size: int = _BATCH_ROWS) -> Iterator[Any]:
         for batch in opened.file.iter_batches(size, columns=list(opened.columns)):
             found += batch.num_rows
             yield batch.select(list(opened.columns))
-    _check_count(opened, found)
+    _check_count(opened, found, opened.n_rows)
 
 
 def pieces(opened: OpenParquet, size: int) -> Iterator[Any]:
@@ -145,18 +148,19 @@ def read_matrix(
     matrix = np.empty((opened.n_rows, len(opened.columns)))
     hashes = np.empty(opened.n_rows, np.uint64)
 
-    def fill(batch: Any, start: int) -> None:
-        stop = start + batch.num_rows
-        inexact = hash_numbers(batch, hashes[start:stop], matrix[start:stop])
-        if inexact is not None:
-            _as_numbers(batch.column(inexact), inexact, opened.name)
+    def fill(table: Any, start: int) -> None:
+        for batch in table.to_batches():
+            stop = start + batch.num_rows
+            inexact = hash_numbers(batch, hashes[start:stop], matrix[start:stop])
+            if inexact is not None:
+                _as_numbers(batch.column(inexact), inexact, opened.name)
+            start = stop
 
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="traceprop-parquet") as pool:
         filling = []
-        for batch in batches(opened):
-            if done.rows + batch.num_rows <= opened.n_rows:
-                filling.append(pool.submit(fill, batch, done.rows))
-            done.rows += batch.num_rows
+        for table, begun in _runs(opened, done, _MATRIX_RUN_ROWS):
+            for start in range(0, table.num_rows, _BATCH_ROWS):
+                filling.append(pool.submit(fill, table.slice(start, _BATCH_ROWS), begun + start))
         for each in filling:
             each.result()
     return matrix, hashes
@@ -166,35 +170,42 @@ def read_table(opened: OpenParquet, done: Done) -> tuple[Any, npt.NDArray[np.uin
     """Return all rows as a pyarrow.Table, and their hashes."""
     import pyarrow as pa
 
-    columns, tables, hashing = list(opened.columns), [], []
+    tables, hashing = [], []
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="traceprop-parquet") as pool:
-        for groups in _runs(opened):
-            with refusals(opened.name):
-                table = opened.file.read_row_groups(groups, columns=columns).select(columns)
+        for table, _ in _runs(opened, done, _TABLE_RUN_ROWS):
             tables.append(table)
             shares = range(0, table.num_rows, _SHARE)
             hashing += [pool.submit(hash_table, table.slice(start, _SHARE)) for start in shares]
-            done.rows += table.num_rows
-        _check_count(opened, done.rows)
         return pa.concat_tables(tables), np.concatenate([each.result() for each in hashing])
 
 
-def _runs(opened: OpenParquet) -> Iterator[list[int]]:
-    """Yield runs of row groups that are decoded together while the run before is hashed."""
-    run: list[int] = []
+def _runs(opened: OpenParquet, done: Done, size: int) -> Iterator[tuple[Any, int]]:
+    """Decode runs of whole row groups, each of at least `size` rows, by all cores.
+
+    Yields
+    ------
+    table : pyarrow.Table
+        The wanted columns; the caller hashes them while the next run is decoded.
+    start : int
+        The row at which it begins.
+    """
+    columns, run = list(opened.columns), []
     stops = [*opened.group_starts[1:].tolist(), opened.n_rows]
-    begun = 0
     for group, stop in enumerate(stops):
         run.append(group)
-        if stop - begun >= _RUN_ROWS or stop == opened.n_rows:
-            yield run
-            run, begun = [], stop
+        if stop - done.rows < size and group + 1 < len(stops):
+            continue
+        with refusals(opened.name):
+            table = opened.file.read_row_groups(run, columns=columns).select(columns)
+        _check_count(opened, done.rows + table.num_rows, stop)
+        start, done.rows, run = done.rows, stop, []
+        yield table, start
 
 
-def _check_count(opened: OpenParquet, found: int) -> None:
-    if found != opened.n_rows:
+def _check_count(opened: OpenParquet, found: int, expected: int) -> None:
+    if found != expected:
         raise SourceError(
-            f"{opened.name} has {found} rows where its footer says {opened.n_rows}; it is damaged: "
+            f"{opened.name} has {found} rows where its footer says {expected}; it is damaged: "
             "fetch or write it again"
         )
 
