@@ -57,11 +57,12 @@ def compute_influence_scores(
     target : int, pair of int or Loss, optional
         What f is: the margin of a class (for a regression the output), `(a, b)` for the logit of
         class a less that of b, or `Loss(label)`; by default the margin of the decided class.
-    method : {"influence", "ggn", "trak", "dot", "loo"}
+    method : {"influence", "ggn", "trak", "tracin", "dot", "loo"}
         `influence`: the exact Hessian for a linear or softmax model, for networks the empirical
         Fisher matrix of the store. `ggn`: the damped Gauss-Newton matrix. `trak`: the
-        formula of that method. `dot`: the inner product of gradients, for comparison. `loo`: a
-        retraining per sample, for linear models with a penalty and small data.
+        formula of that method. `tracin`: inner products of gradients, summed over checkpoints that
+        were recorded with `keep_weights=True`. `dot`: the inner product of gradients, for
+        comparison. `loo`: a retraining per sample, for linear models with a penalty and small data.
     order : {"largest", "abs", "against"}
         The strongest pushes towards the class first, in either direction, or against it.
 

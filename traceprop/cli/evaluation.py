@@ -21,7 +21,7 @@ from traceprop.user_model import load_recipe
 if TYPE_CHECKING:
     from traceprop.attribution.evaluate import Agreement
 
-_METHODS = ("influence", "ggn", "trak", "dot", "loo")
+_METHODS = ("influence", "ggn", "trak", "tracin", "dot", "loo")
 
 _inputs = click.option(
     "--input",

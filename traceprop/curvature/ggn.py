@@ -81,6 +81,10 @@ class Network:
             parameter.requires_grad_(name in names)
         return module
 
+    def module(self) -> nn.Module:
+        """Return a copy of the module, in float64 and evaluation mode."""
+        return copy.deepcopy(self._module)
+
     def outputs(self, theta: Tensor, inputs: Tensor) -> Tensor:
         """Return the outputs `(n, o)` for θ, differentiable in it."""
         raw: Tensor = functional_call(self._module, self.state(theta), (inputs,))

@@ -135,7 +135,7 @@ def test_an_estimator_is_fitted_once_and_dies_with_its_model(run, monkeypatch):
         ({"test_input": np.float64(3.0)}, DataError, r"shape \(\)"),
         ({"target": 3}, AttributionError, "no class 3.*3 classes, 0 to 2"),
         ({"target": -1}, AttributionError, "no class -1"),
-        ({"method": "magic"}, AttributionError, "dot, ggn, influence, loo, trak"),
+        ({"method": "magic"}, AttributionError, "dot, ggn, influence, loo, tracin, trak"),
         ({"order": "first"}, AttributionError, "no order is called 'first'"),
         ({"top_k": 0}, AttributionError, "top_k is 0"),
         ({"top_k": None}, AttributionError, "top_k is None; give a whole number"),

@@ -27,6 +27,7 @@ from traceprop.attribution.capture.batch_samples import (
     samples_of,
     tensors_in,
 )
+from traceprop.attribution.capture.checkpoint_weights import PassWeights
 from traceprop.attribution.capture.checkpoints import Checkpoints, Epochs, check_epochs
 from traceprop.attribution.capture.gradients import check_sum, project_calls
 from traceprop.attribution.capture.loss_graph import (
@@ -96,12 +97,16 @@ class TrainingContext:
         vector a sample, and needs an `epochs` other than "sum".
     scaler : torch.amp.GradScaler, optional
         What scales the loss: its scale is then known, and a step that it skips isn't recorded.
+    keep_weights : bool
+        Whether the model's weights as each recorded pass begins go into the store, for
+        `method="tracin"`: a copy of the model for each, held in memory until the run is committed.
+        Needs `epochs="each"` or a list.
 
     Raises
     ------
     CaptureError
-        On entry: a layer has no rule for per-sample gradients, or `epochs="last"` is asked for by
-        several processes.
+        `keep_weights` without checkpoints to keep them of. On entry: a layer has no rule for
+        per-sample gradients, or `epochs="last"` is asked for by several processes.
     StoreError
         On entry: the store holds a run already.
 
@@ -133,6 +138,7 @@ class TrainingContext:
         epochs: Epochs = "sum",
         projection: Kind | None = None,
         scaler: torch.amp.GradScaler | None = None,
+        keep_weights: bool = False,
     ) -> None:
         if not (hasattr(model, "named_parameters") and hasattr(store, "prepare")):
             raise CaptureError(
@@ -146,7 +152,13 @@ class TrainingContext:
         self._variant: Variant = variant
         self._epochs = check_epochs(epochs)
         self._projection = _check_projection(projection, self._epochs, variant)
-        self._watch = OptimizerWatch(model, optimizer)
+        if keep_weights and self._epochs in ("sum", "last"):
+            raise CaptureError(
+                f"keep_weights=True keeps the weights of each checkpoint, and epochs="
+                f"{self._epochs!r} has none; give epochs='each' or a list of passes"
+            )
+        self._weights = PassWeights(model, keep_weights)
+        self._watch = OptimizerWatch(model, optimizer, self._weights.stepped)
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._data: RunData | None = None
         self._latest: ModelOutput | None = None  # what a loss is expected to be computed from
@@ -232,6 +244,7 @@ class TrainingContext:
         if is_checked and calls:
             check_sum(calls, len(batch.ids), _added(self._wanted, before))
         epoch = data.epochs.saw(batch.ids, batch_idx)
+        self._weights.saw(epoch, data.checkpoints.wants(epoch))
         sample_loss = resolve(graph, len(batch.ids), self._criterion, self._scale())
         rows = None
         if data.checkpoints.wants(epoch):
@@ -326,7 +339,8 @@ class TrainingContext:
         rows = data.checkpoints.rows(data.epochs.epochs)
         owner = data.owner if isinstance(data.owner, SampleDataset) else None
         tracked = () if owner is None else tuple(t for t in (owner.X, owner.y) if t is not None)
-        self.store.commit_rows(rows, self._projector, record, tracked or None)
+        kept = {"checkpoints": found} if (found := self._weights.checkpoints()) else {}
+        self.store.commit_rows(rows, self._projector, record, tracked or None, **kept)
 
     def _open(self) -> RunData:
         if self._data is None:

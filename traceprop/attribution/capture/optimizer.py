@@ -7,7 +7,7 @@ that isn't torch's), it is read when the watch begins and when it ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -29,9 +29,17 @@ class OptimizerWatch:
         The model.
     given : Optimizer or None
         The one that the user named, which may step where torch doesn't say so.
+    rate_of_step : callable
+        Told the learning rate of each step, None where it has no one rate.
     """
 
-    def __init__(self, model: nn.Module, given: Optimizer | None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        given: Optimizer | None,
+        rate_of_step: Callable[[float | None], None] = lambda rate: None,
+    ) -> None:
+        self._rate_of_step = rate_of_step
         self._given = given
         self._parameters = {id(parameter) for parameter in model.parameters()}
         self._trainable = {id(p) for p in model.parameters() if p.requires_grad}
@@ -73,6 +81,7 @@ class OptimizerWatch:
     def _stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if optimizer is self._given or self._parameters & _parameters(optimizer):
             self._note(optimizer)
+            self._rate_of_step(_rate(optimizer))
 
     def _note(self, optimizer: Optimizer) -> None:
         """Keep the penalty of a step, unless it was read from the very same settings before."""
@@ -114,6 +123,13 @@ def _state(optimizer: Optimizer) -> _State:
         )
         for group in optimizer.param_groups
     )
+
+
+def _rate(optimizer: Optimizer) -> float | None:
+    """Return the learning rate of a step; None where the groups' differ, or have none."""
+    given = [group.get("lr") for group in optimizer.param_groups]
+    rates = {float(r) for r in given if isinstance(r, int | float | torch.Tensor)}
+    return rates.pop() if len(rates) == 1 and None not in given else None
 
 
 def _decay(group: dict[str, Any]) -> float | None:

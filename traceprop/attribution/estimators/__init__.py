@@ -1,7 +1,7 @@
 """Estimators of influence by name, and how each is fitted to a run.
 
 One module each: `head` (exact Hessian), `projected` (`dot`, and the empirical Fisher matrix),
-`gauss_newton`, `trak`, `leave_one_out`. All share the interface of `base`.
+`gauss_newton`, `trak`, `tracin`, `leave_one_out`. All share the interface of `base`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from traceprop.attribution.estimators.projected import (
     FisherInfluence,
     QueryGradients,
 )
+from traceprop.attribution.estimators.tracin import TracinInfluence
 from traceprop.attribution.estimators.trak import TrakInfluence
 from traceprop.curvature.ggn import Network
 from traceprop.curvature.objective import MAX_DENSE
 from traceprop.curvature.problem import Problem
+from traceprop.errors import StoreError
 
 if TYPE_CHECKING:
     from traceprop.attribution.store.gradient_store import GradientStore
@@ -64,6 +66,20 @@ def _trak(problem: Problem, network: Network, store: GradientStore) -> Scorer:
     return TrakInfluence(problem, network, QueryGradients(network, problem.spec, store.projector))
 
 
+def _tracin(problem: Problem, network: Network, store: GradientStore) -> Scorer:
+    record = store.record
+    assert record is not None
+    if record.optimizer is None:
+        raise StoreError(
+            f"{store.path} doesn't know the learning rates of its run, which no one optimizer was "
+            f"seen stepping; record with TrainingContext(optimizer=..., epochs='each', "
+            f"keep_weights=True)"
+        )
+    module = network.module()
+    name = record.optimizer["name"]
+    return TracinInfluence(problem, module, store.checkpoints(weights=True), store.projector, name)
+
+
 def _leave_one_out(problem: Problem, network: Network, store: GradientStore) -> Scorer:
     head = problem.head
     return LeaveOneOut(problem, network.theta if head is None else head.pack(network.weights()))
@@ -74,5 +90,6 @@ ESTIMATORS: dict[str, Callable[[Problem, Network, GradientStore], Scorer]] = {
     "dot": _dot,
     "ggn": _gauss_newton,
     "trak": _trak,
+    "tracin": _tracin,
     "loo": _leave_one_out,
 }

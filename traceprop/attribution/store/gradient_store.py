@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from traceprop.attribution.projection import Projector
+    from traceprop.attribution.store.run.checkpoint_weights import Checkpoint
     from traceprop.attribution.store.run.record import TrainingRecord
     from traceprop.lineage import ProvenanceTensor
 
@@ -198,6 +199,7 @@ class GradientStore(Questions):
         projector: Projector,
         record: TrainingRecord,
         tensors: Sequence[ProvenanceTensor] | None,
+        checkpoints: Sequence[Checkpoint] = (),
     ) -> None:
         """Store a run, all of it or nothing, and give the writer's lock back.
 
@@ -211,6 +213,8 @@ class GradientStore(Questions):
             The run.
         tensors : sequence of ProvenanceTensor or None
             The training tensors, inputs first; None where plain arrays were trained on.
+        checkpoints : sequence of Checkpoint
+            The model on its way, where it is to be kept.
 
         Raises
         ------
@@ -219,7 +223,7 @@ class GradientStore(Questions):
         StoreError
             As `prepare`, or the disk refused. What was there before is untouched.
         """
-        run = Run(tuple(rows), projector, record, tuple(tensors or ()))
+        run = Run(tuple(rows), projector, record, tuple(tensors or ()), tuple(checkpoints))
         self._run = CommittedRun(self._folder, self._writer.commit(self._settings, run))
         if self._writer.mode == "overwrite":
             self._writer.mode = "new"

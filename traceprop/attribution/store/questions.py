@@ -21,6 +21,7 @@ from traceprop.attribution.store.folder.files import StoreFolder, reporting_os_e
 from traceprop.attribution.store.folder.settings import Settings
 from traceprop.attribution.store.rows.shards import Shard
 from traceprop.attribution.store.rows.stored_rows import StoredRows
+from traceprop.attribution.store.run.checkpoints import CheckpointRows, checkpoint_rows
 from traceprop.errors import StoreError
 
 if TYPE_CHECKING:
@@ -103,6 +104,23 @@ class Questions:
         Where `repeats`, a sample may have a row in several: they add up to its row.
         """
         return self._held().shards
+
+    def checkpoints(self, *, weights: bool = False) -> tuple[CheckpointRows, ...]:
+        """Return the rows apart by run and checkpoint, in the order of training.
+
+        Parameters
+        ----------
+        weights : bool
+            Whether to read the weights that each checkpoint began with, where they are kept.
+
+        Raises
+        ------
+        StoreError
+            The store holds no run, or a file is gone or damaged.
+        """
+        held = self._held()
+        with reporting_os_errors(self.path, "Reading"):
+            return checkpoint_rows(self._folder, held.manifest, held.projector, weights=weights)
 
     @property
     def repeats(self) -> bool:

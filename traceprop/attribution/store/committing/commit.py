@@ -37,6 +37,7 @@ from traceprop.attribution.store.provenance.sample_rows import (
 )
 from traceprop.attribution.store.provenance.stored_source import describe_source
 from traceprop.attribution.store.rows.shard_files import moved_ids, write_rows
+from traceprop.attribution.store.run.checkpoint_weights import save_checkpoints
 from traceprop.attribution.store.run.placing import Place
 from traceprop.attribution.store.run.record import save_record
 from traceprop.attribution.store.run.run import Run
@@ -172,7 +173,8 @@ def _data_files(
     """Write a run's record and provenance; of data that the store has, the record alone."""
     record = f"{below}/{RECORD}"
     if place.data is not None:
-        return tuple(save_record(folder, record, run.record, data=False)), (), ()
+        of_run = save_record(folder, record, run.record, data=False)
+        return (*of_run, *save_checkpoints(folder, record, run.checkpoints)), (), ()
     origins = _origins(run.tensors)
     used = [locate_used(origin) for origin in origins]
     sources = tuple(
@@ -183,6 +185,7 @@ def _data_files(
         *(write_sample_rows(folder, below, origins, used) if origins else ()),
         *_save_lineage(folder, below, run.tensors),
         *save_record(folder, record, run.record),
+        *save_checkpoints(folder, record, run.checkpoints),
     )
     return files, sources, tuple(str(step) for step in run.tensors[0].ops()) if run.tensors else ()
 

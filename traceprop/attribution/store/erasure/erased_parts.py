@@ -23,6 +23,7 @@ from traceprop.attribution.store.provenance.sample_rows import (
     SampleRows,
     write_sample_rows,
 )
+from traceprop.attribution.store.run.checkpoint_weights import is_of_checkpoints
 from traceprop.attribution.store.run.record import (
     DATA_FILES,
     ORDER_FILE,
@@ -39,9 +40,11 @@ _BLOCK_BYTES = 16 << 20
 
 
 def names_samples(part: RunPart) -> bool:
-    """Tell whether files below a part's folder hold samples: their data, or their numbers."""
+    """Tell whether files below a part's folder hold samples: data, numbers, models on their way."""
     order = f"{part.run}/{RECORD}/{ORDER_FILE}"
-    return part.data == part.run or any(entry.path == order for entry in part.files)
+    return part.data == part.run or any(
+        entry.path == order or is_of_checkpoints(part, entry.path) for entry in part.files
+    )
 
 
 def drop_from_part(
@@ -66,6 +69,8 @@ def drop_from_part(
     files: list[FileEntry] = []
     for entry in part.files:
         name = entry.path.removeprefix(f"{part.run}/")
+        if is_of_checkpoints(part, entry.path):
+            continue
         if entry.path in data_files:
             files.append(folder.write(f"{run}/{name}", _blanked(folder, entry, own)))
         elif name == f"{RECORD}/{ORDER_FILE}":

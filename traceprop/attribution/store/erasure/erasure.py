@@ -9,8 +9,9 @@ next opened where it can be written; numbers of other samples stay what they wer
 Of each sample goes: its rows of gradients and its number in every shard and every batch (-1 stands
 there); its input and label (their places are filled with zeros); its source rows, and their lines,
 in the row maps. Dropped whole: the lineage (hashes of all source rows, keys and parameters of
-queries, masks and constants), of which the SHA-256 is kept; all derived files. Kept: the weights,
-which were trained with the samples, and the digests of the sources, which name no row.
+queries, masks and constants), of which the SHA-256 is kept; the weights of checkpoints; all derived
+files. Kept: the weights before and after the training, of which the latter were trained with the
+samples, and the digests of the sources, which name no row.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from traceprop.attribution.store.folder.layout import (
     strays,
 )
 from traceprop.attribution.store.folder.manifest import Manifest, RunPart
+from traceprop.attribution.store.run.checkpoint_weights import is_of_checkpoints
 from traceprop.errors import UnlearnError
 
 _LIMITS = (
@@ -119,6 +121,8 @@ def plan_erasure(folder: StoreFolder, manifest: Manifest, samples: NDArray[np.in
             name = entry.path.removeprefix(f"{part.run}/")
             if name.startswith(LINEAGE):
                 dropped.append(f"{entry.path}: hashes, keys, constants and positions of rows")
+            elif is_of_checkpoints(part, entry.path):
+                dropped.append(f"{entry.path}: of models that were trained with the samples")
             elif name.endswith("weights.npy"):
                 kept.append(f"{entry.path}: weights of the model that was trained with the samples")
             elif name == f"{RECORD}/record.json":

@@ -284,9 +284,15 @@ def npy_parts(like: NDArray[Any], blocks: Iterable[NDArray[Any]]) -> Iterator[By
         yield np.ascontiguousarray(block, dtype).reshape(-1).view(np.uint8).data
 
 
-def _read_all(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path, count: int) -> list[NDArray[Any]]:
+    """Read arrays that lie one after the other in one file."""
     with path.open("rb") as file:
-        return {name: np.lib.format.read_array(file, allow_pickle=False) for name in names}
+        return [np.lib.format.read_array(file, allow_pickle=False) for _ in range(count)]
+
+
+def _read_all(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    names = list(names)
+    return dict(zip(names, read_arrays(path, len(names)), strict=True))
 
 
 def order_parts(order: BatchOrder) -> Iterator[Bytes]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from traceprop.attribution.store.folder.settings import Settings
 from traceprop.attribution.store.rows.row_source import RowSource
+from traceprop.attribution.store.run.checkpoint_weights import Checkpoint
 from traceprop.attribution.store.run.record import TrainingRecord
 from traceprop.errors import DataError
 
@@ -33,12 +34,15 @@ class Run:
     record : TrainingRecord
     tensors : tuple of ProvenanceTensor
         The training tensors; empty where plain arrays were trained on.
+    checkpoints : tuple of Checkpoint
+        The model on its way, where that is kept.
     """
 
     rows: tuple[RowSource, ...]
     projector: Projector
     record: TrainingRecord
     tensors: tuple[ProvenanceTensor, ...]
+    checkpoints: tuple[Checkpoint, ...] = ()
 
     def check(self, settings: Settings) -> None:
         """Raise `DataError` where gradients, record and tensors are out of step."""
