@@ -7,8 +7,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import traceprop as tp
-from traceprop.attribution import compute_influence_scores, from_sklearn
-from traceprop.errors import DataError, RowError, SourceError, UnknownNameError
+from traceprop.attribution import ForgetSet, compute_influence_scores, from_sklearn
+from traceprop.errors import DataError, RowError, SourceError, StoreError, UnknownNameError
 from traceprop.lineage import values
 
 REGIONS = ["north", "south", "east"]
@@ -115,3 +115,57 @@ def test_a_sample_of_several_rows_counts_once_a_group(tmp_path):
     total = float(scores.all_scores.sum())
     assert found == {"a": pytest.approx(total), "b": pytest.approx(total)}
     assert store.by_source(scores).counts == {store.sources[0]: 20}
+
+
+@pytest.fixture
+def branching(tmp_path):
+    """Two files prepared apart, joined, filtered and normalised, and what each row went through."""
+    draw = np.random.default_rng(3)
+    rows = {name: draw.standard_normal((n, 2)).round(3) for name, n in (("a", 20), ("b", 15))}
+    for name, values_ in rows.items():
+        text = "x,y\n" + "".join(f"{x},{int(y > 0)}\n" for x, y in values_)
+        (tmp_path / f"{name}.csv").write_text(text)
+    a, b = (tp.load_csv(tmp_path / f"{name}.csv") for name in rows)
+    both = np.concatenate([np.clip(a, -1, 1), np.clip(np.log1p(np.abs(b)), 0, 1)])
+    kept = both[both[:, 0] > -0.5]
+    went = [{"clip"}] * 20 + [{"log", "absolute", "clip (2)"}] * 15
+    went = [steps for steps, keep in zip(went, values(both)[:, 0] > -0.5, strict=True) if keep]
+    X = (kept[:, :1] - kept[:, :1].mean()) / kept[:, :1].std()
+    labels = values(kept)[:, 1] > 0
+    estimator = LogisticRegression(tol=1e-10).fit(values(X), labels)
+    store = from_sklearn(estimator, X, labels.astype(int), tmp_path / "grad")
+    return store, estimator, went
+
+
+def test_by_step(branching):
+    store, estimator, went = branching
+    scores = compute_influence_scores(estimator, store, np.array([0.4]))
+    found = store.by_step(scores)
+    assert {"concat", "row_filter", "normalize", "clip", "clip (2)", "log"} <= set(found)
+    total = float(scores.all_scores.sum())
+    for step, value in found.items():
+        own = [
+            score
+            for steps, score in zip(went, scores.all_scores, strict=True)
+            if step in steps or not step.startswith(("clip", "log", "abs"))
+        ]
+        assert value == pytest.approx(sum(own), abs=1e-12)
+        assert found.counts[step] == len(own)
+    assert found["normalize"] == pytest.approx(total)
+    assert found.counts["clip"] + found.counts["clip (2)"] == len(scores.all_scores)
+    assert store.by_step(scores[:2]).counts["normalize"] == 2
+    with pytest.raises(RowError, match="no sample 500"):
+        store.by_step([(500, 1.0)])
+
+
+def test_by_step_needs_the_lineage(branching, tmp_path):
+    store, estimator, _ = branching
+    scores = compute_influence_scores(estimator, store, np.array([0.4]))
+    store.erase(ForgetSet(np.array([0]), {}, store))
+    with pytest.raises(StoreError, match="an erasure dropped it"):
+        store.by_step([*scores][1:2])
+    X, y = np.arange(6.0)[:, None], np.arange(6) % 2
+    plain = LogisticRegression().fit(X, y)
+    other = from_sklearn(plain, X, y, tmp_path / "plain")
+    with pytest.raises(StoreError, match="knows no sources"):
+        other.by_step([(0, 1.0)])

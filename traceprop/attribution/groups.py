@@ -1,4 +1,4 @@
-"""Scores added up by what the samples have in common: their source, a column's value, any label.
+"""Scores added up by what samples have in common: source, step, a column's value, any label.
 
 Promise: a group's sum counts each of its samples once; a sample that is in several groups (rows of
 two files, two values of a column) counts in full in each, since taking any of them out takes the
@@ -68,6 +68,25 @@ def sums_by_source(
     groups: dict[Any, list[NDArray[np.int64]]] = {}
     for source, positions, _ in provenance.occurrences(samples):
         groups.setdefault(source.path if of_file else source, []).append(positions)
+    return _summed(groups, values)
+
+
+def sums_by_step(provenance: Provenance, scores: Iterable[tuple[int, float]]) -> GroupScores:
+    """Add scores up per preprocessing step that the samples' own values went through.
+
+    Raises
+    ------
+    RowError
+        A sample is none that came from a source.
+    StoreError
+        The lineage isn't there: plain arrays were trained on, or an erasure dropped it.
+    """
+    samples, values = plain_scores(scores)
+    for _ in provenance.occurrences(samples):
+        pass  # refuses samples that are none
+    groups: dict[Any, list[NDArray[np.int64]]] = {}
+    for step, went in provenance.samples_by_step():
+        groups.setdefault(step, []).append(np.flatnonzero(np.isin(samples, went)))
     return _summed(groups, values)
 
 

@@ -267,6 +267,38 @@ class Questions:
 
         return sums_by_source(self._held().provenance, scores, of_file=True)
 
+    def by_step(self, scores: Iterable[tuple[int, float]]) -> GroupScores:
+        """Sum scores per preprocessing step, as `by_source` does per source.
+
+        A step's samples are those whose own values went through it. Where all rows take the same
+        way, each step has them all; steps differ where ways part: a file that was clipped before it
+        was joined with another, rows that were appended after a step.
+
+        Parameters
+        ----------
+        scores : InfluenceScores or iterable of (sample, score)
+
+        Returns
+        -------
+        GroupScores
+            By the names that `steps` has; the second of a name is `clip (2)`.
+
+        Raises
+        ------
+        RowError
+            A pair's sample is none of this store.
+        StoreError
+            Plain arrays were trained on, or an erasure dropped the lineage.
+
+        Examples
+        --------
+        >>> store.by_step(scores).shares  # doctest: +SKIP
+        {'normalize': 1.0, 'clip': 0.31}
+        """
+        from traceprop.attribution.groups import sums_by_step
+
+        return sums_by_step(self._held().provenance, scores)
+
     def by_column(self, scores: Iterable[tuple[int, float]], column: str) -> GroupScores:
         """Sum scores per value of a column of the sources, as `by_source` does per source.
 

@@ -45,6 +45,24 @@ def forward(
     return reached
 
 
+def passed_through(root: Node, step: Node) -> RowSet:
+    """Return the rows of `root` whose own values went through `step`, by direct edges alone."""
+    followed, _ = survey(root, direct_only=True)
+    if step not in followed:
+        return EMPTY
+    reached: dict[Node, RowSet] = {step: RowSet.span(0, step.n_rows)}
+    for node in inputs_first(root):
+        if node not in followed or node is step:
+            continue
+        found = EMPTY
+        for edge in followed[node]:
+            before = reached[node.inputs[edge.input]]
+            if len(before):
+                found = union(found, edge.map.preimage(before))
+        reached[node] = found
+    return reached[root]
+
+
 def _rows_of_leaf(leaf: Node, source: Source, rows: RowSet) -> RowSet:
     """Return the rows of a leaf that are these rows of a source."""
     if leaf.args[0] != source:

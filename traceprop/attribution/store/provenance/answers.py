@@ -10,6 +10,7 @@ import hashlib
 import operator
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -254,6 +255,31 @@ class Provenance:
                 f"There is no sample {samples[~known][0]} in {self._folder.root} that came from a "
                 f"source. Give scores of this store's own samples."
             )
+
+    def samples_by_step(self) -> Iterator[tuple[str, NDArray[np.int64]]]:
+        """Yield each preprocessing step and the samples whose own values went through it.
+
+        Several steps of a name are told apart as `clip`, `clip (2)`; of several parts, those of
+        one name and number are one.
+
+        Raises
+        ------
+        StoreError
+            As `lineage`.
+        """
+        from traceprop.lineage.answers.forward import passed_through
+        from traceprop.lineage.answers.idioms import steps
+
+        self._check_tracked()
+        self.lineage()  # refuses where one of the parts has none any more
+        for data in self._tracked:
+            graph = data.lineage()
+            assert graph is not None
+            root, seen = graph.roots[0], Counter[str]()
+            for step in steps(root):
+                seen[step] += 1
+                name = step if seen[step] == 1 else f"{step} ({seen[step]})"
+                yield str(name), np.add(passed_through(root, step.node).to_numpy(), data.first)
 
     def lineage(self) -> LineageGraph:
         """Load the lineage of all parts."""
