@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from traceprop.curvature.bounds import distance_bound, strength
+from traceprop.curvature.bounds import Curvature, distance_bound, strength
 from traceprop.curvature.losses import LossSpec
 from traceprop.curvature.newton import newton
 from traceprop.curvature.objective import HeadObjective
@@ -50,6 +52,39 @@ def test_the_local_bound_holds_wherever_it_is_given(kind, seed, penalty, reach):
         assert share * np.linalg.norm(away) <= bound + 1e-9
     assert given_at[:2] == [0.0, 1e-9]
     assert distance_bound(ours, best) < 1e-7
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.integers(0, 50), st.sampled_from([1e-2, 1.0, 30.0]), st.sampled_from([0.01, 0.3, 2.0]))
+@settings(max_examples=25)
+def test_a_hessian_from_elsewhere_bounds_the_one_here(kind, seed, penalty, away):
+    ours = _objective(kind, seed, penalty)
+    rng = np.random.default_rng(seed)
+    best = newton(ours, np.zeros(ours.size), gradient_tolerance=1e-11).theta
+    here = best + 1e-4 * rng.standard_normal(ours.size)
+    near = Curvature.at(ours, best + away * rng.standard_normal(ours.size))
+    assert near is not None
+    least = np.linalg.eigvalsh(ours.hessian(here))[0]
+    assert strength(ours, here, near) <= least * (1 + 1e-9)
+    assert np.exp(-near.shrinking(ours, here)) * np.linalg.eigvalsh(near.hessian)[0] <= least * (
+        1 + 1e-9
+    )
+    own, other = distance_bound(ours, here), distance_bound(ours, here, near)
+    assert own is not None
+    assert other is None or own <= other * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_hessian_of_some_rows_bounds_that_of_all(kind, reduction):
+    ours = _objective(kind, 2, 0.3)
+    scale = {"sum": (1.0, 1.0), "mean": (1 / 40, 1 / 30)}[reduction]
+    all_rows = replace(ours, spec=LossSpec(kind, reduction), scale=scale[0])
+    some = replace(all_rows, features=ours.features[:30], targets=ours.targets[:30], scale=scale[1])
+    theta = 0.1 * np.random.default_rng(0).standard_normal(ours.size)
+    near = Curvature.at(some, theta).of_more_rows(all_rows)
+    difference = all_rows.hessian(theta) - near.share * near.hessian
+    assert np.linalg.eigvalsh(difference)[0] >= -1e-12
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,11 +1,15 @@
 """Newton's method for a strictly convex objective, down to the rounding of float64.
 
+A factorised Hessian is used again for as long as each step with it divides the gradient's norm by
+5: a step then costs one pass over the data, and forming the Hessian as much as many of these.
+
 Promise: the point returned is the one with the smallest gradient norm seen since the steps became
 full; `converged` is true only if that norm is at most the tolerance asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,17 +22,21 @@ _ARMIJO = 1e-4
 _EPS = float(np.finfo(np.float64).eps)
 
 
+_SLOW = 0.2
+
+
 class Convex(Protocol):
     """What `newton` minimises."""
 
-    def value(self, theta: Array) -> float:
-        """Return J(θ)."""
+    @property
+    def factorises(self) -> bool:
+        """Whether a solver costs much to make and little to use."""
 
-    def gradient(self, theta: Array) -> Array:
-        """Return ∇J(θ)."""
+    def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
+        """Return J(θ) and ∇J(θ)."""
 
-    def solve(self, theta: Array, rhs: Array) -> Array:
-        """Return H(θ)⁻¹ rhs."""
+    def solver(self, theta: Array) -> Callable[[Array], Array]:
+        """Return rhs ↦ H(θ)⁻¹ rhs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,12 @@ class NewtonResult:
 
 
 def newton(
-    objective: Convex, start: Array, *, gradient_tolerance: float, max_steps: int = 100
+    objective: Convex,
+    start: Array,
+    *,
+    gradient_tolerance: float,
+    rounding: float = 0.0,
+    max_steps: int = 100,
 ) -> NewtonResult:
     """Minimise by Newton steps with backtracking (Boyd and Vandenberghe 2004, algorithm 9.5).
 
@@ -67,6 +80,8 @@ def newton(
     gradient_tolerance : float
         The gradient norm to reach. Below the rounding of J's gradient the method stops where
         steps no longer make the norm smaller.
+    rounding : float
+        The norm up to which ∇J may be nothing but rounding; no new Hessian is formed below it.
     max_steps : int
         Most steps to take.
 
@@ -75,28 +90,35 @@ def newton(
     NewtonResult
         The point and how far it got.
     """
-    theta, value = start, objective.value(start)
-    gradient = objective.gradient(theta)
+    theta, (value, gradient) = start, objective.value_and_gradient(start)
     norm = float(np.linalg.norm(gradient))
+    solve, made_at = None, -1
     for step in range(max_steps):
         if norm <= gradient_tolerance:
             return NewtonResult(theta, norm, step, True)
-        direction = -objective.solve(theta, gradient)
+        if solve is None:
+            solve, made_at = objective.solver(theta), step
+        direction = -solve(gradient)
         decrease = -float(gradient @ direction)
         # Values are known to a few units in the last place; near the optimum J is flat below that.
         slack = 8 * _EPS * max(abs(value), _EPS)
         length = 1.0
         while True:
             trial = theta + length * direction
-            trial_value = objective.value(trial)
+            trial_value, trial_gradient = objective.value_and_gradient(trial)
             if trial_value <= value - _ARMIJO * length * decrease + slack:
                 break
             length /= 2
             if length < _EPS:
                 return NewtonResult(theta, norm, step, False)
-        trial_gradient = objective.gradient(trial)
         trial_norm = float(np.linalg.norm(trial_gradient))
+        is_slow = trial_norm > _SLOW * norm
         if decrease <= slack and trial_norm >= norm:
-            return NewtonResult(theta, norm, step, False)
+            if made_at == step or norm <= rounding:
+                return NewtonResult(theta, norm, step, False)
+            solve = None
+            continue
         theta, value, gradient, norm = trial, trial_value, trial_gradient, trial_norm
+        if not objective.factorises or (is_slow and norm > rounding):
+            solve = None
     return NewtonResult(theta, norm, max_steps, norm <= gradient_tolerance)

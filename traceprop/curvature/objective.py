@@ -10,7 +10,9 @@ is in `bounds`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,9 @@ Array = NDArray[np.float64]
 MAX_DENSE = 4096
 
 _EPS = float(np.finfo(np.float64).eps)
+
+# Rows whose weighted copy stays in the cache while it is multiplied.
+_PANEL = 1024
 
 
 def data_scale(spec: LossSpec, n: int, batch_size: int | None) -> float:
@@ -65,7 +70,7 @@ def data_scale(spec: LossSpec, n: int, batch_size: int | None) -> float:
     return min(batch_size, n) / n
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class HeadObjective:
     """J of a linear head over given features.
 
@@ -97,19 +102,34 @@ class HeadObjective:
         """Number of parameters, o·p."""
         return self.n_outputs * int(self.features.shape[1])
 
+    @property
+    def factorises(self) -> bool:
+        """Whether H is formed and factorised, so that using it again costs next to nothing."""
+        return self.size <= MAX_DENSE
+
+    @cached_property
+    def lengths(self) -> Array:
+        """‖xᵢ‖ of each sample, shape `(n,)`."""
+        return np.asarray(np.sqrt(np.einsum("np,np->n", self.features, self.features)))
+
     def outputs(self, theta: Array) -> Array:
         """Return the outputs Θ xᵢ, shape `(n, o)`."""
         return np.asarray(self.features @ theta.reshape(self.n_outputs, -1).T)
 
     def value(self, theta: Array) -> float:
         """Return J(θ)."""
-        data = output_terms.losses(self.spec, self.outputs(theta), self.targets).sum()
-        return float(self.scale * data + 0.5 * np.sum(self.penalty * theta**2))
+        return self._value(theta, self.outputs(theta))
 
     def gradient(self, theta: Array) -> Array:
         """Return ∇J(θ), shape `(o·p,)`."""
-        r = output_terms.residuals(self.spec, self.outputs(theta), self.targets)
-        return np.asarray((self.scale * (r.T @ self.features)).ravel() + self.penalty * theta)
+        residuals = output_terms.residuals(self.spec, self.outputs(theta), self.targets)
+        return self._gradient(theta, residuals)
+
+    def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
+        """Return both, with one pass less over the features than one after the other takes."""
+        z = self.outputs(theta)
+        residuals = output_terms.residuals(self.spec, z, self.targets)
+        return self._value(theta, z), self._gradient(theta, residuals)
 
     def hessian(self, theta: Array) -> Array:
         """Return ∇²J(θ), shape `(o·p, o·p)`; for cross-entropy and λ = 0 it is singular.
@@ -122,7 +142,7 @@ class HeadObjective:
         second = output_terms.curvature(self.spec, self.outputs(theta))
         blocks = np.zeros((o, p, o, p))
         for a in range(o):
-            blocks[a, :, a] = self._block(second.weight(a, a))
+            blocks[a, :, a] = self._block(second.weight(a, a), positive=True)
             for b in range(a) if second.rank_one is not None else ():
                 blocks[a, :, b] = blocks[b, :, a] = self._block(second.weight(a, b))
         hessian = blocks.reshape(o * p, o * p)
@@ -158,45 +178,61 @@ class HeadObjective:
         return direction.ravel()
 
     def solve(self, theta: Array, rhs: Array) -> Array:
-        """Return H(θ)⁻¹ rhs: by Cholesky up to `MAX_DENSE` parameters, else by CG.
+        """Return H(θ)⁻¹ rhs, see `solver`."""
+        return self.solver(theta)(rhs)
+
+    def solver(self, theta: Array) -> Callable[[Array], Array]:
+        """Return rhs ↦ H(θ)⁻¹ rhs: by Cholesky up to `MAX_DENSE` parameters, else by CG.
 
         Raises
         ------
         numpy.linalg.LinAlgError
-            The Hessian isn't positive definite, or CG didn't come to its tolerance.
+            The Hessian isn't positive definite; or, when it is used, CG didn't come to its
+            tolerance.
         """
-        if self.size <= MAX_DENSE:
+        if self.factorises:
             factor = factorise(self.hessian(theta))
             if factor is None:
                 raise np.linalg.LinAlgError("the Hessian isn't positive definite")
-            return factor.solve(rhs)
-        result = conjugate_gradient(
-            lambda rows: self.hessian_product(theta, rows), rhs[None], max_iterations=10 * self.size
-        )
-        if not result.converged:
-            raise np.linalg.LinAlgError(
-                f"conjugate gradients stopped at a relative residual of {result.residuals[0]:.1e}"
-            )
-        return np.asarray(result.solution[0])
+            return factor.solve
 
-    def gradient_error(self, theta: Array) -> Array:
-        """Bound the rounding in each number of `gradient(theta)`, shape `(o·p,)`.
+        def by_cg(rhs: Array) -> Array:
+            result = conjugate_gradient(
+                lambda rows: self.hessian_product(theta, rows),
+                rhs[None],
+                max_iterations=10 * self.size,
+            )
+            if not result.converged:
+                raise np.linalg.LinAlgError(
+                    f"conjugate gradients stopped at a relative residual of "
+                    f"{result.residuals[0]:.1e}"
+                )
+            return np.asarray(result.solution[0])
+
+        return by_cg
+
+    def gradient_with_error(self, theta: Array) -> tuple[Array, float]:
+        """Return ∇J(θ), and a bound on the norm of the rounding in it.
 
         An inner product of m terms is off by at most γₘ Σ|aᵢbᵢ|, γₘ ≈ m·ε (Higham 2002, section
-        3.1): once for the outputs, which move a residual by at most `curvature` times their error,
+        3.1): once for the outputs, which move a residual by at most `slope` times their error,
         and once for the sum over the samples.
         """
-        x = np.abs(self.features)
         z = self.outputs(theta)
-        n, p = x.shape
+        n, p = self.features.shape
         slope = 2.0 if self.spec.kind == "mse" else 1.0
-        output_error = (p + 2) * _EPS * (x @ np.abs(theta.reshape(self.n_outputs, -1)).T)
-        r = np.abs(output_terms.residuals(self.spec, z, self.targets))
-        # Exponentials and their sum: a few units in the last place of numbers of size at most 1.
-        r_error = slope * output_error.sum(axis=1, keepdims=True)
-        r_error = r_error + (self.n_outputs + 8) * _EPS * (1.0 + r)
-        summed = self.scale * ((n + 2) * _EPS * r + r_error).T @ x
-        return np.asarray(summed.ravel() + 2 * _EPS * self.penalty * np.abs(theta))
+        residuals = output_terms.residuals(self.spec, z, self.targets)
+        sizes = np.abs(theta.reshape(self.n_outputs, -1)).sum(axis=0)
+        summed = np.zeros((self.n_outputs, p))
+        for start in range(0, n, _PANEL):
+            x = np.abs(self.features[start : start + _PANEL])
+            r = np.abs(residuals[start : start + _PANEL])
+            # Exponentials and their sum: a few units in the last place of numbers of at most 1.
+            r_error = (slope * (p + 2) * _EPS * (x @ sizes))[:, None]
+            r_error = r_error + (self.n_outputs + 8) * _EPS * (1.0 + r)
+            summed += ((n + 2) * _EPS * r + r_error).T @ x
+        each = self.scale * summed.ravel() + 2 * _EPS * np.abs(self.penalty * theta)
+        return self._gradient(theta, residuals), float(np.linalg.norm(each))
 
     def hessian_error(self, theta: Array) -> float:
         """Bound the rounding in `hessian(theta)`, as a spectral norm.
@@ -206,16 +242,35 @@ class HeadObjective:
         products of probabilities, known to a few units in the last place of 1 and moved by no more
         than the error of the outputs.
         """
-        x = np.abs(self.features)
-        n, p = x.shape
+        n, p = self.features.shape
         second = output_terms.curvature(self.spec, self.outputs(theta))
         weights = sum(second.weight(a, a) for a in range(self.n_outputs))
-        each = (n + 2) * _EPS * weights + self.n_outputs * (self.n_outputs + 8) * _EPS
+        # 6: the product by c and by the weights' roots, on either side.
+        each = (n + 6) * _EPS * weights + self.n_outputs * (self.n_outputs + 8) * _EPS
         if self.spec.kind != "mse":
-            outputs = x @ np.abs(theta.reshape(self.n_outputs, -1)).T
-            each = each + (p + 2) * _EPS * outputs.sum(axis=1)
-        summed = self.scale * float(each @ np.einsum("np,np->n", x, x))
+            each = each + (p + 2) * _EPS * self._reach(theta)
+        summed = self.scale * float(each @ self.lengths**2)
         return summed + 2 * _EPS * float(np.max(self.penalty))
 
-    def _block(self, weights: Array) -> Array:
-        return np.asarray(self.scale * (self.features.T @ (weights[:, None] * self.features)))
+    def _value(self, theta: Array, outputs: Array) -> float:
+        data = output_terms.losses(self.spec, outputs, self.targets).sum()
+        return float(self.scale * data + 0.5 * np.sum(self.penalty * theta**2))
+
+    def _gradient(self, theta: Array, residuals: Array) -> Array:
+        summed = (self.scale * (residuals.T @ self.features)).ravel()
+        return np.asarray(summed + self.penalty * theta)
+
+    def _reach(self, theta: Array) -> Array:
+        """Bound Σ |xᵢ|ᵀ|θₐ| over the outputs, shape `(n,)`."""
+        return self.lengths * float(np.linalg.norm(theta.reshape(self.n_outputs, -1), axis=1).sum())
+
+    def _block(self, weights: Array, *, positive: bool = False) -> Array:
+        """Return c Σᵢ wᵢ xᵢ xᵢᵀ, in panels of rows; of weights ≥ 0 with half of the work."""
+        p = self.features.shape[1]
+        total = np.zeros((p, p))
+        factors = np.sqrt(np.maximum(weights, 0.0)) if positive else weights
+        for start in range(0, len(self.features), _PANEL):
+            rows = self.features[start : start + _PANEL]
+            weighted = factors[start : start + _PANEL, None] * rows
+            total += weighted.T @ (weighted if positive else rows)
+        return self.scale * total

@@ -32,7 +32,7 @@ from scipy.special import log_ndtr, ndtr
 from traceprop.audit.log_check import check_log
 from traceprop.audit.log_files import LogFiles
 from traceprop.audit.settings import is_off
-from traceprop.curvature.bounds import distance_bound, rests_on
+from traceprop.curvature.bounds import rests_on
 from traceprop.curvature.objective import HeadObjective
 from traceprop.curvature.without import minimum_without
 from traceprop.errors import UnlearnError
@@ -157,7 +157,7 @@ def _solved(case: Case, asked: Asked) -> tuple[Array, float, int, str]:
         except np.linalg.LinAlgError as error:
             found.append(str(error))
             continue
-        bound = distance_bound(solved.objective, solved.theta)
+        bound = solved.bound
         if bound is not None and bound <= asked.threshold:
             theta = _without_shift(solved.theta, solved.objective)
             return theta, bound, from_zero, rests_on(solved.objective)

@@ -16,14 +16,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traceprop.curvature.bounds import distance_bound, rests_on
-from traceprop.curvature.without import many_minima, minimum_without
+from traceprop.curvature.without import Minimum, many_minima, minimum_without
 from traceprop.errors import UnlearnError
 from traceprop.unlearning.methods.outcome import Outcome
 
 if TYPE_CHECKING:
     from traceprop.unlearning.request.case import Case
+
+Array = NDArray[np.float64]
 
 
 def refusal(case: Case) -> str | None:
@@ -65,11 +68,11 @@ def remove(case: Case, tol: float) -> Outcome:
     new = case.start.holding(head.unpack(found.theta))
     stored = head.pack(new.module.state_dict())
     moved = float(np.linalg.norm(stored - found.theta))
-    at_solution = distance_bound(found.objective, found.theta)
+    at_solution = found.bound
     if at_solution is None:
-        raise _too_weak(case, "the Hessian at the solution is singular within rounding")
-    as_stored = distance_bound(found.objective, stored)
-    own = distance_bound(case.problem.head_objective(), start)
+        raise _too_weak(case, f"no bound is known for the {found.objective.size} weights")
+    as_stored = distance_bound(found.objective, stored, found.near) if moved else at_solution
+    own = _from_own_minimum(case, found, start)
     return Outcome(
         new,
         "exact-convex",
@@ -89,6 +92,15 @@ def remove(case: Case, tol: float) -> Outcome:
             "retraining to convergence ends"
         ),
     )
+
+
+def _from_own_minimum(case: Case, found: Minimum, start: Array) -> float | None:
+    """Bound how far the given model was from the minimum of its own objective."""
+    whole = case.problem.head_objective()
+    if case.goal is not case.problem or found.near is None:
+        return distance_bound(whole, start)
+    near = distance_bound(whole, start, found.near.of_more_rows(whole))
+    return distance_bound(whole, start) if near is None else near
 
 
 def _limit(own: float | None) -> str:
