@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -160,6 +161,30 @@ def test_damaged_compressed_files_are_refused(tmp_path: Path, load, codec: str) 
         path.write_bytes(stored)
         with pytest.raises(SourceError, match=f"does not begin as {codec} data"):
             load(path)
+
+
+@pytest.mark.parametrize("load", [tp.load_csv, lambda p: list(tp.read_csv(p, batch_rows=2))])
+@pytest.mark.parametrize(
+    ("name", "begins", "said"),
+    [
+        ("t.csv", b"PK\x03\x04\x14\0", "t.csv is a zip archive, or a workbook of Excel"),
+        ("t.csv", b"\xfd7zXZ\0", "t.csv is xz data; expand it"),
+        ("t.csv.bz2", b"BZh91AY&SY", "t.csv.bz2 is bzip2 data; expand it"),
+        ("t.parquet", b"PAR1\x15\x04", "t.parquet is a Parquet file; load it with load_parquet"),
+    ],
+)
+def test_files_of_other_kinds_are_named(
+    tmp_path: Path, load, name: str, begins: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(begins + bytes(range(256)))
+    with pytest.raises(SourceError, match=re.escape(said)):
+        load(tmp_path / name)
+
+
+def test_text_may_begin_as_files_of_other_kinds_do(tmp_path: Path) -> None:
+    for name in ("BZh9", "PAR1"):
+        (tmp_path / "t.csv").write_text(f"{name}\n1\n")
+        assert tp.load_csv(tmp_path / "t.csv").columns == (name,)
 
 
 def test_what_expands_too_far_is_read_in_batches_only(

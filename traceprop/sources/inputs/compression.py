@@ -21,6 +21,17 @@ from traceprop.sources.inputs.progress import wait_with_bar
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _SUFFIXES = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+#: Kinds of files that are no text: how they begin, how their names end, and the way out.
+_OTHERS = (
+    (
+        b"PK\x03\x04",
+        "",
+        "a zip archive, or a workbook of Excel; take the text out or save it as CSV",
+    ),
+    (b"\xfd7zX", "", "xz data; expand it, or compress it by gzip or zstd"),
+    (b"BZh", ".bz2", "bzip2 data; expand it, or compress it by gzip or zstd"),
+    (b"PAR1", ".parquet", "a Parquet file; load it with load_parquet or read_parquet"),
+)
 _STEP = 1 << 22
 #: A file may expand to this much whatever its size; beyond, to at most so many times its size.
 _HARMLESS_BYTES, _USUAL_RATIO = 1 << 28, 200
@@ -39,8 +50,12 @@ def compression(head: bytes, name: str) -> str | None:
     Raises
     ------
     SourceError
-        Where its name ends as a compressed file's, but its bytes don't begin so.
+        Where its name ends as a compressed file's, but its bytes don't begin so; where it is
+        of another kind, which is no text.
     """
+    for magic, end, kind in _OTHERS:
+        if head.startswith(magic) and name.lower().endswith(end):
+            raise SourceError(f"{name} is {kind}")
     found = next((codec for magic, codec in _MAGIC.items() if head.startswith(magic)), None)
     said = next((codec for end, codec in _SUFFIXES.items() if name.lower().endswith(end)), None)
     if said is not None and found is None:
