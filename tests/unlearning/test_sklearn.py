@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -132,11 +134,19 @@ def test_its_record_comes_back_with_the_estimator(tmp_path):
         RemovalRecord.load(tmp_path / "r.json", estimator)
 
 
-def test_without_a_penalty_nothing_is_called_exact(tmp_path):
+def _refusal(estimator, inputs, labels, folder) -> str:
+    with pytest.raises(UnlearnError) as refused:
+        forget_set = _recorded(estimator, inputs, labels, folder)
+        approximate_unlearn(estimator, forget_set, method="exact-convex")
+    return str(refused.value)
+
+
+def test_without_a_penalty_nothing_is_called_exact_convex(tmp_path):
     estimator = LinearRegression().fit(D, T)
     new = approximate_unlearn(estimator, _recorded(estimator, D, T, tmp_path))
-    assert record(new).removal_class == "approximate-unguaranteed"
+    assert record(new).removal_class == "exact"  # fitted again, which needs no penalty
     assert record(new).bound is None
+    assert "no penalty" in _refusal(LinearRegression().fit(D, T), D, T, tmp_path / "first")
     estimator = LogisticRegression(C=np.inf, max_iter=5000).fit(X, Y)
     forget_set = _recorded(estimator, X, Y, tmp_path / "second")
     with pytest.raises(UnlearnError, match="no penalty"):
@@ -153,9 +163,68 @@ def test_single_precision_is_bounded_as_it_is_stored(tmp_path):
     assert 1e-9 < distance <= record(new).bound < 1e-5
 
 
-def test_a_network_of_scikit_learn_is_refused_by_name(tmp_path):
-    estimator = MLPClassifier((4,), max_iter=20, random_state=0)
+def _network(**settings) -> MLPClassifier:
+    estimator = MLPClassifier((4,), max_iter=20, **settings)
     with pytest.warns(ConvergenceWarning):
-        estimator.fit(X, Y)
-    with pytest.raises(UnlearnError, match="MLPClassifier isn't linear"):
-        approximate_unlearn(estimator, _recorded(estimator, X, Y, tmp_path))
+        return estimator.fit(X, Y)
+
+
+def test_a_network_with_a_seed_is_fitted_again_to_the_bit(tmp_path):
+    estimator = _network(random_state=0)
+    new = approximate_unlearn(estimator, _recorded(estimator, X, Y, tmp_path))
+    keep = np.delete(np.arange(200), GONE)
+    with pytest.warns(ConvergenceWarning):
+        want = clone(estimator).fit(X[keep], Y[keep])
+    for got, wanted in zip(
+        new.coefs_ + new.intercepts_, want.coefs_ + want.intercepts_, strict=True
+    ):
+        np.testing.assert_array_equal(got, wanted)
+    done = record(new)
+    assert (done.method, done.removal_class) == ("exact", "exact")
+    assert done.recipe["name"].endswith("MLPClassifier.fit")
+    assert done.recipe["seed"] == 0
+    assert "to the bit" in done.reason
+    assert "class exact" not in done.unused_arguments
+
+
+def test_a_network_whose_fit_does_not_come_again_takes_a_step(tmp_path):
+    estimator = _network(random_state=None)
+    forget_set = _recorded(estimator, X, Y, tmp_path)
+    weights = [each.copy() for each in estimator.coefs_]
+    with pytest.raises(UnlearnError, match="random_state=None"):
+        approximate_unlearn(estimator, forget_set, method="exact")
+    new = approximate_unlearn(estimator, forget_set)
+    done = record(new)
+    assert (done.method, done.removal_class) == ("gauss-newton", "approximate-unguaranteed")
+    assert "random_state=None" in done.reason
+    for before, after, kept in zip(weights, new.coefs_, estimator.coefs_, strict=True):
+        np.testing.assert_array_equal(before, kept)
+        assert before.shape == after.shape
+        assert (before != after).any()
+    assert not hasattr(new, "_optimizer")  # its moments are sums over the removed rows' gradients
+    assert new.loss_curve_ == []
+    assert new.predict(X).shape == (200,)
+    new.partial_fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("settings", "weights"),
+    [({}, np.linspace(0.5, 2, 200)), ({"warm_start": True, "max_iter": 3}, None)],
+)
+def test_a_fit_that_something_else_went_into_is_not_fitted_again(tmp_path, settings, weights):
+    estimator = LogisticRegression(**settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator.fit(X[::-1][:150], Y[::-1][:150]).fit(X, Y, sample_weight=weights)
+    with pytest.raises(UnlearnError, match=r"can't be trained again.*sample weights"):
+        approximate_unlearn(estimator, _recorded(estimator, X, Y, tmp_path), method="exact")
+
+
+def test_a_linear_model_is_fitted_again_where_that_is_asked_for(tmp_path):
+    estimator = LogisticRegression().fit(X, Y)
+    forget_set = _recorded(estimator, X, Y, tmp_path)
+    new = approximate_unlearn(estimator, forget_set, method="exact")
+    keep = np.delete(np.arange(200), GONE)
+    np.testing.assert_array_equal(new.coef_, clone(estimator).fit(X[keep], Y[keep]).coef_)
+    assert record(new).removal_class == "exact"
+    assert record(approximate_unlearn(estimator, forget_set)).removal_class == "exact-convex"

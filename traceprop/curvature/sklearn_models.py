@@ -141,19 +141,27 @@ def minimised_by(model: SklearnModel, n: int) -> Minimised:
 
 
 def with_weights(estimator: Any, state: dict[str, NDArray[np.float64]]) -> Any:
-    """Return a deep copy of a linear estimator, or pipeline, that holds other weights.
+    """Return a deep copy of an estimator, or pipeline, that holds other weights.
+
+    What else a training left in a network (its optimizer's moments, its losses) isn't copied.
 
     Parameters
     ----------
     estimator : estimator
         One that `read_estimator` reads; it isn't changed.
     state : dict of str to ndarray
-        `weight` and, where there is an intercept, `bias`.
+        `weight` and, where there is an intercept, `bias`; of a network by the module's names.
     """
     new = copy.deepcopy(estimator)
     last = _split(new)[1]
-    if not hasattr(last, "coef_"):
-        raise ModelError(f"{type(last).__name__} isn't linear; its weights can't be put back")
+    if hasattr(last, "coefs_"):
+        for i in range(len(last.coefs_)):
+            weight, bias = state[f"{2 * i}.weight"].T, state[f"{2 * i}.bias"]
+            last.coefs_[i] = np.ascontiguousarray(weight, last.coefs_[i].dtype)
+            last.intercepts_[i] = bias.astype(last.intercepts_[i].dtype)
+        last.loss_curve_, last.best_loss_ = [], np.inf
+        vars(last).pop("_optimizer", None)
+        return new
     last.coef_ = state["weight"].reshape(last.coef_.shape).astype(last.coef_.dtype)
     if "bias" in state:
         shape = np.shape(last.intercept_)

@@ -23,7 +23,14 @@ from traceprop.audit.recording import record as write_down
 from traceprop.curvature.digest import model_digest
 from traceprop.errors import UnlearnError
 from traceprop.unlearning.auditing.measures import measure
-from traceprop.unlearning.methods import ascent, certified, convex, gauss_newton, retraining
+from traceprop.unlearning.methods import (
+    ascent,
+    certified,
+    convex,
+    gauss_newton,
+    refitting,
+    retraining,
+)
 from traceprop.unlearning.methods.outcome import Outcome
 from traceprop.unlearning.records.left import left_by_removal
 from traceprop.unlearning.records.removal_record import RemovalRecord, attach, record
@@ -50,6 +57,7 @@ def approximate_unlearn(
     epsilon: float | None = None,
     delta: float | None = None,
     threshold: float = 1e-6,
+    budget: tuple[float, float] | None = None,
     replay: bool | None = None,
 ) -> ModelT:
     """Take samples out of a trained model.
@@ -62,12 +70,14 @@ def approximate_unlearn(
     forget_set : ForgetSet
         The samples to remove, from `store.samples_from_source`.
     method : {"auto", "exact", "exact-convex", "certified", "gauss-newton", "ascent"}
-        `exact`: train again with `recipe`. `exact-convex`: for a linear, logistic or softmax model
+        `exact`: train again with `recipe`; a scikit-learn estimator without it by its own `fit`,
+        where that gives its weights again. `exact-convex`: for a linear, logistic or softmax model
         with a penalty, Newton's method on the retained data, with a bound on the distance to the
         retrained model. `certified`: the same with noise, for `epsilon` and `delta`.
         `gauss-newton`: for any network, one damped Gauss-Newton step, without a guarantee.
         `ascent`: the baseline of gradient ascent on the forget set. `auto`: `exact` where a recipe
-        is given, else `exact-convex` where its bound holds, else `gauss-newton`.
+        is given, else `exact-convex` where its bound holds, else `exact` by an estimator's own fit,
+        else `gauss-newton`.
     data : tuple of array-like, optional
         Training inputs and targets, row i being sample i. Needed where the store couldn't keep
         them; where it did, they must be the same. The record says which (`record(new).data`).
@@ -89,6 +99,9 @@ def approximate_unlearn(
     threshold : float
         Of `certified`: how far from the retrained minimum the solution may be. It decides, with ε
         and δ, how much noise there is; further away, the model is trained again from zero.
+    budget : tuple of float, optional
+        Of `certified`: the (ε, δ) that all removals from the store may spend together. A removal
+        that would go beyond it is refused.
     replay : bool, optional
         Whether the preparation is done again without the rows, as `tp.replay` does it: by default
         where the recorded lineage can be replayed and gives the recorded training data to the bit.
@@ -123,7 +136,7 @@ def approximate_unlearn(
     3.1e-08
     """
     asked = Asked(
-        method, eta, steps, tol, recipe, seed, epsilon, delta, threshold, replay
+        method, eta, steps, tol, recipe, seed, epsilon, delta, threshold, budget, replay
     )  # fmt: skip
     new: ModelT = remove(model, forget_set, asked, data)
     done = record(new)
@@ -181,6 +194,11 @@ def _choose(case: Case, asked: Asked) -> tuple[str, str]:
         return method, "Asked for by name, as a baseline."
     if method == "gauss-newton":
         return method, "Asked for by name."
+    if method == "exact" and asked.recipe is None and case.given.read is not None:
+        why = refitting.refusal(case)
+        if why is not None:
+            raise UnlearnError(f"the model can't be trained again: {why}")
+        return "exact", _REFITTED
     if method == "exact" or (method == "auto" and asked.recipe is not None):
         why = retraining.refusal(case, asked)
         if why is not None:
@@ -198,7 +216,18 @@ def _choose(case: Case, asked: Asked) -> tuple[str, str]:
             f"method {method!r} doesn't fit: {refused}; use 'gauss-newton', or train again without "
             f"the rows"
         )
+    if case.given.read is not None:
+        unlike = refitting.refusal(case)
+        if unlike is None:
+            return "exact", _REFITTED
+        refused = f"{refused}; {unlike}"
     return "gauss-newton", f"No exact method fits: {refused}.{_with_recipe(case)}"
+
+
+_REFITTED = (
+    "The estimator's own settings are its recipe: fitted on all of the data they give its weights "
+    "to the bit."
+)
 
 
 def _stopped_early(case: Case) -> str:
@@ -220,6 +249,8 @@ def _with_recipe(case: Case) -> str:
 
 
 def _run(case: Case, method: str, asked: Asked) -> Outcome:
+    if method == "exact" and asked.recipe is None:
+        return refitting.remove(case)
     if method == "exact":
         return retraining.remove(case, asked)
     if method == "exact-convex":

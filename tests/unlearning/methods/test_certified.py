@@ -72,6 +72,20 @@ def test_the_budget_adds_up_over_the_removals_from_a_store(fitted):
     assert second.budget["removals"] == 2
 
 
+def test_a_spent_budget_ends_it(fitted):
+    estimator, store = fitted
+    budget = (2.5, 1e-3)
+    for sample in (3, 4):
+        approximate_unlearn(estimator, _forget(store, sample), budget=budget, **ASKED)
+    with pytest.raises(UnlearnError, match=r"ε = 3, .*above the budget.*begins at 0"):
+        approximate_unlearn(estimator, _forget(store, 5), budget=budget, **ASKED)
+    small = {**ASKED, "epsilon": 0.5}
+    done = record(approximate_unlearn(estimator, _forget(store, 5), budget=budget, **small))
+    assert done.budget["epsilon_of_all"] == 2.5
+    with pytest.raises(UnlearnError, match="above the budget"):
+        approximate_unlearn(estimator, _forget(store, 6), budget=(9.0, 2e-4), **small)
+
+
 def test_above_the_threshold_nothing_comes_out(fitted):
     estimator, store = fitted
     with pytest.raises(UnlearnError, match=r"from zero.*threshold 1e-18"):

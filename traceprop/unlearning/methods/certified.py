@@ -108,6 +108,7 @@ def remove(case: Case, asked: Asked) -> Outcome:
     assert asked.delta is not None
     sigma = noise_scale(asked.epsilon, asked.delta, asked.threshold)
     before = _spent_before(case.store.path)
+    _check_budget(asked, before)
     theta, bound, from_zero, basis = _solved(case, asked)
     noise = np.random.default_rng().normal(0.0, sigma, theta.shape)
     head = case.problem.head
@@ -141,6 +142,28 @@ def remove(case: Case, asked: Asked) -> Outcome:
         ),
         budget=budget,
     )
+
+
+def _check_budget(asked: Asked, before: _Spent) -> None:
+    """Refuse a removal that would spend more than all may."""
+    if asked.budget is None:
+        return
+    if before.unknown is not None:
+        raise UnlearnError(
+            f"whether the budget is spent isn't known, since {before.unknown}; leave budget= "
+            f"out, or train again without the rows"
+        )
+    assert asked.epsilon is not None
+    assert asked.delta is not None
+    most_epsilon, most_delta = asked.budget
+    epsilon, delta = asked.epsilon + before.epsilon, asked.delta + before.delta
+    slack = 1.0 + 1e-12  # sums of decimals
+    if epsilon > most_epsilon * slack or delta > most_delta * slack:
+        raise UnlearnError(
+            f"this removal would bring what {before.removals + 1} removals spent to ε = "
+            f"{epsilon:g}, δ = {delta:g}, above the budget of ε = {most_epsilon:g}, δ = "
+            f"{most_delta:g}; train again without all of the rows: the new run's store begins at 0"
+        )
 
 
 def _solved(case: Case, asked: Asked) -> tuple[Array, float, int, str]:

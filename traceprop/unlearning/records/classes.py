@@ -15,7 +15,7 @@ METHODS = ("auto", "exact", "exact-convex", "certified", "gauss-newton", "ascent
 USED_BY: dict[str, tuple[str, ...]] = {
     "exact": ("recipe", "seed"),
     "exact-convex": (),
-    "certified": ("epsilon", "delta"),
+    "certified": ("epsilon", "delta", "budget"),
     "gauss-newton": (),
     "ascent": ("eta", "steps"),
 }

@@ -29,6 +29,7 @@ class Asked:
     epsilon: float | None = None
     delta: float | None = None
     threshold: float = 1e-6
+    budget: tuple[float, float] | None = None
     replay: bool | None = None
 
     def __post_init__(self) -> None:
@@ -44,5 +45,5 @@ class Asked:
     def unused(self, method: str) -> tuple[str, ...]:
         """Name the arguments that were given and that a method doesn't use."""
         used = USED_BY[method]
-        names = ("eta", "steps", "recipe", "seed", "epsilon", "delta")
+        names = ("eta", "steps", "recipe", "seed", "epsilon", "delta", "budget")
         return tuple(n for n in names if getattr(self, n) is not None and n not in used)

@@ -20,7 +20,6 @@ from traceprop.curvature.sklearn_models import (
     read_estimator,
     with_weights,
 )
-from traceprop.errors import UnlearnError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,19 +49,12 @@ class GivenModel:
 
         Raises
         ------
-        UnlearnError
-            It is an estimator that new weights can't be put into.
         ModelError
             It is an estimator that isn't fitted, or of a type that can't be read.
         """
         if not is_estimator(model):
             return GivenModel(model, model, None)
         read = read_estimator(model)
-        if not hasattr(read.estimator, "coef_"):
-            raise UnlearnError(
-                f"{type(read.estimator).__name__} isn't linear, and new weights can't be put into "
-                f"it; fit a linear model, or train the network in torch"
-            )
         return GivenModel(model, read.module, read)
 
     def holding(self, state: Mapping[str, ArrayLike]) -> GivenModel:
