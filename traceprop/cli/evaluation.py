@@ -115,15 +115,21 @@ def loo(**settings: Any) -> None:
 )
 @click.option(
     "--method",
-    type=click.Choice(_METHODS),
-    default="influence",
+    type=click.Choice(["left_out_margin", *_METHODS]),
+    default="left_out_margin",
     show_default=True,
-    help="The estimator to judge.",
+    help="What to rank samples by: the margin of their label without them, or an estimator's "
+    "self-influence.",
 )
 @factory_option
 @as_json_option
 def mislabel(store: Path, flipped: Any, method: str, factory: str | None, as_json: bool) -> None:
-    """Print how well self-influence finds flipped labels, as an area under the ROC curve."""
+    """Print how well flipped labels are found, as an area under the ROC curve.
+
+    1 ranks every flipped sample before every other, 0.5 is chance. To test a data set, flip some
+    labels on purpose, train inside a TrainingContext, and name the samples you flipped. To look for
+    real ones, tp.attribution.evaluate.left_out_margins(model, store) gives each sample's figure.
+    """
     from traceprop.attribution import evaluate
 
     lines = [line.strip() for line in flipped if line.strip()]

@@ -91,6 +91,11 @@ class GaussNewtonInfluence:
         found = self.linear(queries)
         return products(self._rows, found.vectors) + found.offsets[:, None]
 
+    def leverages(self, queries: Queries) -> Array:
+        """Return ∇fᵀ G⁻¹ ∇f of each query at the final weights, shape `(q,)`."""
+        gradients = self._queries.rows(queries)
+        return np.asarray(np.einsum("qk,qk->q", gradients, self._factor.solve(gradients)))
+
     def linear(self, queries: Queries) -> Linear:
         """Return the scores as inner products with rows, see `base.Linear`."""
         solved = self._factor.solve(self._queries.rows(queries))
