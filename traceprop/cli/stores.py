@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from traceprop.cli.common import (
     print_json,
     store_argument,
 )
+from traceprop.errors import StoreError
 from traceprop.sources.inputs.progress import wait_with_bar
 
 T = TypeVar("T")
@@ -57,8 +59,16 @@ def verify_store(store: Path) -> None:
     after copying a store, or when a disk is in doubt. Damage is named by file and rows. Exit
     status 1 where there is any; nothing is changed.
     """
-    opened = open_store(store)
-    report = _with_bar(opened.verify, opened.nbytes, store.name, doing="verifying", unit="B")
+    from traceprop.attribution.store.folder.check import verify_store as verify
+    from traceprop.attribution.store.folder.files import StoreFolder, reporting_os_errors
+
+    # Not opened as a store: that would finish an erasure which a crash interrupted.
+    folder = StoreFolder(store)
+    size = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+    with reporting_os_errors(store, "Reading"):
+        report = _with_bar(partial(verify, folder), size, store.name, doing="verifying", unit="B")
+    if report.ok and not report.files:
+        raise StoreError(f"{store} holds no run: there is nothing to verify.")
     click.echo(str(report), err=not report.ok)
     if not report.ok:
         sys.exit(1)

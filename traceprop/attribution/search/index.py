@@ -27,6 +27,7 @@ from traceprop.attribution.search.question import Found, Question
 from traceprop.attribution.search.threads import thread_count
 from traceprop.attribution.search.two_stage import search_codes
 from traceprop.attribution.search.whitening import Whitening
+from traceprop.attribution.store.folder.ordinary import map_ordinary
 from traceprop.errors import StoreError
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def open_index(store: GradientStore, found: Derived) -> SearchIndex:
         ("<f4", (directions, width)),
         ("<f4", (directions,)),
     ]
-    content = np.memmap(found.path, np.uint8, mode="r", shape=(found.size,))
+    content = map_ordinary(found.path, np.dtype(np.uint8), (found.size,))
     parts, start = [], 0
     for dtype, shape in shapes:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize

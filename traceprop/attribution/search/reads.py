@@ -59,7 +59,7 @@ def _read(shard: Shard, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
     row_bytes = out.shape[1] * out.itemsize
     buffer = out.reshape(-1).view(np.uint8).data
     try:
-        descriptor = os.open(shard.path, os.O_RDONLY)
+        descriptor = os.open(shard.path, os.O_RDONLY | os.O_NONBLOCK)
         try:
             for i, offset in enumerate((shard.offset + rows * row_bytes).tolist()):
                 part = buffer[i * row_bytes : (i + 1) * row_bytes]

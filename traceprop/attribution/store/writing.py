@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Literal
 
 from traceprop.attribution.store.committing.commit import commit_run
@@ -54,6 +55,8 @@ class Writer:
         self._sinks: list[RowSink] = []
         self._rank = rank
         self._session: str | None = None
+        # The folder's lock keeps other objects out; this one keeps this object's threads apart.
+        self._turn = RLock()
 
     @property
     def world_size(self) -> int:
@@ -68,6 +71,10 @@ class Writer:
         StoreError
             The store already holds a run, another writer has it, or it can't be written.
         """
+        with self._turn:
+            self._prepare()
+
+    def _prepare(self) -> None:
         if self._lock is not None or self._session is not None:
             return
         if self._rank.number:
@@ -92,18 +99,22 @@ class Writer:
 
     def sink(self, width: int, checkpoint: int | None) -> RowSink:
         """Return a new place for rows in the store's folder."""
-        self.prepare()
         name = "" if checkpoint is None else f"-{checkpoint}"
-        with reporting_os_errors(self._folder.root, "Writing"):
+        with self._turn, reporting_os_errors(self._folder.root, "Writing"):
+            self._prepare()
             path = self._folder.make_scratch(WRITING) / f"{self._rank.number}{name}.rows"
             sink = RowSink(path, width, checkpoint)
-        self._sinks.append(sink)
+            self._sinks.append(sink)
         return sink
 
     def commit(self, settings: Settings, run: Run) -> Manifest:
         """Write a run, all of it or nothing, and give the lock back."""
         run.check(settings)
-        self.prepare()
+        with self._turn:
+            self._prepare()
+            return self._committed(settings, run)
+
+    def _committed(self, settings: Settings, run: Run) -> Manifest:
         try:
             with reporting_os_errors(self._folder.root, "Writing"):
                 if self._session is None:
@@ -124,15 +135,16 @@ class Writer:
 
     def close(self) -> None:
         """Give the lock back, if it is held, and drop what was gathered."""
-        if self._session is not None and self._rank.number == 0:
-            drop_session(self._folder)
-        self._session = None
-        while self._sinks:
-            self._sinks.pop().close()
-            self._folder.drop_scratch(WRITING)
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        with self._turn:
+            if self._session is not None and self._rank.number == 0:
+                drop_session(self._folder)
+            self._session = None
+            while self._sinks:
+                self._sinks.pop().close()
+                self._folder.drop_scratch(WRITING)
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
 
     def finished(self, found: FolderState) -> FolderState:
         """Finish an erasure that a crash interrupted, where this process may write.
@@ -166,8 +178,9 @@ class Writer:
         StoreError
             The store is damaged, another writer has it, or it can't be written.
         """
-        root, held = self._folder.root, self._lock
-        with reporting_os_errors(root, "Writing"):
+        root = self._folder.root
+        with self._turn, reporting_os_errors(root, "Writing"):
+            held = self._lock
             lock = held or WriterLock(root)
             try:
                 found = self._state()

@@ -26,6 +26,7 @@ from traceprop.attribution.store.folder.files import StoreFolder
 from traceprop.attribution.store.folder.folder_state import FolderState, inspect_folder
 from traceprop.attribution.store.folder.layout import RANKS, free_numbers, sessions
 from traceprop.attribution.store.folder.manifest import Manifest, ShardEntry
+from traceprop.attribution.store.folder.ordinary import read_ordinary
 from traceprop.attribution.store.folder.settings import Settings
 from traceprop.attribution.store.rows.shard_files import write_rows
 from traceprop.attribution.store.run.run import Run
@@ -184,7 +185,7 @@ def gathered(
         for other in range(1, rank.world_size):
             path = below / f"{other}.json"
             content = _awaited(
-                lambda path=path: path.read_bytes() if path.exists() else None,  # type: ignore[misc]
+                lambda path=path: read_ordinary(path) if path.exists() else None,  # type: ignore[misc]
                 lambda other=other: f"rank {other} has not handed its rows to rank 0",  # type: ignore[misc]
             )
             values.append(json.loads(content))

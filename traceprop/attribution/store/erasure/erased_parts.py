@@ -17,6 +17,7 @@ from traceprop.attribution.store.changing.rewriting import refuse_damaged
 from traceprop.attribution.store.folder.files import CHUNK_BYTES, Bytes, FileEntry, StoreFolder
 from traceprop.attribution.store.folder.layout import LINEAGE, RECORD
 from traceprop.attribution.store.folder.manifest import RunPart
+from traceprop.attribution.store.folder.ordinary import open_ordinary
 from traceprop.attribution.store.provenance.answers import DataPart
 from traceprop.attribution.store.provenance.sample_rows import (
     MergedOrigin,
@@ -95,7 +96,7 @@ def _has_lineage(part: RunPart) -> bool:
 
 def _bytes(folder: StoreFolder, entry: FileEntry) -> Iterator[Bytes]:
     left = entry.size
-    with folder.locate(entry.path).open("rb") as file:
+    with open_ordinary(folder.locate(entry.path)) as file:
         while left and (chunk := file.read(min(CHUNK_BYTES, left))):
             left -= len(chunk)
             yield chunk

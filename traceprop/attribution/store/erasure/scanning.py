@@ -19,6 +19,7 @@ from traceprop.attribution.store.folder.files import StoreFolder
 from traceprop.attribution.store.folder.formats import ID
 from traceprop.attribution.store.folder.layout import RECORD
 from traceprop.attribution.store.folder.manifest import Manifest
+from traceprop.attribution.store.folder.ordinary import open_ordinary
 from traceprop.attribution.store.rows.shards import open_shards
 from traceprop.attribution.store.run.record import DATA_FILES, ORDER_FILE, load_order, mapped
 
@@ -183,7 +184,7 @@ def _places(path: Path, needles: Needles) -> list[int]:
     probe = _best_probe(needles.content)
     places: list[int] = []
     start, tail = 0, b""
-    with path.open("rb") as file:
+    with open_ordinary(path) as file:
         while chunk := file.read(_CHUNK):
             data = np.frombuffer(tail + chunk, np.uint8)
             hits, _ = find_needles(data, needles.content, probe)

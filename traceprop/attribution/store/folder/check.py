@@ -74,7 +74,8 @@ def verify_store(
     manifest = found.manifest
     problems, notes = list(found.damaged), []
     if manifest is None:
-        return Verification(folder.root, 0, 0, tuple(problems), ("No run was committed.",))
+        none = "No whole run is left." if problems else "No run was committed."
+        return Verification(folder.root, 0, 0, tuple(problems), (none,))
     for entry in manifest.entries():
         problems += _damage(folder, manifest, entry)
         advance(entry.size)
@@ -94,7 +95,10 @@ def verify_store(
             f"{', …' if len(left) > _SHOWN else ''}). The next writer removes them."
         )
     if manifest.erasing:
-        notes.append("An erasure is not finished: it goes on when the store is opened to write.")
+        notes.append(
+            "An erasure is not finished: no answer has the samples, but files still do. It goes on "
+            "when GradientStore.open opens the store where it can be written."
+        )
     size = sum(entry.size for entry in manifest.entries())
     return Verification(folder.root, len(manifest.entries()), size, tuple(problems), tuple(notes))
 

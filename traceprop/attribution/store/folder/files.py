@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from traceprop.attribution.store.folder.ordinary import is_ordinary, open_ordinary
 from traceprop.errors import StoreError
 from traceprop.files import PRIVATE_FILE, make_private_folder, open_private, sync_folder
 
@@ -103,14 +104,16 @@ class StoreFolder:
     def missing_bytes(self, entry: FileEntry) -> int:
         """Return how many committed bytes of a file aren't there; 0 if the size is right."""
         try:
-            return max(0, entry.size - self.locate(entry.path).stat().st_size)
+            path = self.locate(entry.path)
+            there = path.stat().st_size if is_ordinary(path) else -1
+            return max(0, entry.size - there)
         except FileNotFoundError:
             return max(1, entry.size)
 
     def damaged_chunks(self, entry: FileEntry) -> list[int]:
         """Read a file and return the chunks that don't match their checksums."""
         damaged = []
-        with self.locate(entry.path).open("rb") as file:
+        with open_ordinary(self.locate(entry.path)) as file:
             left = entry.size
             for number, expected in enumerate(entry.crc32c):
                 chunk = file.read(min(CHUNK_BYTES, left))
@@ -130,6 +133,8 @@ class StoreFolder:
         fresh = [path for path in (self.root, *self.root.parents) if not path.exists()]
         self._make_folders(self.root)
         path = self.locate(marker)
+        if path.exists() and not is_ordinary(path):
+            raise StoreError(f"{path} is no ordinary file: remove it, or give another path=.")
         if not path.exists() or path.stat().st_size < len(content):
             self._write_unsynced(path, content)
         # The folder may be there, but be as new: another writer died just after making it.
@@ -158,7 +163,7 @@ class StoreFolder:
         self._enter_folder(path.parent)
         sums = _Checksums()
         path.chmod(PRIVATE_FILE)
-        with path.open("rb") as file:
+        with open_ordinary(path) as file:
             while chunk := file.read(CHUNK_BYTES):
                 sums.update(chunk)
             self._sync_file(file.fileno(), path)

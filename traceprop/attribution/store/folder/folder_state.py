@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from traceprop.attribution.store.folder.files import StoreFolder
 from traceprop.attribution.store.folder.lock import LOCK_NAME, is_lock
 from traceprop.attribution.store.folder.manifest import Manifest
+from traceprop.attribution.store.folder.ordinary import is_ordinary, read_ordinary
 from traceprop.errors import StoreError
 
 MANIFEST_NAME = re.compile(r"manifest-(0|[1-9]\d{0,17})\.json")
@@ -67,7 +68,10 @@ def _newest_whole(folder: StoreFolder, numbers: tuple[int, ...]) -> FolderState:
     for number in numbers:
         name = f"manifest-{number}.json"
         try:
-            content = folder.locate(name).read_bytes()
+            path = folder.locate(name)
+            if not is_ordinary(path):
+                raise ValueError("it is no ordinary file")
+            content = read_ordinary(path)
             manifest = Manifest.decode(content)
         except FileNotFoundError:
             continue

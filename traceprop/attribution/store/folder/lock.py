@@ -10,6 +10,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from traceprop.attribution.store.folder.ordinary import is_ordinary, open_ordinary
 from traceprop.errors import StoreError
 
 LOCK_NAME = "lock"
@@ -33,7 +34,8 @@ class WriterLock:
 
     def __init__(self, root: Path) -> None:
         # A link would have the process's number written into a file of others.
-        flags = os.O_RDWR | os.O_NOFOLLOW
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+        _check_ordinary(root)
         self._descriptor: int | None = os.open(root / LOCK_NAME, flags)
         try:
             # flock, not lockf: it belongs to this opening of the file, so that it also keeps a
@@ -69,7 +71,8 @@ class WriterLock:
 
 def is_held(root: Path) -> bool:
     """Tell whether a writer has the lock of a store's folder just now."""
-    with open(root / LOCK_NAME, "rb") as file:
+    _check_ordinary(root)
+    with open_ordinary(root / LOCK_NAME) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -82,6 +85,15 @@ def is_lock(path: Path) -> bool:
     if path.is_symlink() or not path.is_file():
         return False
     return LOCK_CONTENT.startswith(path.read_bytes()[:_WHO].rstrip(b"\0"))
+
+
+def _check_ordinary(root: Path) -> None:
+    path = root / LOCK_NAME
+    if not path.is_symlink() and not is_ordinary(path):
+        raise StoreError(
+            f"{path} is no ordinary file, so a writer can't be kept out: remove it where nobody "
+            f"writes into the store."
+        )
 
 
 def _holder(content: bytes) -> str:

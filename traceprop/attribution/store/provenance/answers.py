@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from traceprop.attribution.store.folder.files import StoreFolder
 from traceprop.attribution.store.folder.layout import LINEAGE
 from traceprop.attribution.store.folder.manifest import Manifest, RunPart
+from traceprop.attribution.store.folder.ordinary import read_ordinary
 from traceprop.attribution.store.provenance.dropped import dropping_step
 from traceprop.attribution.store.provenance.sample_rows import SampleRows, open_sample_rows
 from traceprop.attribution.store.provenance.stored_source import StoredSource
@@ -85,7 +86,7 @@ class DataPart:
         for entry in sorted(self.part.files, key=lambda entry: entry.path):
             name = PurePosixPath(entry.path).relative_to(run)
             if name.parts[0] == LINEAGE:
-                content = self.folder.locate(entry.path).read_bytes()[: entry.size]
+                content = read_ordinary(self.folder.locate(entry.path))[: entry.size]
                 digest.update(f"{name} {entry.size}\n".encode() + content)
         return digest.hexdigest()
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.attribution.store.folder.files import FileEntry, StoreFolder
+from traceprop.attribution.store.folder.ordinary import check_ordinary
 from traceprop.errors import SourceError, StoreError, StoreWarning
 from traceprop.lineage.rowset import Rows, distinct, row_dtype
 
@@ -202,7 +203,9 @@ def _mapped_columns(folder: StoreFolder, relative: str) -> list[Any]:
     """Return the columns of an Arrow file of one batch, without copying them."""
     import pyarrow as pa
 
-    with pa.memory_map(str(folder.locate(relative))) as source:
+    path = folder.locate(relative)
+    check_ordinary(path)
+    with pa.memory_map(str(path)) as source:
         batch = pa.ipc.open_file(source).get_batch(0)
     return list(batch.columns)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from traceprop.attribution.store.folder.files import StoreFolder
 from traceprop.attribution.store.folder.formats import ID, ROW_FORMATS, SCALE, decode
 from traceprop.attribution.store.folder.manifest import Manifest, ShardEntry
+from traceprop.attribution.store.folder.ordinary import map_ordinary
 from traceprop.errors import StoreError
 
 SHARDS = "shards"
@@ -99,18 +100,28 @@ def _open(folder: StoreFolder, manifest: Manifest, entry: ShardEntry) -> Shard:
             f"{row_bytes} bytes in {sizes[0]} bytes. Copy the store again from a good one."
         )
     path = folder.locate(entry.gradients.path)
-    scales = entry.scales and folder.locate(entry.scales.path)
     return Shard(
-        values=np.memmap(path, row, mode="r", shape=(entry.rows, manifest.width)),
-        scales=np.memmap(scales, SCALE, mode="r", shape=(entry.rows,)) if scales else None,
-        sample_ids=np.memmap(
-            folder.locate(entry.sample_ids.path), ID, mode="r", shape=(entry.rows,)
-        ),
+        values=map_ordinary(path, row, (entry.rows, manifest.width)),
+        scales=_scales(folder.locate(entry.scales.path), entry.rows) if entry.scales else None,
+        sample_ids=map_ordinary(folder.locate(entry.sample_ids.path), ID, (entry.rows,)),
         path=path,
         offset=0,
         start=0,
         checkpoint=entry.checkpoint,
     )
+
+
+def _scales(path: Path, rows: int) -> NDArray[np.float32]:
+    """Map the scales of a shard; a row whose scale is no size would drop out of every answer."""
+    scales = map_ordinary(path, SCALE, (rows,))
+    # The least is NaN where any is.
+    if not (scales.min() >= 0 and np.isfinite(scales.max())):
+        bad = int(np.flatnonzero(~(np.isfinite(scales) & (scales >= 0)))[0])
+        raise StoreError(
+            f"{path} is damaged: row {bad} has the scale {scales[bad]}. Copy the store again from "
+            f"a good one; store.verify() names all that is damaged."
+        )
+    return scales
 
 
 def _without(shard: Shard, erasing: Iterable[tuple[int, int]]) -> list[Shard]:

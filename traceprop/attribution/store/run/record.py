@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from traceprop.attribution.store.folder.files import Bytes, FileEntry, StoreFolder
 from traceprop.attribution.store.folder.layout import RECORD
+from traceprop.attribution.store.folder.ordinary import check_ordinary, open_ordinary, read_ordinary
 from traceprop.curvature.losses import LossSpec
 from traceprop.errors import DataError, StoreError
 
@@ -200,7 +201,7 @@ def load_record(folder: StoreFolder, run: str, data: str | None = None) -> Train
     below = f"{run}/{RECORD}"
     inputs, targets = (folder.locate(f"{data or run}/{RECORD}/{name}.npy") for name in _DATA)
     try:
-        value = json.loads(folder.locate(f"{below}/{_SETTINGS}").read_bytes())
+        value = json.loads(read_ordinary(folder.locate(f"{below}/{_SETTINGS}")))
         loss = value["loss"]
         columns = value["input_columns"]
         weights = {
@@ -286,7 +287,7 @@ def npy_parts(like: NDArray[Any], blocks: Iterable[NDArray[Any]]) -> Iterator[By
 
 def read_arrays(path: Path, count: int) -> list[NDArray[Any]]:
     """Read arrays that lie one after the other in one file."""
-    with path.open("rb") as file:
+    with open_ordinary(path) as file:
         return [np.lib.format.read_array(file, allow_pickle=False) for _ in range(count)]
 
 
@@ -311,5 +312,6 @@ def load_order(folder: StoreFolder, run: str) -> BatchOrder:
 
 def mapped(path: Path) -> NDArray[Any]:
     """Map an `.npy` file, read-only."""
+    check_ordinary(path)
     found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return found
