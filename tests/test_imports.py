@@ -39,7 +39,7 @@ INSIDE = {
     "attribution.store": (
         "folder", "rows", "run", "provenance", "committing", "changing", "erasure",
     ),
-    "unlearning": ("records", "request", "methods", "auditing"),
+    "unlearning": ("records", "request", "methods", "auditing", "purging"),
 }  # fmt: skip
 HANDING_OVER = {("lineage", "interop"), ("sources", "interop")}
 

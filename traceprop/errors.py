@@ -7,6 +7,11 @@ way out.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from traceprop.unlearning.purging.held import HeldRemoval
+
 
 class TracepropError(Exception):
     """Base class of all errors that Traceprop raises on purpose."""
@@ -64,6 +69,20 @@ class AttributionError(TracepropError):
 
 class UnlearnError(TracepropError):
     """A removal can't be done as asked; nothing was changed."""
+
+
+class LegalHoldError(UnlearnError):
+    """A legal hold stands against a removal; nothing was changed.
+
+    Attributes
+    ----------
+    record : HeldRemoval or None
+        What was asked for, and why it wasn't done.
+    """
+
+    def __init__(self, message: str, record: HeldRemoval | None = None) -> None:
+        super().__init__(message)
+        self.record = record
 
 
 class CertificateError(TracepropError):

@@ -60,7 +60,8 @@ def described(pointer: str) -> dict[str, Any]:
     whole = load_schema("statement.schema.json")
     part = whole["$defs"]["predicate"]
     for name in pointer.removeprefix("/").split("/"):
-        while "$ref" in part:
+        while "$ref" in part or "anyOf" in part:  # of alternatives the first, the other is null
+            part = part["anyOf"][0] if "anyOf" in part else part
             part = whole["$defs"][part["$ref"].removeprefix("#/$defs/")]
         part = part["properties"][name]
     return part

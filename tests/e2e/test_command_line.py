@@ -32,7 +32,14 @@ def _run(*arguments: object) -> Result:
 
 def _unlearn(job: Job, rows: str, *arguments: object) -> Result:
     return _run(
-        "unlearn", job.store.path, "--source", "credit_scores.csv", "--rows", rows, *arguments
+        "unlearn",
+        job.store.path,
+        "--source",
+        "credit_scores.csv",
+        "--rows",
+        rows,
+        "--no-purge",
+        *arguments,
     )
 
 
@@ -206,7 +213,7 @@ def test_the_commands_answer_when_the_file_is_gone_and_say_so(tmp_path: Path):
     for command in (
         ["trace", grad, "--row", "credit_scores.csv:1"],
         ["influence", grad, "--input", asked],
-        ["unlearn", grad, "--source", "credit_scores.csv", "--rows", "1", *places],
+        ["unlearn", grad, "--source", "credit_scores.csv", "--rows", "1", "--no-purge", *places],
     ):
         with warnings.catch_warnings():
             warnings.simplefilter("always")

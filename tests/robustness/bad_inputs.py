@@ -57,7 +57,7 @@ def _unlearn(row: int) -> Callable[[Job, Path], list[str]]:
     def arguments(job: Job, folder: Path) -> list[str]:
         outputs = ["--out", f"{folder}/new.npz", "--certificate", f"{folder}/new.json"]
         wanted = ["--source", "credit_scores.csv", "--rows", str(row)]
-        return ["unlearn", str(job.store.path), *wanted, *outputs]
+        return ["unlearn", str(job.store.path), "--no-purge", *wanted, *outputs]
 
     return arguments
 
@@ -86,7 +86,9 @@ def _edited_certificate(job: Job, folder: Path) -> list[str]:
     outputs = ["--out", f"{folder}/new.npz", "--certificate", f"{folder}/edited.json"]
     row = str(next(iter(next(iter(job.store.get_provenance(0).rows.values())))))
     wanted = ["--source", "credit_scores.csv", "--rows", row]
-    made = CliRunner().invoke(main, ["unlearn", str(job.store.path), *wanted, *outputs])
+    made = CliRunner().invoke(
+        main, ["unlearn", str(job.store.path), "--no-purge", *wanted, *outputs]
+    )
     assert made.exit_code == 0, made.output
     certificate = json.loads((folder / "edited.json").read_text())
     payload = certificate["payload"]

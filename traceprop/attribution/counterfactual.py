@@ -141,6 +141,21 @@ def predict_without(
     >>> predict_without(model, store, x, rows={"credit_scores.csv": [4821]})  # doctest: +SKIP
     Counterfactual(without 1 sample: class 0, margin of class 0 +0.42 → +0.38, unit margin)
     """
+    found, facts = foretell(model, store, test_inputs, rows=rows, samples=samples, target=target)
+    record(store.path, "query", facts)
+    return found
+
+
+def foretell(
+    model: Any,
+    store: GradientStore,
+    test_inputs: ArrayLike | torch.Tensor | ProvenanceTensor,
+    *,
+    rows: ForgetSet | Mapping[Any, Iterable[int]] | None = None,
+    samples: Iterable[int] | None = None,
+    target: int | tuple[int, int] | None = None,
+) -> tuple[Counterfactual, dict[str, Any]]:
+    """Answer as `predict_without` does, and return what its entry in the audit log would say."""
     fitted = fitted_to(model, store, "without", Refit)
     problem = fitted.problem
     inputs = plain_inputs(model, test_inputs)
@@ -170,8 +185,7 @@ def predict_without(
         "model_sha256": fitted.digest,
         "answer_sha256": model_digest({"margins": found.margins_without}),
     }
-    record(store.path, "query", facts)
-    return found
+    return found, facts
 
 
 class Refit:

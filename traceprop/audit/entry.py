@@ -21,7 +21,10 @@ from traceprop.audit.canonical import canonical
 FIRST = "0" * 64
 """What the first entry of a log names as the entry before it."""
 
-KINDS = ("begin", "query", "removal", "export", "verification", "settings", "cut", "checkpoint")
+KINDS = (
+    "begin", "query", "removal", "erasure", "hold", "export", "verification", "settings", "cut",
+    "checkpoint",
+)  # fmt: skip
 
 _LABEL = b"traceprop log 1\0"
 _FIELDS = {"commitments", "kind", "log", "plain", "previous", "serial", "sha256", "time"}

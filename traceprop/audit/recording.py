@@ -1,9 +1,9 @@
 """What happens to a store goes into its audit log: the one call for all who have something to say.
 
-Promises: removals and exports are on the disk before `record` returns; queries and verifications
-are in the file then, which the end of the process can't undo, and on the disk within a second or at
-the program's end: a power cut can lose those of the last second, and nothing else. Where that
-fails, the next record raises. Nothing is written where the log is switched off.
+Promises: removals, erasures, holds and exports are on the disk before `record` returns; queries
+and verifications are in the file then, which the end of the process can't undo, and on the disk
+within a second or at the program's end: a power cut can lose those of the last second, and nothing
+else. Where that fails, the next record raises. Nothing is written where the log is switched off.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from traceprop.errors import AuditError
 WITHIN_S = 0.5
 """After how long entries are put on the disk, less the time that takes."""
 
-_AT_ONCE = ("removal", "export", "settings")
+_AT_ONCE = ("removal", "erasure", "hold", "export", "settings")
 
 
 def record(
@@ -40,7 +40,7 @@ def record(
     ----------
     store : path-like
         The store's folder.
-    kind : {"query", "removal", "export", "verification"}
+    kind : {"query", "removal", "erasure", "hold", "export", "verification"}
         What happened.
     facts : mapping of str to JSON value
         About it; sealed in the log, and kept beside it with their key.

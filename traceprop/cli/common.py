@@ -6,6 +6,8 @@ Promise: a command that is wrong by its user's mistake ends with one line and ex
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +60,25 @@ def open_with_model(path: Path, factory: str | None) -> tuple[GradientStore, nn.
 
     opened = open_store(path)
     return opened, restore_model(opened, load_factory(factory) if factory else None)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show bars for work that is told as (what, done, of how much), on standard error."""
+    from tqdm import tqdm
+
+    bars: dict[str, Any] = {}
+
+    def advance(what: str, done: int, of: int) -> None:
+        if what not in bars:
+            bars[what] = tqdm(total=of, desc=what, disable=None, leave=False)
+        bars[what].update(done - bars[what].n)
+
+    try:
+        yield advance
+    finally:
+        for bar in bars.values():
+            bar.close()
 
 
 def parse_row(text: str) -> tuple[str, int]:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from traceprop.cli.common import factory_option, open_with_model, store_argument
+from traceprop.cli.common import factory_option, open_with_model, progress
 from traceprop.compliance.regulations import known_regulations
 from traceprop.errors import UnlearnError
 from traceprop.unlearning.records.classes import METHODS
 
 if TYPE_CHECKING:
-    from traceprop.attribution import GradientStore
+    from traceprop.attribution import ForgetSet, GradientStore
+
+
+def _reasons(
+    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
+) -> dict[str | os.PathLike[str], str]:
+    """Parse `FILE=REASON`s."""
+    found: dict[str | os.PathLike[str], str] = {}
+    for text in texts:
+        name, equals, reason = text.partition("=")
+        if not (name and equals and reason.strip()):
+            raise click.BadParameter(f"{text!r} is not FILE=REASON.")
+        found[Path(name)] = reason
+    return found
 
 
 def _row_spans(context: click.Context, option: click.Parameter, text: str) -> list[range]:
@@ -53,7 +67,7 @@ def demo(out: Path, csv_path: Path | None) -> None:
 
 
 @click.command()
-@store_argument
+@click.argument("store", type=click.Path(path_type=Path), required=False)
 @click.option("--source", required=True, help="The source file, as it was loaded, or its name.")
 @click.option(
     "--rows",
@@ -106,12 +120,41 @@ def demo(out: Path, csv_path: Path | None) -> None:
 )
 @click.option("--key", type=click.Path(path_type=Path), help="Private signing key (PEM).")
 @click.option("--draft", is_flag=True, help="Write an unsigned draft, marked as such.")
+@click.option(
+    "--audit", "audited", is_flag=True, help="Hold the removal against retraining, and print it."
+)
+@click.option(
+    "--purge/--no-purge",
+    "purged",
+    default=True,
+    show_default=True,
+    help="Erase the rows from the store and the named files, too.",
+)
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A file of before (weights, lineage, pipeline, export) to purge; may be given again.",
+)
+@click.option(
+    "--keep",
+    "kept",
+    metavar="FILE=REASON",
+    multiple=True,
+    callback=_reasons,
+    help="A file that stays, with the reason; may be given again.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 @click.option("--requester", help="Who asked for the removal.")
 @click.option("--approver", help="Who approved it.")
-@click.option("--legal-hold", help="What was found about duties to keep the rows.")
+@click.option("--legal-hold", help="A duty to keep the rows: nothing is done, and the log says so.")
+@click.option(
+    "--hold-checked", help="What was found about duties to keep the rows, for the certificate."
+)
 @factory_option
 def unlearn(
-    store: Path,
+    store: Path | None,
     source: str,
     rows: list[range],
     method: str,
@@ -125,27 +168,54 @@ def unlearn(
     regulation: str,
     key: Path | None,
     draft: bool,
+    audited: bool,
+    purged: bool,
+    checkpoints: tuple[Path, ...],
+    kept: dict[str | os.PathLike[str], str],
+    dry_run: bool,
     requester: str | None,
     approver: str | None,
     legal_hold: str | None,
+    hold_checked: str | None,
     factory: str | None,
 ) -> None:
-    """Take source rows out of the recorded model; write the new weights and a certificate.
+    """Take source rows out of the recorded model, erase them, and certify that.
 
-    Beside the weights goes the record of the removal, for you alone: it names the samples. So does
-    the new preparation of inputs, where the removal made one.
+    In this order: the new weights are computed; with --audit they are held against retraining;
+    weights and record are written; the rows are erased from the store and the named files, which
+    are then searched for them; the certificate is signed. A crash leaves all as it was, or a purge
+    that the same command goes on with. The record names the samples and is for you alone.
+
+    STORE is the gradient store's folder; left out, the one in this folder that knows the source.
     """
     from traceprop.attribution.model_files import save_weights
     from traceprop.replays import save_pipeline
     from traceprop.unlearn import approximate_unlearn, export_compliance, record
-    from traceprop.unlearning import preparation
+    from traceprop.unlearning import plan_removal, preparation, purge
+    from traceprop.unlearning.purging.copies import check_purge
+    from traceprop.unlearning.purging.held import refuse_held_removal
     from traceprop.user_model import load_recipe
 
+    store = store or _store_that_knows(source)
+    if not dry_run and _finish(store):
+        return
     beside, prepare = out.with_suffix(".record.json"), out.with_suffix(".prepare.arrow")
-    _check_outputs(out, certificate, beside, prepare)
+    found = out.with_suffix(".audit.json")
+    _check_outputs(out, certificate, beside, prepare, *([found] if audited else []))
+    if not purged and (checkpoints or kept):
+        raise UnlearnError("--checkpoint and --keep are for a purge; leave --no-purge out.")
     recipe = None if recipe_name is None else load_recipe(recipe_name)
     opened, model = open_with_model(store, factory)
     forget_set = opened.samples_from_source(source, rows=_row_numbers(rows, opened))
+    if dry_run:
+        plan = plan_removal(model, forget_set, checkpoints=checkpoints, keep=kept, replay=replay)
+        click.echo(str(plan))
+        return
+    if purged:
+        check_purge(forget_set, checkpoints, kept, new_pipeline=replay is not False)
+        refuse_held_removal(
+            forget_set, legal_hold, erases=True, requester=requester, approver=approver
+        )
     unlearned = approximate_unlearn(
         model,
         forget_set,
@@ -155,7 +225,24 @@ def unlearn(
         epsilon=epsilon,
         delta=delta,
         replay=replay,
+        legal_hold=legal_hold,
+        requester=requester,
+        approver=approver,
     )
+    if audited:
+        _audit(model, unlearned, forget_set, recipe, found)
+    save_weights(unlearned, out)
+    record(unlearned).save(beside)
+    made = (record(unlearned).replayed or {}).get("pipeline_sha256") is not None
+    if made:
+        save_pipeline(prepare, preparation(unlearned))
+    if purged:
+        with progress() as advance:
+            erased = purge(
+                unlearned, forget_set, checkpoints=checkpoints, keep=kept, advance=advance
+            )
+        click.echo(str(erased))
+        record(unlearned).save(beside)
     report = export_compliance(
         model_before=model,
         model_after=unlearned,
@@ -166,19 +253,68 @@ def unlearn(
         draft=draft,
         requester=requester,
         approver=approver,
-        legal_hold=legal_hold,
+        legal_hold=hold_checked,
     )
     done = record(unlearned)
-    save_weights(unlearned, out)
-    done.save(beside)
     report.save(certificate)
     samples = "1 sample" if len(forget_set) == 1 else f"{len(forget_set)} samples"
     click.echo(f"{samples} removed: {done.removal_class}. {done.reason}")
     click.echo(f"New weights: {out}\nRecord: {beside}\nCertificate: {certificate}")
     click.echo(done.preprocessing)
-    if (done.replayed or {}).get("pipeline_sha256") is not None:
-        save_pipeline(prepare, preparation(unlearned))
+    if made:
         click.echo(f"New preparation: {prepare}")
+
+
+def _store_that_knows(source: str) -> Path:
+    """Return the one store in this folder that was trained on a source."""
+    from traceprop.attribution import GradientStore
+
+    found = []
+    for path in sorted(path for path in Path().iterdir() if path.is_dir()):
+        if not any(path.glob("manifest-*.json")):
+            continue
+        sources = GradientStore.open(path).sources
+        if any(source in (each.uri, each.name, Path(each.uri).name) for each in sources):
+            found.append(path)
+    if len(found) != 1:
+        stores = f"{len(found)} stores know it: {', '.join(map(str, found))}" if found else (
+            "no store in this folder knows it"
+        )  # fmt: skip
+        raise UnlearnError(f"{source}: {stores}; name the store, as in traceprop unlearn ./grad/")
+    return found[0]
+
+
+def _finish(store: Path) -> bool:
+    """Go on with what a crash left; tell whether there was something."""
+    from traceprop.unlearning import finish_purges
+    from traceprop.unlearning.purging.journal import begun
+
+    if not begun(store):
+        return False
+    click.echo(f"A purge of {store} was interrupted. It is finished now, and nothing else is done:")
+    with progress() as advance:
+        finished = finish_purges(store, advance=advance)
+    for each in finished:
+        click.echo(f"{each}\nIts weights and its record: {each.folder}")
+    return True
+
+
+def _audit(before: Any, after: Any, forget_set: ForgetSet, recipe: Any, path: Path) -> None:
+    """Hold a removal against a retraining by the recipe, where there is one, and say the result."""
+    from traceprop.audit.canonical import jsonable
+    from traceprop.files import PRIVATE_FILE, write_file
+    from traceprop.unlearning import audit
+    from traceprop.unlearning.removal import remove
+    from traceprop.unlearning.request.asked import Asked
+
+    retrained = (
+        [] if recipe is None else [remove(before, forget_set, Asked("exact", recipe=recipe), None)]
+    )
+    result = audit(before, after, forget_set, retrained=retrained)
+    click.echo(repr(result))
+    content = json.dumps(jsonable(result.to_dict()), indent=1).encode() + b"\n"
+    write_file(path, content, mode=PRIVATE_FILE)
+    click.echo(f"Audit: {path}")
 
 
 def _check_outputs(*paths: Path) -> None:

@@ -90,6 +90,28 @@ def compact(store: Path) -> None:
     click.echo(f"{store}: {shards} shards" + (f", now {now}." if now != shards else ", as before."))
 
 
+@store_commands.command()
+@store_argument
+@click.option("--reason", required=True, help="The hold, in one line: it is released by that.")
+@click.option("--by", help="Who places it, for the audit log.")
+def hold(store: Path, reason: str, by: str | None) -> None:
+    """Place a legal hold: nothing is erased or written over until it is released."""
+    open_store(store).hold(reason, by=by)
+    click.echo(f"{store} is held: {reason}")
+
+
+@store_commands.command()
+@store_argument
+@click.option("--reason", required=True, help="The hold, as it was placed.")
+@click.option("--by", help="Who releases it, for the audit log.")
+def release(store: Path, reason: str, by: str | None) -> None:
+    """Release a legal hold; others stay."""
+    opened = open_store(store)
+    opened.release_hold(reason, by=by)
+    left = "; ".join(opened.holds)
+    click.echo(f"{store}: released. " + (f"Still held: {left}" if left else "No hold is left."))
+
+
 def _with_bar(
     work: Callable[[Callable[[int], None]], T], total: int, name: str, *, doing: str, unit: str
 ) -> T:

@@ -17,6 +17,7 @@ from traceprop.audit.recording import record
 from traceprop.audit.settings import is_off
 from traceprop.compliance.evidence import public_uri
 from traceprop.compliance.log_link import check_log_link
+from traceprop.compliance.purged import check_purged
 from traceprop.compliance.replay import Replay, UncheckedError, replay_removal
 from traceprop.errors import AuditError, CertificateError, StoreError, TracepropError
 
@@ -58,6 +59,8 @@ def hold_against_store(
     except StoreError as missing:
         raise UncheckedError(str(missing)) from missing
     agreed = ["the store agrees", check_log_link(statement, _log(statement, opened.path))]
+    if statement["predicate"]["purge"]["proof"] is not None:
+        agreed.append(check_purged(statement["predicate"], opened))
     if replay is not None:
         try:
             agreed.append(replay_removal(statement, opened, replay, weights))

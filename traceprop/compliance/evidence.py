@@ -86,7 +86,9 @@ def gather(
     uris = {source: public_uri(source.uri) for source in store.sources}
     lineage = store.lineage_digest()
     removal = jsonable(done.to_dict())
-    left = removal.pop("left")
+    left, purge = removal.pop("left"), removal.pop("purge")
+    for person in ("requester", "approver"):  # these stand under `responsible` alone
+        del removal[person]
     parts = {
         "models": {
             "before": {"sha256": before},
@@ -103,10 +105,10 @@ def gather(
             "steps": [str(step) for step in store.steps],
             "after_removal": done.preprocessing,
         },
-        "training": _training(store),
+        "training": _training(store, 0 if purge is None else purge["n_samples"]),
         "removal": removal,
         "left": left,
-        "purge": _NOT_PURGED,
+        "purge": _NOT_PURGED if purge is None else {"proof": purge, "note": _purged(purge)},
         "software": _software(),
         "rerun": {"needs": _RERUN_NEEDS, "seeds": _seeds(store)},
     }
@@ -199,13 +201,29 @@ def _describe(source: Source, uri: str, forget_set: ForgetSet) -> dict[str, Any]
     }
 
 
-def _training(store: GradientStore) -> dict[str, Any] | None:
+def _purged(proof: dict[str, Any]) -> str:
+    """Say in a sentence what a purge's proof says."""
+    scan = proof["scan"]
+    found = len(scan["found_in_store"]) + len(scan["found_in_files"])
+    did = {
+        what: sum(file["done"] == what for file in proof["files"])
+        for what in ("deleted", "rewritten", "kept")
+    }
+    named = ", ".join(f"{count} {what}" for what, count in did.items() if count)
+    return (
+        f"The rows were erased from the gradient store; named files: {named or 'none'}. "
+        f"{scan['n_files']} files were searched for the rows' bytes afterwards: "
+        f"{f'FOUND at {found} places' if found else 'none found'}. {proof['limits']}"
+    )
+
+
+def _training(store: GradientStore, n_erased: int) -> dict[str, Any] | None:
     run = store.record
     if run is None:
         return None
     settings: dict[str, Any] = jsonable(
         {
-            "n_samples": store.n_samples,
+            "n_samples": store.n_samples + n_erased,
             "loss": run.loss and run.loss.to_json(),
             "penalty": run.penalty,
             "penalty_origin": run.penalty_origin,

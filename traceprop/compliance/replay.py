@@ -83,6 +83,11 @@ def replay_removal(
             "the removal was computed from data that the store doesn't hold, so it can't be run "
             "again from it"
         )
+    if predicate["purge"]["proof"] is not None:
+        raise UncheckedError(
+            "the rows were purged from the store, so the removal can't be run again from it; "
+            "nobody can, without another copy of the store as it was"
+        )
     if removal["method"] in ("exact", "certified"):
         needs = "the recipe" if removal["method"] == "exact" else "its secret noise"
         raise UncheckedError(f"a removal by {removal['method']!r} can't be run without {needs}")

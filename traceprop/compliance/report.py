@@ -29,6 +29,7 @@ from traceprop.compliance.statement import build_statement, check_before_signing
 from traceprop.compliance.summary import describe
 from traceprop.errors import CertificateError
 from traceprop.files import write_file
+from traceprop.unlearning.records.removal_record import removal_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -149,7 +150,8 @@ def export_compliance(
     draft : bool
         Make an unsigned draft to look at: no key is used or made, and it says so in every view.
     requester, approver : str, optional
-        Who asked for the removal, and who approved it. They are written into the certificate.
+        Who asked for the removal, and who approved it; by default as the removal was told. They
+        are written into the certificate.
     legal_hold : str, optional
         What was found about duties to keep the rows (retention, legal claims), in one line. It is
         written into the certificate; left out, that says that nothing was stated.
@@ -179,9 +181,10 @@ def export_compliance(
     >>> report.save("article26_cert.json")  # doctest: +SKIP
     """
     clauses = load_regulation(regulation)
+    done = removal_of(model_after)
     responsible = {
-        "requester": _line("requester", requester),
-        "approver": _line("approver", approver),
+        "requester": _line("requester", requester or (done and done.requester)),
+        "approver": _line("approver", approver or (done and done.approver)),
         "legal_hold": _line("legal_hold", legal_hold),
     }
     evidence = gather(model_before, model_after, forget_set, store)

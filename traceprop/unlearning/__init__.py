@@ -13,6 +13,14 @@ from traceprop.lazy import lazy_names
 if TYPE_CHECKING:
     from traceprop.unlearning.auditing.against_retraining import Audit as Audit
     from traceprop.unlearning.auditing.against_retraining import audit as audit
+    from traceprop.unlearning.auditing.reconstruction import Reconstruction as Reconstruction
+    from traceprop.unlearning.auditing.reconstruction import reconstruct as reconstruct
+    from traceprop.unlearning.purging.copies import finish_purges as finish_purges
+    from traceprop.unlearning.purging.copies import purge as purge
+    from traceprop.unlearning.purging.held import HeldRemoval as HeldRemoval
+    from traceprop.unlearning.purging.plan import RemovalPlan as RemovalPlan
+    from traceprop.unlearning.purging.plan import plan_removal as plan_removal
+    from traceprop.unlearning.purging.proof import Purge as Purge
     from traceprop.unlearning.records.left import Left as Left
     from traceprop.unlearning.records.removal_record import RemovalRecord as RemovalRecord
     from traceprop.unlearning.records.removal_record import preparation as preparation
@@ -21,11 +29,19 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Audit": "traceprop.unlearning.auditing.against_retraining",
+    "HeldRemoval": "traceprop.unlearning.purging.held",
     "Left": "traceprop.unlearning.records.left",
+    "Purge": "traceprop.unlearning.purging.proof",
+    "Reconstruction": "traceprop.unlearning.auditing.reconstruction",
+    "RemovalPlan": "traceprop.unlearning.purging.plan",
     "RemovalRecord": "traceprop.unlearning.records.removal_record",
     "approximate_unlearn": "traceprop.unlearning.removal",
     "audit": "traceprop.unlearning.auditing.against_retraining",
+    "finish_purges": "traceprop.unlearning.purging.copies",
+    "plan_removal": "traceprop.unlearning.purging.plan",
     "preparation": "traceprop.unlearning.records.removal_record",
+    "purge": "traceprop.unlearning.purging.copies",
+    "reconstruct": "traceprop.unlearning.auditing.reconstruction",
     "record": "traceprop.unlearning.records.removal_record",
 }
 

@@ -1,16 +1,17 @@
 """`approximate_unlearn`: check the case, choose a method, run it, write down what was done.
 
-Promises: the given model and the store are never changed, whether it succeeds or not; the method
-that runs and why it was chosen are in the record; a model that was returned is in the store's audit
-log.
+Promises: the given model is never changed, whether it succeeds or not, and the store by a purge
+alone, which comes last; the method that runs and why it was chosen are in the record; a model that
+was returned is in the store's audit log.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -32,10 +33,19 @@ from traceprop.unlearning.methods import (
     retraining,
 )
 from traceprop.unlearning.methods.outcome import Outcome
+from traceprop.unlearning.purging.copies import check_purge
+from traceprop.unlearning.purging.copies import purge as erase_copies
+from traceprop.unlearning.purging.held import refuse_held_removal
+from traceprop.unlearning.purging.named_files import listed
 from traceprop.unlearning.records.left import left_by_removal
-from traceprop.unlearning.records.removal_record import RemovalRecord, attach, record
+from traceprop.unlearning.records.removal_record import (
+    RemovalRecord,
+    attach,
+    pipeline_of_model,
+    record,
+)
 from traceprop.unlearning.request.asked import Asked
-from traceprop.unlearning.request.case import Case, case_of
+from traceprop.unlearning.request.case import Case, case_of, check_kinds
 
 if TYPE_CHECKING:
     from traceprop.attribution.store.erasure.forget import ForgetSet
@@ -59,6 +69,12 @@ def approximate_unlearn(
     threshold: float = 1e-6,
     budget: tuple[float, float] | None = None,
     replay: bool | None = None,
+    purge: bool = False,
+    checkpoints: Iterable[str | os.PathLike[str]] = (),
+    keep: Mapping[str | os.PathLike[str], str] | None = None,
+    legal_hold: str | None = None,
+    requester: str | None = None,
+    approver: str | None = None,
 ) -> ModelT:
     """Take samples out of a trained model.
 
@@ -107,6 +123,19 @@ def approximate_unlearn(
         where the recorded lineage can be replayed and gives the recorded training data to the bit.
         `traceprop.unlearning.preparation(new)` then prepares new inputs. True makes a refusal an
         error; with False the old preparation stays.
+    purge : bool
+        Whether the rows are then erased from the store, and from the files that are named, as
+        `traceprop.unlearning.purge` does it. To audit the removal first, call that apart.
+    checkpoints : iterable of path-like
+        Of `purge`: files of before, such as weights, saved lineages and pipelines, and exports.
+    keep : mapping of path-like to str
+        Of `purge`: files that stay, each with the reason.
+    legal_hold : str, optional
+        A hold that stands against the removal: nothing is trained and nothing erased, the error's
+        `record` says why, and the audit log has it. Holds of the store itself (`store.hold`) stand
+        against `purge`.
+    requester, approver : str, optional
+        Who asked for the removal, and who approved it: for record, certificate and audit log.
 
     Returns
     -------
@@ -118,7 +147,9 @@ def approximate_unlearn(
     UnlearnError
         The forget set is empty, is everything, holds all samples of a class or samples that were
         never trained on; the method is unknown or doesn't fit the model; the recipe is another than
-        the run's; or the model is itself the result of a removal.
+        the run's; the model is itself the result of a removal; or a named file can't be purged.
+    LegalHoldError
+        A hold stands against it; nothing was changed.
     StoreError
         The store is of another model, or doesn't know the loss (`criterion=` of TrainingContext).
     ModelError
@@ -138,8 +169,26 @@ def approximate_unlearn(
     asked = Asked(
         method, eta, steps, tol, recipe, seed, epsilon, delta, threshold, budget, replay
     )  # fmt: skip
+    checkpoints = listed(checkpoints)
+    if not purge and (keep or checkpoints):
+        raise UnlearnError("checkpoints= and keep= are for a purge; give purge=True with them")
+    check_kinds(model, forget_set)
+    refuse_held_removal(
+        forget_set, legal_hold, erases=purge, requester=requester, approver=approver
+    )
+    if purge:
+        check_purge(forget_set, checkpoints, keep or {}, new_pipeline=replay is not False)
     new: ModelT = remove(model, forget_set, asked, data)
-    done = record(new)
+    done = replace(record(new), requester=requester, approver=approver)
+    attach(new, done, pipeline_of_model(new))
+    _write_removal(forget_set, done)
+    if purge:
+        erase_copies(new, forget_set, checkpoints=checkpoints, keep=keep)
+    return new
+
+
+def _write_removal(forget_set: ForgetSet, done: RemovalRecord) -> None:
+    """Write a removal into the store's audit log."""
     facts = {
         "method": done.method,
         "removal_class": done.removal_class,
@@ -147,10 +196,11 @@ def approximate_unlearn(
         "model_after_sha256": done.digest_after,
         "n_samples": done.n_forget,
         "samples_sha256": model_digest({"samples": np.array(done.samples, np.int64)}),
+        "requester": done.requester,
+        "approver": done.approver,
         **({} if done.budget is None else {k: done.budget[k] for k in ("epsilon", "delta")}),
     }
     write_down(forget_set.store.path, "removal", facts)
-    return new
 
 
 def remove_samples(

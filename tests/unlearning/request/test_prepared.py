@@ -129,7 +129,7 @@ def test_the_command_writes_the_new_preparation_beside_the_weights(run, tmp_path
         str(tmp_path / "c.json"),
         "--draft",
     ]
-    done = CliRunner().invoke(main, ["unlearn", str(store.path), *rows, *places])
+    done = CliRunner().invoke(main, ["unlearn", str(store.path), "--no-purge", *rows, *places])
     assert done.exit_code == 0, done.output
     assert "Replayed without the rows" in done.output
     pipeline = tp.load_pipeline(tmp_path / "n.prepare.arrow")
@@ -138,5 +138,5 @@ def test_the_command_writes_the_new_preparation_beside_the_weights(run, tmp_path
     np.testing.assert_array_equal(
         tp.apply(pipeline, table[:2]), tp.apply(preparation(new), table[:2])
     )
-    again = CliRunner().invoke(main, ["unlearn", str(store.path), *rows, *places])
+    again = CliRunner().invoke(main, ["unlearn", str(store.path), "--no-purge", *rows, *places])
     assert again.exit_code == 1

@@ -145,6 +145,7 @@ class CommittedRun:
             ],
             "derived": [derived.name for derived in manifest.derived],
             "erasures": manifest.erasures,
+            "holds": list(manifest.holds),
             "model_sha256": record.model_digest,
             "loss": record.loss and record.loss.to_json(),
             "penalty": record.penalty,

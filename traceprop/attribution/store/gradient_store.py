@@ -21,8 +21,20 @@ from traceprop.attribution.store.changing.replacing import replace_rows
 from traceprop.attribution.store.committed import CommittedRun, newest_run
 from traceprop.attribution.store.committing.derived import add_derived
 from traceprop.attribution.store.committing.ranks import this_rank
-from traceprop.attribution.store.erasure.erasure import Erasure, erase, plan_erasure
+from traceprop.attribution.store.erasure.erasure import (
+    Erasure,
+    begun_facts,
+    done_facts,
+    erase,
+    plan_erasure,
+)
 from traceprop.attribution.store.erasure.forget import ForgetSet
+from traceprop.attribution.store.erasure.holds import (
+    check_reason,
+    refuse_held,
+    warn_of_purge,
+    with_holds,
+)
 from traceprop.attribution.store.folder.files import StoreFolder, reporting_os_errors
 from traceprop.attribution.store.folder.folder_state import FolderState, inspect_folder
 from traceprop.attribution.store.folder.settings import settings_for
@@ -31,6 +43,7 @@ from traceprop.attribution.store.rows.row_source import ArrayRows, RowSource
 from traceprop.attribution.store.rows.rows_file import RowSink
 from traceprop.attribution.store.run.run import Run
 from traceprop.attribution.store.writing import Mode, Writer
+from traceprop.audit.recording import record
 from traceprop.errors import StoreError, UnlearnError
 
 if TYPE_CHECKING:
@@ -109,6 +122,7 @@ class GradientStore(Questions):
         with reporting_os_errors(folder.root, "Reading"):
             found = inspect_folder(folder)
         found = self._writer.finished(found)
+        warn_of_purge(folder.root)
         run = None if overwrite else newest_run(folder, found)
         settings = settings_for(folder.root, run.manifest if run else None, k, dtype, seed)
         super().__init__(folder, run, settings)
@@ -274,6 +288,8 @@ class GradientStore(Questions):
         forget_set: ForgetSet,
         *,
         dry_run: bool = False,
+        requester: str | None = None,
+        approver: str | None = None,
         advance: Callable[[int], None] = lambda rows: None,
     ) -> Erasure:
         """Remove samples from the store's files, for good, and search the files for their bytes.
@@ -287,6 +303,8 @@ class GradientStore(Questions):
             Samples of this store.
         dry_run : bool
             Whether to say only what would be done.
+        requester, approver : str, optional
+            Who asked for it and who approved it, for the audit log.
         advance : callable
             Told how many rows were read, block by block.
 
@@ -299,6 +317,10 @@ class GradientStore(Questions):
         ------
         UnlearnError
             The forget set is empty, of another store, names a sample that isn't there, or all.
+        LegalHoldError
+            The store is held (`hold`); nothing has changed.
+        AuditError
+            The audit log can't be written; nothing has changed.
         StoreError
             A file is damaged, the store has changed since it was opened, or can't be written.
 
@@ -319,9 +341,70 @@ class GradientStore(Questions):
         if dry_run:
             return plan_erasure(self._folder, held.manifest, samples)
         with self._changing() as before:
+            plan = plan_erasure(self._folder, held.manifest, samples)
+            refuse_held(self._folder, held.manifest)
+            asked = {"requester": requester, "approver": approver}
+            record(self.path, "erasure", begun_facts(plan, samples, asked))
             manifest, erasure = erase(self._folder, before, samples, advance)
         self._run = CommittedRun(self._folder, manifest)
+        record(self.path, "erasure", done_facts(erasure))
         return erasure
+
+    def hold(self, reason: str, *, by: str | None = None) -> None:
+        """Place a legal hold: nothing is erased or written over until it is released.
+
+        Runs can still be added, and questions asked. A second hold stands beside the first.
+
+        Parameters
+        ----------
+        reason : str
+            One line of text, which names the hold.
+        by : str, optional
+            Who places it, for the audit log.
+
+        Raises
+        ------
+        UnlearnError
+            There is no reason, or there is a hold by that reason.
+        StoreError
+            The store has changed since it was opened, or can't be written.
+
+        Examples
+        --------
+        >>> store.hold("Smith v. Bank, notice of 2026-11-02")  # doctest: +SKIP
+        """
+        if check_reason(reason) in self.holds:
+            raise UnlearnError(f"{self.path} is held already: {reason}")
+        self._hold_anew((*self.holds, reason), {"state": "placed", "reason": reason, "by": by})
+
+    def release_hold(self, reason: str, *, by: str | None = None) -> None:
+        """Release a legal hold; others stay.
+
+        Parameters
+        ----------
+        reason : str
+            The reason that it was placed by.
+        by : str, optional
+            Who releases it, for the audit log.
+
+        Raises
+        ------
+        UnlearnError
+            There is no hold by that reason; those that there are, are named.
+        StoreError
+            The store has changed since it was opened, or can't be written.
+        """
+        if reason not in self.holds:
+            raise UnlearnError(
+                f"{self.path} has no hold {reason!r}; its holds: {'; '.join(self.holds) or 'none'}"
+            )
+        left = tuple(each for each in self.holds if each != reason)
+        self._hold_anew(left, {"state": "released", "reason": reason, "by": by})
+
+    def _hold_anew(self, holds: tuple[str, ...], facts: dict[str, Any]) -> None:
+        with self._changing() as before:
+            record(self.path, "hold", facts)
+            self._run = CommittedRun(self._folder, with_holds(self._folder, before, holds))
 
     def refresh(self, model: nn.Module, data: Any = None, loss: Any = None) -> None:
         """Compute the rows again at the weights that training ended with, in one pass.

@@ -98,6 +98,11 @@ class Questions:
         """The sample of each row of `gradients`, shape `(n_samples,)`."""
         return self._held().rows.sample_ids
 
+    @property
+    def holds(self) -> tuple[str, ...]:
+        """Why nothing may be erased (`hold`); empty where it may."""
+        return self._run.manifest.holds if self._run else ()
+
     def shards(self) -> tuple[Shard, ...]:
         """Return the rows as they are stored, one memory map a shard, for scans.
 
@@ -146,6 +151,10 @@ class Questions:
     def steps(self) -> tuple[str, ...]:
         """The preprocessing of the training inputs, by name."""
         return self._run.provenance.steps if self._run else ()
+
+    def rows_used(self) -> dict[Source, NDArray[np.integer[Any]]]:
+        """Return, by source, the rows that samples of the store came from."""
+        return self._held().provenance.rows_used() if self._run else {}
 
     def lineage(self) -> LineageGraph:
         """Load the saved lineage of the training inputs.

@@ -22,6 +22,7 @@ from traceprop.attribution.store.committing.ranks import (
     open_session,
 )
 from traceprop.attribution.store.erasure.erasure import finish_erasure, is_unfinished
+from traceprop.attribution.store.erasure.holds import refuse_held
 from traceprop.attribution.store.folder.files import StoreFolder, reporting_os_errors
 from traceprop.attribution.store.folder.folder_state import FolderState, inspect_folder
 from traceprop.attribution.store.folder.layout import WRITING, cut_strays
@@ -204,6 +205,8 @@ class Writer:
             )
         if self.mode != "overwrite":
             self._refuse_damage(found)
+        elif found.manifest is not None:
+            refuse_held(self._folder, found.manifest)
 
     def _refuse_damage(self, found: FolderState) -> None:
         if found.damaged:

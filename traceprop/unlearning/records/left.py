@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["not removed", "not known to Traceprop"]
+State = Literal["erased", "not removed", "not known to Traceprop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Left:
         What rules call it, such as `gradient_store`.
     what : str
         What people call it.
-    state : {"not removed", "not known to Traceprop"}
+    state : {"erased", "not removed", "not known to Traceprop"}
         What became of it.
     note : str
         What a reader must know.

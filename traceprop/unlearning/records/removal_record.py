@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from traceprop.replays import Pipeline
 
 _FORMAT = "traceprop-removal-record"
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +88,11 @@ class RemovalRecord:
         The copies of the rows that are still there.
     versions : dict of str to str
         The software that computed it.
+    requester, approver : str or None
+        Who asked for the removal, and who approved it.
+    purge : dict or None
+        What a purge did to the store and to named files, and the search that shows it; None
+        without one.
     """
 
     method: str
@@ -117,6 +122,9 @@ class RemovalRecord:
     limits: tuple[str, ...]
     left: tuple[Left, ...]
     versions: Mapping[str, str]
+    requester: str | None = None
+    approver: str | None = None
+    purge: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON values, without the samples.
@@ -177,7 +185,7 @@ class RemovalRecord:
         from traceprop.attribution.models import state_of
         from traceprop.curvature.digest import model_digest
 
-        found = cls._read(path)
+        found = cls.read(path)
         digest = model_digest(state_of(model))
         if digest != found.digest_after:
             raise UnlearnError(
@@ -188,7 +196,14 @@ class RemovalRecord:
         return found
 
     @classmethod
-    def _read(cls, path: str | os.PathLike[str]) -> RemovalRecord:
+    def read(cls, path: str | os.PathLike[str]) -> RemovalRecord:
+        """Read a record that `save` wrote, without its model.
+
+        Raises
+        ------
+        UnlearnError
+            The file is missing, or is no record.
+        """
         try:
             body = json.loads(Path(path).read_bytes())
             if (body.pop("format"), body.pop("version")) != (_FORMAT, _VERSION):
@@ -275,13 +290,18 @@ def preparation(model: Any) -> Pipeline:
     --------
     >>> tp.apply(preparation(theta_prime), {"age": 41, "income": 38_000.0})  # doctest: +SKIP
     """
-    found = _PIPELINES.get(model)
+    found = pipeline_of_model(model)
     if found is None:
         raise UnlearnError(
             f"this model has no new preparation: {record(model).preprocessing} Give the object "
             f"that approximate_unlearn returned"
         )
     return found
+
+
+def pipeline_of_model(model: Any) -> Pipeline | None:
+    """Return what `preparation` does, None where there is none."""
+    return _PIPELINES.get(model)
 
 
 def _plain(value: Any) -> Any:

@@ -113,7 +113,7 @@ def case_of(
     DataError
         `data` doesn't match the recorded run.
     """
-    _check_kinds(model, forget_set)
+    check_kinds(model, forget_set)
     store = forget_set.store
     if len(forget_set) == 0:
         raise UnlearnError(
@@ -146,7 +146,7 @@ def case_of(
     return Case(given, start, problem, store, forget, retain, prepared, origin)
 
 
-def _check_kinds(model: object, forget_set: object) -> None:
+def check_kinds(model: object, forget_set: object) -> None:
     """Refuse arguments of another kind by name; users swap or shorten them."""
     if not (hasattr(model, "state_dict") or is_estimator(model)):
         raise UnlearnError(

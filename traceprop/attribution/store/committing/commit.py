@@ -164,6 +164,7 @@ def _written(
         parts=(*kept, part),
         repeats=place.repeats or len(run.rows) > 1 or _repeats(folder, shards),
         erasures=before.manifest.erasures if before.manifest else 0,
+        holds=before.manifest.holds if before.manifest else (),
     )
 
 

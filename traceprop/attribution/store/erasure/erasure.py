@@ -16,8 +16,10 @@ samples, and the digests of the sources, which name no row.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +27,14 @@ from numpy.typing import NDArray
 from traceprop.attribution.store.changing.rewriting import Advance, write_shards_again
 from traceprop.attribution.store.committing.commit import publish, restoring
 from traceprop.attribution.store.erasure.erased_parts import drop_from_part, names_samples
-from traceprop.attribution.store.erasure.scanning import Scan, needles_of, scan
+from traceprop.attribution.store.erasure.holds import refuse_held
+from traceprop.attribution.store.erasure.scanning import (
+    Needles,
+    Scan,
+    needles_of,
+    scan,
+    shared_rows,
+)
 from traceprop.attribution.store.folder.files import StoreFolder
 from traceprop.attribution.store.folder.folder_state import FolderState, inspect_folder
 from traceprop.attribution.store.folder.layout import (
@@ -39,7 +48,10 @@ from traceprop.attribution.store.folder.manifest import Manifest, RunPart
 from traceprop.attribution.store.run.checkpoint_weights import is_of_checkpoints
 from traceprop.errors import UnlearnError
 
-_LIMITS = (
+if TYPE_CHECKING:
+    from traceprop.attribution.store.gradient_store import GradientStore
+
+PROOF_LIMITS = (
     "It covers the files that it names, as they were read back after the erasure. It does not "
     "cover copies elsewhere, snapshots of the file system, blocks that the disk has not written "
     "over yet, or what a model that was trained with the samples remembers."
@@ -78,7 +90,7 @@ class Erasure:
     dropped: tuple[str, ...]
     kept: tuple[str, ...]
     scan: Scan | None = None
-    limits: str = _LIMITS
+    limits: str = PROOF_LIMITS
 
     @property
     def clean(self) -> bool:
@@ -165,6 +177,8 @@ def erase(
     ------
     UnlearnError
         As `plan_erasure`; nothing has changed.
+    LegalHoldError
+        The store is held; nothing has changed.
     StoreError
         A file is damaged: the samples are hidden, and the erasure waits for the file.
     OSError
@@ -173,6 +187,7 @@ def erase(
     manifest = before.manifest
     assert manifest is not None
     plan = plan_erasure(folder, manifest, samples)
+    refuse_held(folder, manifest)
     needles = needles_of(folder, manifest, samples)
     number, _ = free_numbers(folder.root, before.numbers)
     hidden = replace(manifest, number=number, erasing=_spans(samples), derived=())
@@ -238,6 +253,62 @@ def _without_hidden(folder: StoreFolder, before: FolderState, advance: Advance) 
         derived=(),
         erasures=manifest.erasures + 1,
     )
+
+
+def begun_facts(
+    plan: Erasure, samples: NDArray[np.int64], asked: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """Say for the audit log, before a byte changes, what is going to be erased."""
+    from traceprop.curvature.digest import model_digest
+
+    return {
+        "state": "begun",
+        "n_samples": plan.samples,
+        "n_rows": plan.rows,
+        "samples_sha256": model_digest({"samples": samples}),
+        **asked,
+    }
+
+
+def done_facts(erasure: Erasure) -> dict[str, Any]:
+    """Say for the audit log how an erasure ended."""
+    assert erasure.scan is not None
+    return {
+        "state": "done",
+        "clean": erasure.clean,
+        "n_samples": erasure.samples,
+        "n_files": len(erasure.scan.files),
+        "n_bytes": sum(size for _, size in erasure.scan.files),
+    }
+
+
+def bytes_of(store: GradientStore, samples: NDArray[np.int64]) -> list[Needles]:
+    """Return the bytes of samples as a store holds them, to look for them after the erasure."""
+    return needles_of(store._folder, store._held().manifest, np.unique(samples))
+
+
+def look_again(
+    store: GradientStore, needles: list[Needles], samples: NDArray[np.int64]
+) -> tuple[Scan, list[NDArray[np.bool_]]]:
+    """Search a store's files for samples, and say whose bytes samples that stay have as well.
+
+    Parameters
+    ----------
+    store : GradientStore
+        As it is after the erasure.
+    needles : list of Needles
+        What `bytes_of` gave before it.
+    samples : ndarray of int64
+
+    Returns
+    -------
+    scan : Scan
+    shared : list of ndarray of bool
+        For each of the needles' byte strings, whether a sample that stays has the same.
+    """
+    folder, manifest = store._folder, store._held().manifest
+    found = scan(folder, manifest, needles, samples)
+    return found, [shared_rows(folder, manifest, each) for each in needles]
 
 
 def _stored_ids(folder: StoreFolder, manifest: Manifest) -> NDArray[np.int64]:

@@ -124,7 +124,7 @@ def scan(
         name = path.relative_to(folder.root).as_posix()
         files.append((name, path.stat().st_size))
         for each in needles:
-            for place in _places(path, each):
+            for place, _ in places_of(path, each):
                 if _is_own_row(own.get(path), place, each):
                     alike += 1
                 elif len(found) < _MOST_NAMED:
@@ -175,23 +175,33 @@ def _is_own_row(rows: tuple[int, int] | None, place: int, needles: Needles) -> b
     return place >= first and (place - first) % width == 0 and needles.content.shape[1] == width
 
 
-def _places(path: Path, needles: Needles) -> list[int]:
+def places_of(path: Path, needles: Needles) -> list[tuple[int, int]]:
+    """Return where in a file byte strings begin, and which of them it is."""
     from numba_kernels.needles import find_needles
 
     length = needles.content.shape[1]
     if not len(needles.content):
         return []
     probe = _best_probe(needles.content)
-    places: list[int] = []
+    places: list[tuple[int, int]] = []
     start, tail = 0, b""
     with open_ordinary(path) as file:
         while chunk := file.read(_CHUNK):
             data = np.frombuffer(tail + chunk, np.uint8)
-            hits, _ = find_needles(data, needles.content, probe)
-            places += (hits + start - len(tail)).tolist()
+            hits, which = find_needles(data, needles.content, probe)
+            places += zip((hits + start - len(tail)).tolist(), which.tolist(), strict=True)
             start += len(chunk)
             tail = (tail + chunk)[-(length - 1) :]
     return places
+
+
+def shared_rows(folder: StoreFolder, manifest: Manifest, needles: Needles) -> NDArray[np.bool_]:
+    """Tell which byte strings are also a row of a sample that stays, as the store holds it."""
+    shared = np.zeros(len(needles.content), bool)
+    for path, rows in _own_rows(folder, manifest).items():
+        for place, which in places_of(path, needles):
+            shared[which] |= _is_own_row(rows, place, needles)
+    return shared
 
 
 def _best_probe(needles: NDArray[np.uint8]) -> int:

@@ -217,6 +217,8 @@ class Manifest:
         Samples, as ranges from start to before stop, whose erasure has begun: no answer has them.
     erasures : int
         How many erasures were finished in this folder.
+    holds : tuple of str
+        Why nothing may be erased, each reason once; empty where it may.
     """
 
     number: int
@@ -232,6 +234,7 @@ class Manifest:
     derived: tuple[DerivedFile, ...] = ()
     erasing: tuple[tuple[int, int], ...] = ()
     erasures: int = 0
+    holds: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -272,6 +275,7 @@ class Manifest:
             "derived": [derived.to_json() for derived in self.derived],
             "erasing": [list(span) for span in self.erasing],
             "erasures": self.erasures,
+            "holds": list(self.holds),
         }
         return _seal(body)
 
@@ -317,6 +321,7 @@ class Manifest:
             derived=tuple(map(DerivedFile.from_json, value["derived"])),
             erasing=tuple((int(start), int(stop)) for start, stop in value["erasing"]),
             erasures=int(value["erasures"]),
+            holds=tuple(map(str, value.get("holds", ()))),  # a store of before there were holds
         )
         if manifest.rows != value["rows"]:
             raise ValueError(f"it counts {value['rows']} rows, its shards {manifest.rows}")

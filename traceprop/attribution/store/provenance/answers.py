@@ -128,6 +128,13 @@ class Provenance:
             for hits in found.values()
         }
 
+    def rows_used(self) -> dict[Source, Rows]:
+        """Return the distinct rows that samples came from, by source."""
+        return {
+            source: np.unique(np.concatenate([rows.used for _, rows in parts]))
+            for source, parts in self._rows_of.items()
+        }
+
     @cached_property
     def sources(self) -> tuple[StoredSource, ...]:
         """The sources, as they were when their run was committed."""

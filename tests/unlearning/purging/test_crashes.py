@@ -1,0 +1,178 @@
+"""A crash between any two steps: nothing was begun, or the next run goes on to the end.
+
+The process is killed by making every call that changes the disk fail from the n-th on, so that no
+clean-up can run either, as after kill -9.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.unlearning.purging.conftest import Run
+from traceprop.attribution import GradientStore
+from traceprop.attribution.model_files import load_weights
+from traceprop.audit import recording
+from traceprop.audit.log_check import check_log
+from traceprop.audit.log_files import LogFiles
+from traceprop.curvature.digest import model_digest
+from traceprop.errors import UnlearnError
+from traceprop.unlearning import approximate_unlearn, finish_purges, record, removal
+from traceprop.unlearning.purging.journal import begun
+
+CALLS = ("replace", "rename", "unlink", "rmdir", "mkdir", "link", "fsync", "truncate")
+NAMED = ("epoch.pt", "lineage.arrow", "prepare.arrow", "export.csv")
+
+
+class Killed(BaseException):
+    """Nobody catches it by mistake."""
+
+
+class Killer:
+    """Kills at the n-th change of the disk."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, at: int) -> None:
+        self.calls, self.at = 0, at
+        for name in CALLS:
+            patch.setattr(os, name, self._counted(getattr(os, name)))
+
+    def _counted(self, call: Any) -> Any:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            if self.calls > self.at:
+                raise Killed
+            return call(*args, **kwargs)
+
+        return counted
+
+
+def _purge(run: Run) -> Any:
+    return approximate_unlearn(
+        run.model, run.forget_set, purge=True, checkpoints=[run.folder / name for name in NAMED]
+    )
+
+
+def _copied(run: Run, to: Path) -> Run:
+    shutil.rmtree(to, ignore_errors=True)
+    shutil.copytree(run.folder, to)
+    return Run(to, run.model, GradientStore.open(to / "grad"))
+
+
+def _total(run: Run, to: Path) -> tuple[int, Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        whole = _copied(run, to)
+        killer = Killer(patch, 10**9)
+        new = _purge(whole)
+    return killer.calls, new
+
+
+def _kill_and_go_on(run: Run, to: Path, at: int, rows: np.ndarray, after: str) -> str:
+    """Kill a purge at a step, go on, check all, and say how it stood."""
+    own = _copied(run, to)
+    before = {name: (own.folder / name).read_bytes() for name in NAMED}
+    recording._LOGS.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        killer = Killer(patch, at)
+        with contextlib.suppress(Killed):
+            _purge(own)
+    assert killer.calls > at
+    recording._LOGS.clear()
+    waits = begun(own.store.path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        GradientStore.open(own.store.path)
+    said = any("a purge was begun" in str(each.message) for each in caught)
+    assert said == waits, "the next opening says so"
+    finished = finish_purges(own.store.path)
+    assert len(finished) <= waits  # of one whose proof is there only the journal goes
+    assert not begun(own.store.path)
+    assert finish_purges(own.store.path) == []
+    store = GradientStore.open(own.store.path)
+    assert store.verify().ok
+    there = {name: (own.folder / name).exists() for name in NAMED}
+    copies = [
+        path
+        for path in own.folder.rglob("*")
+        if path.is_file() and path.suffix != ".csv"
+        and any(bytes(row) in path.read_bytes() for row in rows)
+    ]  # fmt: skip
+    if store.n_samples == 60:
+        assert {name: (own.folder / name).read_bytes() for name in NAMED} == before
+        assert not list(own.folder.glob("grad.audit/removals/*/rows.npz"))
+        assert all(path.is_relative_to(store.path) for path in copies)
+        return "nothing begun"
+    assert there == {"epoch.pt": False, "lineage.arrow": False, "prepare.arrow": True,
+                     "export.csv": False}  # fmt: skip
+    assert (own.folder / "prepare.arrow").read_bytes() != before["prepare.arrow"]
+    assert copies == []
+    (folder,) = (p for p in (own.folder / "grad.audit" / "removals").iterdir() if p.is_dir())
+    assert model_digest(load_weights(folder / "weights.npz")) == after
+    done = removal.RemovalRecord.read(folder / "record.json")
+    if finished:
+        assert finished[0].clean
+        assert finished[0].resumed
+    assert done.purge["clean"]
+    assert check_log(store.path)
+    return "finished" if waits else "done"
+
+
+def _every(run: Run, tmp_path: Path, step: int) -> set[str]:
+    rows = np.array(run.store.record.inputs[run.forget_set.samples])
+    total, new = _total(run, tmp_path / "whole")
+    after = record(new).digest_after
+    return {
+        _kill_and_go_on(run, tmp_path / "copy", at, rows, after) for at in range(0, total - 1, step)
+    }
+
+
+@pytest.mark.filterwarnings("ignore::traceprop.errors.AuditWarning")
+def test_a_crash_between_steps_leaves_nothing_begun_or_is_gone_on_with(run: Run, tmp_path: Path):
+    assert {"nothing begun", "finished"} <= _every(run, tmp_path, step=5)
+
+
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore::traceprop.errors.AuditWarning")
+def test_a_crash_between_any_two_steps(run: Run, tmp_path: Path):
+    assert {"nothing begun", "finished"} <= _every(run, tmp_path, step=1)
+
+
+def test_a_file_that_changed_meanwhile_is_left_alone_and_said(run: Run, tmp_path: Path):
+    """Somebody writes a new checkpoint under the old name before the purge goes on."""
+    from traceprop.unlearning.purging import copies
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copies, "carry_out", killed)
+        with pytest.raises(Killed):
+            _purge(run)
+    (run.folder / "epoch.pt").write_bytes(b"new")
+    (found,) = finish_purges(run.store)
+    states = {Path(each.path).name: each for each in found.files}
+    assert (states["epoch.pt"].done, states["lineage.arrow"].done) == ("kept", "deleted")
+    assert "changed since it was named" in states["epoch.pt"].reason
+    assert (run.folder / "epoch.pt").read_bytes() == b"new"
+    assert not begun(run.store.path)
+
+
+def test_two_purges_at_once_are_refused(run: Run):
+    from traceprop.unlearning import purge
+    from traceprop.unlearning.purging.journal import purging
+
+    new = approximate_unlearn(run.model, run.forget_set)
+    before = run.files()
+    with (
+        purging(run.store.path),
+        pytest.raises(UnlearnError, match=r"another purge .* is going on"),
+    ):
+        purge(new, run.forget_set)
+    assert run.files() == before
+    assert LogFiles(run.store.path).log.exists()

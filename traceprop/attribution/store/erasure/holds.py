@@ -1,0 +1,72 @@
+"""Legal holds: a store that says why nothing may be erased from it.
+
+Promise: a hold is on the disk when `placed` returns, and lasts through every other change of the
+store until it is released by its own reason.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+from traceprop.attribution.store.committing.commit import publish, restoring
+from traceprop.attribution.store.folder.files import StoreFolder
+from traceprop.attribution.store.folder.folder_state import FolderState
+from traceprop.attribution.store.folder.layout import cut_strays, free_numbers
+from traceprop.attribution.store.folder.manifest import Manifest
+from traceprop.audit.folder import audit_folder
+from traceprop.errors import LegalHoldError, StoreWarning, UnlearnError
+
+
+def warn_of_purge(root: Path) -> None:
+    """Warn where a purge of a store and named files was begun and isn't done.
+
+    The store's own part is finished whenever it is opened; the named files wait.
+    """
+    removals = audit_folder(root) / "removals"
+    if removals.is_dir() and any(removals.glob("*/journal.json")):
+        warnings.warn(
+            f"{root}: a purge was begun and isn't done, or is going on. If it isn't, finish it "
+            f"with traceprop.unlearning.finish_purges({str(root)!r}): named files, and copies of "
+            f"the rows' bytes in {removals}, wait for that.",
+            StoreWarning,
+            stacklevel=4,
+        )
+
+
+def check_reason(reason: object) -> str:
+    """Return a reason; `UnlearnError` where it is no line of text."""
+    if not isinstance(reason, str) or not reason.strip() or not reason.isprintable():
+        raise UnlearnError(f"a legal hold needs a reason, one line of text, and got {reason!r}")
+    return reason
+
+
+def refuse_held(folder: StoreFolder, manifest: Manifest) -> None:
+    """Raise `LegalHoldError` where a store is held."""
+    if manifest.holds:
+        raise LegalHoldError(
+            f"{folder.root} is held, so nothing of it is erased or written over: "
+            f"{'; '.join(manifest.holds)}. Once the hold is lifted, release it with "
+            f"store.release_hold(reason) or `traceprop store release`."
+        )
+
+
+def with_holds(folder: StoreFolder, before: FolderState, holds: tuple[str, ...]) -> Manifest:
+    """Publish the state of a store again with other holds.
+
+    Parameters
+    ----------
+    folder : StoreFolder
+        Its writer's lock is held.
+    before : FolderState
+        Holds a run.
+    holds : tuple of str
+    """
+    manifest = before.manifest
+    assert manifest is not None
+    with restoring(folder, before):
+        number, _ = free_numbers(folder.root, before.numbers)
+        after = publish(folder, before, replace(manifest, number=number, holds=holds))
+    cut_strays(folder, after)
+    return after
