@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from traceprop.attribution.best import ORDERS, find_best
 from traceprop.attribution.estimators import Scorer
+from traceprop.attribution.estimators.uncertainty import agreement, standard_errors
 from traceprop.attribution.fitted import Fitted, scorer_for
 from traceprop.attribution.influence_scores import InfluenceMatrix, InfluenceScores
 from traceprop.attribution.models import plain_inputs
@@ -118,6 +119,14 @@ def compute_influence_scores(
         (scores,) = asked.scores(fitted.what.scores(asked.queries), fitted.what.quality.unit)
         return np.asarray(scores)
 
+    def errors() -> NDArray[np.float64] | None:
+        found = standard_errors(fitted.what, asked.queries, best.rows, store.projector.linear())
+        return None if found is None else np.abs(asked.scores(found, "relative")[0])
+
+    def agree() -> float | None:
+        found = agreement(fitted.what, asked.queries, store)
+        return None if found is None else float(found[0])
+
     return InfluenceScores(
         list(zip(told["samples"].tolist(), told["scores"].tolist(), strict=True)),
         target=jsonable(classes[0]),
@@ -125,6 +134,8 @@ def compute_influence_scores(
         quality=best.quality,
         all_samples=samples,
         all_scores=all_scores if best.all_scores is None else best.all_scores,
+        standard_errors=errors,
+        agreement=agree,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +37,10 @@ class InfluenceScores(list[tuple[int, float]]):
     all_scores : ndarray of float64, shape (n,)
         Theirs, in the unit of `quality`. Where the samples were found by the store's index, they
         are computed when first asked for.
+    standard_errors : ndarray of float64, shape (top_k,), or None
+        Of the list's scores, by the projection. Computed when first asked for.
+    agreement : float or None
+        Of the store's checkpoints. Computed when first asked for.
     """
 
     def __init__(
@@ -46,6 +51,8 @@ class InfluenceScores(list[tuple[int, float]]):
         quality: Quality,
         all_samples: NDArray[np.int64],
         all_scores: NDArray[np.float64] | Callable[[], NDArray[np.float64]],
+        standard_errors: Callable[[], NDArray[np.float64] | None] = lambda: None,
+        agreement: Callable[[], float | None] = lambda: None,
     ) -> None:
         super().__init__(pairs)
         self.target = target
@@ -53,6 +60,7 @@ class InfluenceScores(list[tuple[int, float]]):
         self.quality = quality
         self.all_samples = all_samples
         self._all_scores = all_scores
+        self._standard_errors, self._agreement = standard_errors, agreement
 
     @property
     def all_scores(self) -> NDArray[np.float64]:
@@ -61,9 +69,29 @@ class InfluenceScores(list[tuple[int, float]]):
             self._all_scores = self._all_scores()
         return self._all_scores
 
+    @cached_property
+    def standard_errors(self) -> NDArray[np.float64] | None:
+        """The standard error of each score of the list that the random projection makes.
+
+        Zeros where nothing was projected; None where the estimator (`trak`) has no formula for it.
+        It says nothing of other errors: of the estimator, of training from another seed.
+        """
+        return self._standard_errors()
+
+    @cached_property
+    def agreement(self) -> float | None:
+        """How far the store's checkpoints agree about this input, from −1 to 1.
+
+        The mean rank correlation of their scores of all samples; None where the store has rows of
+        one checkpoint only, or the estimator doesn't use them.
+        """
+        return self._agreement()
+
     def __getstate__(self) -> object:
-        """Return all scores in place of what would compute them: for copies and pickles."""
-        return self.__dict__ | {"_all_scores": self.all_scores}
+        """Return the values in place of what would compute them: for copies and pickles."""
+        values = {"standard_errors": self.standard_errors, "agreement": self.agreement}
+        gone = {"_standard_errors": None, "_agreement": None}
+        return self.__dict__ | {"_all_scores": self.all_scores} | values | gone
 
     def __repr__(self) -> str:
         return (

@@ -96,6 +96,8 @@ def influence(
     )
     found = [(sample, score, opened.get_provenance(sample)) for sample, score in scores]
     quality = scores.quality
+    known = scores.standard_errors
+    errors = [None] * len(found) if known is None else known.tolist()
     if as_json:
         print_json(
             {
@@ -104,14 +106,17 @@ def influence(
                 "unit": quality.unit,
                 "damping": quality.damping,
                 "notes": list(quality.notes),
+                "agreement": scores.agreement,
                 "scores": [
-                    {"sample": s, "score": score, **trace_facts(t)} for s, score, t in found
+                    {"sample": s, "score": score, "standard_error": error, **trace_facts(t)}
+                    for (s, score, t), error in zip(found, errors, strict=True)
                 ],
             }
         )
         return
-    for sample, score, provenance in found:
-        click.echo(f"{score:+.6f}  sample {sample}: {provenance}")
+    for (sample, score, provenance), error in zip(found, errors, strict=True):
+        bar = f" ± {error:.6f}" if error else ""
+        click.echo(f"{score:+.6f}{bar}  sample {sample}: {provenance}")
     click.echo(f"Unit: {' '.join([f'{quality.unit}.', *quality.notes])}", err=True)
 
 

@@ -81,6 +81,10 @@ class Network:
             parameter.requires_grad_(name in names)
         return module
 
+    def layers(self) -> Iterator[nn.Module]:
+        """Yield the module and those in it, to look at."""
+        return self._module.modules()
+
     def module(self) -> nn.Module:
         """Return a copy of the module, in float64 and evaluation mode."""
         return copy.deepcopy(self._module)

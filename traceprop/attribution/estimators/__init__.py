@@ -14,6 +14,7 @@ from traceprop.attribution.estimators.gauss_newton import GaussNewtonInfluence
 from traceprop.attribution.estimators.head import HeadInfluence
 from traceprop.attribution.estimators.kept_moment import kept_moment
 from traceprop.attribution.estimators.leave_one_out import LeaveOneOut
+from traceprop.attribution.estimators.limits import notes_on
 from traceprop.attribution.estimators.problem import problem_of
 from traceprop.attribution.estimators.projected import (
     DotInfluence,
@@ -50,20 +51,26 @@ def _fisher(
     problem: Problem, network: Network, store: GradientStore, notes: tuple[str, ...]
 ) -> Scorer:
     queries = QueryGradients(network, problem.spec, store.projector)
+    notes = (*notes, *notes_on(problem, network, store.record, store.projector))
     return FisherInfluence(store.rows, queries, problem, notes, kept_moment(store))
 
 
 def _dot(problem: Problem, network: Network, store: GradientStore) -> Scorer:
-    return DotInfluence(store.rows, QueryGradients(network, problem.spec, store.projector))
+    queries = QueryGradients(network, problem.spec, store.projector)
+    notes = notes_on(problem, network, store.record, store.projector)
+    return DotInfluence(store.rows, queries, notes)
 
 
 def _gauss_newton(problem: Problem, network: Network, store: GradientStore) -> Scorer:
     queries = QueryGradients(network, problem.spec, store.projector)
-    return GaussNewtonInfluence(problem, network, store.rows, queries, store.projector)
+    notes = notes_on(problem, network, store.record, store.projector)
+    return GaussNewtonInfluence(problem, network, store.rows, queries, store.projector, notes)
 
 
 def _trak(problem: Problem, network: Network, store: GradientStore) -> Scorer:
-    return TrakInfluence(problem, network, QueryGradients(network, problem.spec, store.projector))
+    queries = QueryGradients(network, problem.spec, store.projector)
+    notes = notes_on(problem, network, store.record, store.projector)
+    return TrakInfluence(problem, network, queries, notes)
 
 
 def _tracin(problem: Problem, network: Network, store: GradientStore) -> Scorer:
@@ -77,7 +84,9 @@ def _tracin(problem: Problem, network: Network, store: GradientStore) -> Scorer:
         )
     module = network.module()
     name = record.optimizer["name"]
-    return TracinInfluence(problem, module, store.checkpoints(weights=True), store.projector, name)
+    checkpoints, projector = store.checkpoints(weights=True), store.projector
+    notes = notes_on(problem, network, record, projector)
+    return TracinInfluence(problem, module, checkpoints, projector, name, notes)
 
 
 def _leave_one_out(problem: Problem, network: Network, store: GradientStore) -> Scorer:

@@ -14,7 +14,8 @@ quadratic model of J with G for its curvature, up to the rounding of float32 row
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from traceprop.attribution.estimators.projected import (
     mean_row,
     products,
 )
+from traceprop.attribution.estimators.uncertainty import ErrorTerms, centred, directions
 from traceprop.attribution.projection import Projector
 from traceprop.curvature.damping import factorise_damped
 from traceprop.curvature.ggn import Network, float64
@@ -60,6 +62,8 @@ class GaussNewtonInfluence:
         What makes queries alike.
     projector : Projector
         The map that made the rows.
+    notes : tuple of str
+        What to say of the run.
 
     Raises
     ------
@@ -74,6 +78,7 @@ class GaussNewtonInfluence:
         rows: AnyRows,
         queries: QueryGradients,
         projector: Projector,
+        notes: tuple[str, ...] = (),
     ) -> None:
         check_square_fits(projector.linear().width, "ggn")
         self._rows, self._queries = rows, queries
@@ -84,7 +89,10 @@ class GaussNewtonInfluence:
         if factor is None:
             raise AttributionError("no sample has any influence: the Gauss-Newton matrix is zero")
         self._factor = factor
-        self.quality = Quality("relative", damping)
+        if problem.penalty is None:
+            notes = (*notes, f"No penalty was counted: {problem.penalty_origin}.")
+        self._ridge = damping + (problem.penalty or 0.0)
+        self.quality = Quality("relative", damping, notes)
 
     def scores(self, queries: Queries) -> Array:
         """Return the scores `(q, n)`, see `base.Scorer`."""
@@ -95,6 +103,22 @@ class GaussNewtonInfluence:
         """Return ∇fᵀ G⁻¹ ∇f of each query at the final weights, shape `(q,)`."""
         gradients = self._queries.rows(queries)
         return np.asarray(np.einsum("qk,qk->q", gradients, self._factor.solve(gradients)))
+
+    def parts(self, queries: Queries, rows: Sequence[AnyRows]) -> list[Array]:
+        """Return what each checkpoint's rows would be scored, see `uncertainty.agreement`."""
+        solved = self._factor.solve(self._queries.rows(queries))
+        return [-products(each, solved) for each in rows]
+
+    def variances(self, queries: Queries, chosen: NDArray[np.int64]) -> Array:
+        """Return the projection's variance in the scores of rows, see `uncertainty`."""
+        gradients = centred(self._rows[chosen], self._mean, self._own, self._shared)
+        solved = self._factor.solve(self._queries.rows(queries))
+        terms = ErrorTerms(solved, self._factor.solve(gradients), self._ridge, self._directions)
+        return terms.variances(self._queries.k)
+
+    @cached_property
+    def _directions(self) -> tuple[float, float]:
+        return directions(self._factor, self._ridge)
 
     def linear(self, queries: Queries) -> Linear:
         """Return the scores as inner products with rows, see `base.Linear`."""

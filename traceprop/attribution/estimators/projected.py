@@ -11,7 +11,8 @@ two ways to solve, with a k × k or an n × n matrix, the smaller is taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from traceprop.attribution.estimators.base import Linear, Quality, Queries
 from traceprop.attribution.estimators.kept_moment import Moment
 from traceprop.attribution.estimators.memory import check_square_fits
+from traceprop.attribution.estimators.uncertainty import ErrorTerms, centred, directions
 from traceprop.attribution.projection import Projector
 from traceprop.attribution.store.rows.stored_rows import StoredRows
 from traceprop.curvature.damping import factorise_damped
@@ -70,6 +72,11 @@ class QueryGradients:
         """How many numbers a row of a query has."""
         return self._projector.width
 
+    @property
+    def k(self) -> int:
+        """How many numbers gradients are projected to."""
+        return self._projector.k
+
     def rows(self, queries: Queries) -> Array:
         """Return the projected gradients of the queries' margins, shape `(q, width)`."""
         gradients = self._network.margin_gradients(
@@ -100,17 +107,30 @@ class DotInfluence:
         The store's rows, shape (n, width).
     queries : QueryGradients
         What makes queries alike.
+    notes : tuple of str
+        What to say of the run.
     """
 
-    quality = Quality("relative")
-
-    def __init__(self, rows: StoredRows, queries: QueryGradients) -> None:
+    def __init__(
+        self, rows: StoredRows, queries: QueryGradients, notes: tuple[str, ...] = ()
+    ) -> None:
         self._rows = rows
         self._queries = queries
+        self.quality = Quality("relative", 0.0, notes)
 
     def scores(self, queries: Queries) -> Array:
         """Return the scores `(q, n)`, see `base.Scorer`."""
         return -products(self._rows, self._queries.rows(queries))
+
+    def parts(self, queries: Queries, rows: Sequence[AnyRows]) -> list[Array]:
+        """Return what each checkpoint's rows would be scored, see `uncertainty.agreement`."""
+        gradients = self._queries.rows(queries)
+        return [-products(each, gradients) for each in rows]
+
+    def variances(self, queries: Queries, chosen: NDArray[np.int64]) -> Array:
+        """Return the projection's variance in the scores of rows, see `uncertainty`."""
+        gradients = self._rows[chosen].astype(np.float64)
+        return ErrorTerms(self._queries.rows(queries), gradients, 1.0).variances(self._queries.k)
 
     def linear(self, queries: Queries) -> Linear:
         """Return the scores as inner products with rows, see `base.Linear`."""
@@ -181,6 +201,34 @@ class FisherInfluence:
             own = products(self._rows, solved)
             mean = solved @ self._mean
         return np.asarray(self._shared * mean[:, None] - self._own * own)
+
+    def parts(self, queries: Queries, rows: Sequence[AnyRows]) -> list[Array]:
+        """Return what each checkpoint's rows would be scored, see `uncertainty.agreement`."""
+        solved = self._solve(self._queries.rows(queries))
+        return [-products(each, solved) for each in rows]
+
+    def variances(self, queries: Queries, chosen: NDArray[np.int64]) -> Array:
+        """Return the projection's variance in the scores of rows, see `uncertainty`."""
+        gradients = centred(self._rows[chosen], self._mean, self._own, self._shared)
+        solved = self._solve(self._queries.rows(queries))
+        terms = ErrorTerms(solved, self._solve(gradients), self.quality.damping, self._directions)
+        return terms.variances(self._queries.k)
+
+    @cached_property
+    def _directions(self) -> tuple[float, float]:
+        return directions(self._factor, self.quality.damping)
+
+    def _solve(self, vectors: Array) -> Array:
+        """Return (F + δ)⁻¹ times each vector `(q, width)`."""
+        if not self._in_samples:
+            return self._factor.solve(vectors)
+        met = self._factor.solve(products(self._rows, vectors)) / len(self._rows)
+        within = np.zeros_like(vectors)
+        start = 0
+        for block in _blocks(self._rows):
+            within += met[:, start : start + len(block)] @ block
+            start += len(block)
+        return (vectors - within) / self.quality.damping
 
     def linear(self, queries: Queries) -> Linear | None:
         """Return the scores as inner products with rows, see `base.Linear`; None for few rows."""

@@ -14,7 +14,7 @@ keep are an error that names the argument which keeps them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ from torch import nn
 from traceprop.attribution.estimators.base import Quality, Queries
 from traceprop.attribution.estimators.projected import QueryGradients, products
 from traceprop.attribution.projection import Projector
+from traceprop.attribution.store.rows.stored_rows import StoredRows
 from traceprop.attribution.store.run.checkpoint_weights import Checkpoint
 from traceprop.attribution.store.run.checkpoints import CheckpointRows
 from traceprop.curvature.ggn import Network
@@ -109,6 +110,32 @@ class TracinInfluence:
         for term, of_term in zip(self._terms, self.by_checkpoint(queries), strict=True):
             total[:, term.places] += of_term
         return total
+
+    def parts(self, queries: Queries, rows: Sequence[StoredRows]) -> list[Array]:
+        """Return each checkpoint's part of the scores, see `uncertainty.agreement`."""
+        return list(self.by_checkpoint(queries))
+
+    def variances(self, queries: Queries, chosen: NDArray[np.int64]) -> Array:
+        """Return the projection's variance in the scores of rows, see `uncertainty`.
+
+        All checkpoints go through one projection, so that their errors go together:
+        Σ_tt' η_t η_t' [(q_t·q_t')(g_t·g_t') + (q_t·g_t')(q_t'·g_t)] / k.
+        """
+        asked = [term.rate * term.queries.rows(queries) for term in self._terms]
+        total = np.zeros((len(queries.inputs), len(chosen)))
+        gradients = [self._chosen(term, chosen) for term in self._terms]
+        for q, g in zip(asked, gradients, strict=True):
+            for other_q, other_g in zip(asked, gradients, strict=True):
+                total += (q * other_q).sum(1)[:, None] * (g * other_g).sum(1)
+                total += (q @ other_g.T) * (other_q @ g.T)
+        return np.maximum(total, 0.0) / self._terms[0].queries.k
+
+    def _chosen(self, term: _Term, chosen: NDArray[np.int64]) -> Array:
+        """Return a checkpoint's rows of some samples; zeros where it has none."""
+        rows = np.zeros((len(chosen), term.queries.width))
+        _, here, there = np.intersect1d(chosen, term.places, return_indices=True)
+        rows[here] = term.rows.rows[there]
+        return rows
 
     def by_checkpoint(self, queries: Queries) -> Iterator[Array]:
         """Yield each checkpoint's part of the scores, of the samples that have rows there."""

@@ -49,6 +49,8 @@ class TrakInfluence:
         The model as training ended.
     queries : QueryGradients
         What turns inputs into projected margin gradients.
+    notes : tuple of str
+        What to say of the run.
 
     Raises
     ------
@@ -57,7 +59,13 @@ class TrakInfluence:
         into memory.
     """
 
-    def __init__(self, problem: Problem, network: Network, queries: QueryGradients) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        network: Network,
+        queries: QueryGradients,
+        notes: tuple[str, ...] = (),
+    ) -> None:
         self._queries = queries
         check_square_fits(min(problem.n, queries.width), "trak")
         self._rows, self._slopes = _own_margins(problem, network, queries)
@@ -66,15 +74,18 @@ class TrakInfluence:
         matrix = gram(self._rows) if self._in_samples else second_moment(self._rows)
         top = largest_eigenvalue(lambda vectors: vectors @ matrix, len(matrix))
         factor = factorise(matrix, least=_SINGULAR)
-        self.quality = Quality("relative")
+        self.quality = Quality("relative", 0.0, notes)
         if factor is None:
             note = f"The features are dependent; {_JITTER} of the largest eigenvalue was added."
-            self.quality = Quality("relative", _JITTER * top, (note,))
+            self.quality = Quality("relative", _JITTER * top, (note, *notes))
             matrix[np.diag_indices_from(matrix)] += self.quality.damping
             factor = factorise(matrix)
         if factor is None:
             raise AttributionError("the features have no influence at all: all gradients are zero")
         self._factor = factor
+
+    def variances(self, queries: Queries, chosen: NDArray[np.int64]) -> None:
+        """Return None: undamped, a projection's error in the inverse has no first-order formula."""
 
     def scores(self, queries: Queries) -> Array:
         """Return the scores `(q, n)`, see `base.Scorer`."""
