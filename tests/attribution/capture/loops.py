@@ -36,6 +36,9 @@ class Memory:
     def prepare(self) -> None:
         self.events.append("prepare")
 
+    def runs_from(self, model: nn.Module) -> tuple[str, ...]:
+        return ()
+
     def row_sink(self, width: int, checkpoint: int | None = None) -> RowSink:
         self.prepare()
         return RowSink(Path(tempfile.mkdtemp(dir=_SINKS.name)) / "rows", width, checkpoint)

@@ -7,6 +7,7 @@ with-block, all of it, or nothing where an exception leaves the block; hooks are
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
@@ -56,7 +57,7 @@ from traceprop.attribution.capture.run_record import (
 )
 from traceprop.attribution.projection import KINDS, Floats, Kind, Projector
 from traceprop.curvature.losses import LossSpec
-from traceprop.errors import CaptureError
+from traceprop.errors import CaptureError, StoreWarning
 from traceprop.interop.torch import SampleDataset
 
 if TYPE_CHECKING:
@@ -173,6 +174,15 @@ class TrainingContext:
                 f"epochs='last' is for one process, and there are {self.store.world_size}: which "
                 f"of two that saw a sample saw it last isn't known. Give the number of the last "
                 f"pass, as in epochs=[10], or epochs='sum'"
+            )
+        begun = self.store.runs_from(self.model)
+        if begun:
+            warnings.warn(
+                f"the store already has a run that began with these very weights ({begun[-1]}): if "
+                f"this is that training made again after a crash, its rows will count twice; "
+                f"train on without a context where store.runs_from(model) names a run",
+                StoreWarning,
+                stacklevel=2,
             )
         blocks = blocks_of(self.model, self._variant)
         self._parameters = dict(self.model.named_parameters())

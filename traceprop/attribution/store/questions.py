@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +23,7 @@ from traceprop.attribution.store.folder.settings import Settings
 from traceprop.attribution.store.rows.shards import Shard
 from traceprop.attribution.store.rows.stored_rows import StoredRows
 from traceprop.attribution.store.run.checkpoints import CheckpointRows, checkpoint_rows
+from traceprop.attribution.store.run.record import starting_entry
 from traceprop.errors import StoreError
 
 if TYPE_CHECKING:
@@ -376,6 +378,38 @@ class Questions:
         """
         with reporting_os_errors(self.path, "Reading"):
             return verify_store(self._folder, advance)
+
+    def runs_from(self, model: nn.Module) -> tuple[str, ...]:
+        """Name the runs that began with the weights that a model has now.
+
+        Parameters
+        ----------
+        model : torch.nn.Module
+            As training is about to go on with it.
+
+        Returns
+        -------
+        tuple of str
+            Their folders in the store; empty where none began so. A training that is resumed from
+            there would be recorded twice, and its rows count twice.
+
+        Examples
+        --------
+        >>> with TrainingContext(model, store) if not store.runs_from(model) else nullcontext():
+        ...     train_one_epoch(model)  # doctest: +SKIP
+        """
+        from traceprop.attribution.capture.run_record import weights_of
+
+        if self._run is None:
+            return ()
+        parts = self._run.manifest.parts
+        start = starting_entry("", weights_of(model))
+        return tuple(
+            part.run
+            for part in parts
+            for entry in part.files
+            if replace(entry, path=entry.path.removeprefix(part.run)) == start
+        )
 
     def derived(self, name: str) -> Derived | None:
         """Return a file that was computed from these rows, by name; None where there is none."""

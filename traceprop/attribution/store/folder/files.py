@@ -275,6 +275,14 @@ def reporting_os_errors(path: Path, doing: str) -> Iterator[None]:
         ) from error
 
 
+def entry_of(relative: str, buffers: Iterable[Bytes]) -> FileEntry:
+    """Return the entry that a file of these parts would have, without writing it."""
+    sums = _Checksums()
+    for buffer in buffers:
+        sums.update(buffer)
+    return FileEntry(relative, sums.size, sums.values())
+
+
 class _Beside:
     """One thread that works on large buffers beside the caller's, one at a time, in order."""
 

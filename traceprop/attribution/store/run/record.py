@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.attribution.store.folder.files import Bytes, FileEntry, StoreFolder
+from traceprop.attribution.store.folder.files import Bytes, FileEntry, StoreFolder, entry_of
 from traceprop.attribution.store.folder.layout import RECORD
 from traceprop.attribution.store.folder.ordinary import check_ordinary, open_ordinary, read_ordinary
 from traceprop.curvature.losses import LossSpec
@@ -173,9 +173,7 @@ def save_record(
     if record.order is not None:
         parts[_ORDER] = order_parts(record.order)
     for group in _WEIGHTS:
-        # All in one file, one `.npy` after the other: a model has hundreds, each would be synced.
-        weights = getattr(record, group).items()
-        parts[group] = chain.from_iterable(_npy(name, value) for name, value in weights)
+        parts[group] = _weights_parts(getattr(record, group))
     return [
         folder.write(f"{below}/{name}" + ("" if name == _SETTINGS else ".npy"), content)
         for name, content in parts.items()
@@ -263,6 +261,16 @@ def _settings(record: TrainingRecord) -> bytes:
                 f"strings, lists and dicts."
             ) from error
     return json.dumps(value, indent=1).encode() + b"\n"
+
+
+def starting_entry(run: str, weights: Mapping[str, NDArray[Any]]) -> FileEntry:
+    """Return the entry of the file of a run's initial weights, were it to begin with these."""
+    return entry_of(f"{run}/{RECORD}/{_WEIGHTS[0]}.npy", _weights_parts(weights))
+
+
+def _weights_parts(weights: Mapping[str, NDArray[Any]]) -> Iterator[Bytes]:
+    """Yield one `.npy` after the other: of hundreds of files each would have to be synced."""
+    return chain.from_iterable(_npy(name, value) for name, value in weights.items())
 
 
 def _npy(name: str, value: NDArray[Any]) -> Iterator[Bytes]:
