@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from traceprop.attribution.capture.context import TrainingContext as TrainingContext
     from traceprop.attribution.counterfactual import Counterfactual as Counterfactual
     from traceprop.attribution.counterfactual import predict_without as predict_without
+    from traceprop.attribution.fitted import fit as fit
     from traceprop.attribution.influence import compute_influence_scores as compute_influence_scores
     from traceprop.attribution.influence_scores import InfluenceMatrix as InfluenceMatrix
     from traceprop.attribution.influence_scores import InfluenceScores as InfluenceScores
@@ -34,6 +35,7 @@ _HOMES = {
     "TrainingContext": "traceprop.attribution.capture.context",
     "TrainingRecord": "traceprop.attribution.store.run.record",
     "compute_influence_scores": "traceprop.attribution.influence",
+    "fit": "traceprop.attribution.fitted",
     "predict_without": "traceprop.attribution.counterfactual",
     "from_sklearn": "traceprop.attribution.sklearn_run",
 }

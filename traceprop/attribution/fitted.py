@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from traceprop.attribution.estimators import ESTIMATORS, Scorer
+from traceprop.attribution.estimators import ESTIMATORS, Quality, Scorer
+from traceprop.attribution.estimators.kept_fit import KeptFit, keep_fit
 from traceprop.attribution.estimators.problem import problem_of
 from traceprop.attribution.models import module_of, state_of
 from traceprop.curvature.digest import model_digest
@@ -114,3 +115,45 @@ def scorer_for(model: Any, store: GradientStore, method: str) -> Fitted[Scorer]:
             f"no estimator is called {method!r}; use one of {', '.join(sorted(ESTIMATORS))}"
         )
     return fitted_to(model, store, method, ESTIMATORS[method])
+
+
+def fit(model: Any, store: GradientStore, method: str = "influence") -> Quality:
+    """Fit an estimator and keep what it was fitted to in the store, for other processes.
+
+    Without it a query fits by itself, once a process. What is kept takes a k × k matrix of float64
+    (or n × n, for fewer samples than that), and for `trak` a row of float32 a sample. `dot`,
+    `tracin`, `loo` and `influence` of a linear model keep nothing. Another run, compaction and
+    erasure drop it.
+
+    Parameters
+    ----------
+    model : torch.nn.Module or scikit-learn estimator
+        The model as training ended.
+    store : GradientStore
+        The store that recorded it; it must be writable.
+    method : str
+        An estimator, as in `compute_influence_scores`.
+
+    Returns
+    -------
+    Quality
+        What the scores are worth.
+
+    Raises
+    ------
+    AttributionError
+        No estimator is called that, or it can't be fitted.
+    StoreError
+        The store holds no run, or another model's; it has changed since it was opened, or can't be
+        written.
+
+    Examples
+    --------
+    >>> tp.attribution.fit(model, store, method="ggn").unit  # doctest: +SKIP
+    'relative'
+    """
+    scorer = scorer_for(model, store, method).what
+    made: KeptFit | None = getattr(scorer, "fit", None)
+    if made is not None:
+        keep_fit(store, method, made)
+    return scorer.quality

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from traceprop.attribution.estimators.base import Quality, Queries, Scorer
 from traceprop.attribution.estimators.gauss_newton import GaussNewtonInfluence
 from traceprop.attribution.estimators.head import HeadInfluence
+from traceprop.attribution.estimators.kept_fit import read_fit
 from traceprop.attribution.estimators.kept_moment import kept_moment
 from traceprop.attribution.estimators.leave_one_out import LeaveOneOut
 from traceprop.attribution.estimators.limits import notes_on
@@ -52,7 +53,9 @@ def _fisher(
 ) -> Scorer:
     queries = QueryGradients(network, problem.spec, store.projector)
     notes = (*notes, *notes_on(problem, network, store.record, store.projector))
-    return FisherInfluence(store.rows, queries, problem, notes, kept_moment(store))
+    return FisherInfluence(
+        store.rows, queries, problem, notes, kept_moment(store), read_fit(store, "influence")
+    )
 
 
 def _dot(problem: Problem, network: Network, store: GradientStore) -> Scorer:
@@ -64,13 +67,15 @@ def _dot(problem: Problem, network: Network, store: GradientStore) -> Scorer:
 def _gauss_newton(problem: Problem, network: Network, store: GradientStore) -> Scorer:
     queries = QueryGradients(network, problem.spec, store.projector)
     notes = notes_on(problem, network, store.record, store.projector)
-    return GaussNewtonInfluence(problem, network, store.rows, queries, store.projector, notes)
+    return GaussNewtonInfluence(
+        problem, network, store.rows, queries, store.projector, notes, read_fit(store, "ggn")
+    )
 
 
 def _trak(problem: Problem, network: Network, store: GradientStore) -> Scorer:
     queries = QueryGradients(network, problem.spec, store.projector)
     notes = notes_on(problem, network, store.record, store.projector)
-    return TrakInfluence(problem, network, queries, notes)
+    return TrakInfluence(problem, network, queries, notes, read_fit(store, "trak"))
 
 
 def _tracin(problem: Problem, network: Network, store: GradientStore) -> Scorer:

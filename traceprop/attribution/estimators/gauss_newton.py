@@ -24,6 +24,7 @@ from torch import Tensor
 
 from traceprop.attribution.capture.gradients import project_gradients
 from traceprop.attribution.estimators.base import Linear, Quality, Queries
+from traceprop.attribution.estimators.kept_fit import KeptFit
 from traceprop.attribution.estimators.memory import check_square_fits
 from traceprop.attribution.estimators.projected import (
     AnyRows,
@@ -64,6 +65,8 @@ class GaussNewtonInfluence:
         The map that made the rows.
     notes : tuple of str
         What to say of the run.
+    kept : KeptFit, optional
+        What `kept` gave of the same run.
 
     Raises
     ------
@@ -79,20 +82,17 @@ class GaussNewtonInfluence:
         queries: QueryGradients,
         projector: Projector,
         notes: tuple[str, ...] = (),
+        kept: KeptFit | None = None,
     ) -> None:
         check_square_fits(projector.linear().width, "ggn")
         self._rows, self._queries = rows, queries
-        self._mean = mean_row(rows)
         self._own, self._shared = problem.removal_weights()
-        matrix = gauss_newton_matrix(problem, network, projector.linear())
-        factor, damping = factorise_damped(matrix)
-        if factor is None:
-            raise AttributionError("no sample has any influence: the Gauss-Newton matrix is zero")
-        self._factor = factor
+        self.fit = kept or _fitted(problem, network, rows, projector.linear())
+        self._factor, self._mean = self.fit.factor, self.fit.arrays["mean"]
         if problem.penalty is None:
             notes = (*notes, f"No penalty was counted: {problem.penalty_origin}.")
-        self._ridge = damping + (problem.penalty or 0.0)
-        self.quality = Quality("relative", damping, notes)
+        self._ridge = self.fit.damping + (problem.penalty or 0.0)
+        self.quality = Quality("relative", self.fit.damping, notes)
 
     def scores(self, queries: Queries) -> Array:
         """Return the scores `(q, n)`, see `base.Scorer`."""
@@ -124,6 +124,13 @@ class GaussNewtonInfluence:
         """Return the scores as inner products with rows, see `base.Linear`."""
         solved = self._factor.solve(self._queries.rows(queries))
         return Linear(-self._own * solved, self._shared * (solved @ self._mean))
+
+
+def _fitted(problem: Problem, network: Network, rows: AnyRows, projector: Projector) -> KeptFit:
+    factor, damping = factorise_damped(gauss_newton_matrix(problem, network, projector))
+    if factor is None:
+        raise AttributionError("no sample has any influence: the Gauss-Newton matrix is zero")
+    return KeptFit(factor, damping, {"mean": mean_row(rows)})
 
 
 def gauss_newton_matrix(problem: Problem, network: Network, projector: Projector) -> Array:

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from traceprop.attribution.estimators.base import Linear, Quality, Queries
+from traceprop.attribution.estimators.kept_fit import KeptFit
 from traceprop.attribution.estimators.kept_moment import Moment
 from traceprop.attribution.estimators.memory import check_square_fits
 from traceprop.attribution.estimators.uncertainty import ErrorTerms, centred, directions
@@ -153,6 +154,8 @@ class FisherInfluence:
         What to say about the choice of this estimator.
     moment : Moment, optional
         Of the rows, where it is known.
+    kept : KeptFit, optional
+        What this estimator was fitted to before, on the same rows.
 
     Raises
     ------
@@ -169,6 +172,7 @@ class FisherInfluence:
         problem: Problem,
         notes: tuple[str, ...] = (),
         moment: Moment | None = None,
+        kept: KeptFit | None = None,
     ) -> None:
         n, width = rows.shape
         self._rows = rows
@@ -176,18 +180,9 @@ class FisherInfluence:
         self._own, self._shared = problem.removal_weights()
         self._in_samples = n < width
         check_square_fits(min(n, width), "influence")
-        if self._in_samples:
-            self._mean = mean_row(rows)
-            matrix = gram(rows) / n
-        else:
-            moment = moment or moment_of(rows)
-            self._mean = moment.mean
-            matrix = moment.second.copy()
-        factor, damping = factorise_damped(matrix)
-        if factor is None:
-            raise StoreError("all gradients in the store are zero, so no sample has any influence")
-        self._factor = factor
-        self.quality = Quality("relative", damping, notes)
+        self.fit = kept or _fitted(rows, self._in_samples, moment)
+        self._factor, self._mean = self.fit.factor, self.fit.arrays["mean"]
+        self.quality = Quality("relative", self.fit.damping, notes)
 
     def scores(self, queries: Queries) -> Array:
         """Return the scores `(q, n)`, see `base.Scorer`."""
@@ -236,6 +231,18 @@ class FisherInfluence:
             return None
         solved = self._factor.solve(self._queries.rows(queries))
         return Linear(-self._own * solved, self._shared * (solved @ self._mean))
+
+
+def _fitted(rows: AnyRows, in_samples: bool, moment: Moment | None) -> KeptFit:
+    if in_samples:
+        mean, matrix = mean_row(rows), gram(rows) / len(rows)
+    else:
+        moment = moment or moment_of(rows)
+        mean, matrix = moment.mean, moment.second.copy()
+    factor, damping = factorise_damped(matrix)
+    if factor is None:
+        raise StoreError("all gradients in the store are zero, so no sample has any influence")
+    return KeptFit(factor, damping, {"mean": mean})
 
 
 def _blocks(rows: AnyRows) -> Iterator[Floats]:

@@ -12,11 +12,14 @@ training samples are made again at the final weights.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from traceprop.attribution.estimators.base import Quality, Queries
+from traceprop.attribution.estimators.kept_fit import KeptFit
 from traceprop.attribution.estimators.memory import check_square_fits
 from traceprop.attribution.estimators.projected import (
     QueryGradients,
@@ -51,6 +54,8 @@ class TrakInfluence:
         What turns inputs into projected margin gradients.
     notes : tuple of str
         What to say of the run.
+    kept : KeptFit, optional
+        What this estimator was fitted to before, on the same run.
 
     Raises
     ------
@@ -65,24 +70,15 @@ class TrakInfluence:
         network: Network,
         queries: QueryGradients,
         notes: tuple[str, ...] = (),
+        kept: KeptFit | None = None,
     ) -> None:
         self._queries = queries
         check_square_fits(min(problem.n, queries.width), "trak")
-        self._rows, self._slopes = _own_margins(problem, network, queries)
-        n, width = self._rows.shape
-        self._in_samples = n < width
-        matrix = gram(self._rows) if self._in_samples else second_moment(self._rows)
-        top = largest_eigenvalue(lambda vectors: vectors @ matrix, len(matrix))
-        factor = factorise(matrix, least=_SINGULAR)
-        self.quality = Quality("relative", 0.0, notes)
-        if factor is None:
-            note = f"The features are dependent; {_JITTER} of the largest eigenvalue was added."
-            self.quality = Quality("relative", _JITTER * top, (note, *notes))
-            matrix[np.diag_indices_from(matrix)] += self.quality.damping
-            factor = factorise(matrix)
-        if factor is None:
-            raise AttributionError("the features have no influence at all: all gradients are zero")
-        self._factor = factor
+        self.fit = kept or _fitted(problem, network, queries)
+        self._factor = self.fit.factor
+        self._rows, self._slopes = self.fit.arrays["rows"], self.fit.arrays["slopes"]
+        self._in_samples = problem.n < self._rows.shape[1]
+        self.quality = Quality("relative", self.fit.damping, (*self.fit.notes, *notes))
 
     def variances(self, queries: Queries, chosen: NDArray[np.int64]) -> None:
         """Return None: undamped, a projection's error in the inverse has no first-order formula."""
@@ -95,6 +91,23 @@ class TrakInfluence:
         else:
             met = products(self._rows, self._factor.solve(gradients))
         return np.asarray(met * self._slopes)
+
+
+def _fitted(problem: Problem, network: Network, queries: QueryGradients) -> KeptFit:
+    rows, slopes = _own_margins(problem, network, queries)
+    n, width = rows.shape
+    matrix = gram(rows) if n < width else second_moment(rows)
+    arrays: dict[str, NDArray[Any]] = {"rows": rows, "slopes": slopes}
+    factor = factorise(matrix, least=_SINGULAR)
+    if factor is not None:
+        return KeptFit(factor, 0.0, arrays)
+    jitter = _JITTER * largest_eigenvalue(lambda vectors: vectors @ matrix, len(matrix))
+    matrix[np.diag_indices_from(matrix)] += jitter
+    factor = factorise(matrix)
+    if factor is None:
+        raise AttributionError("the features have no influence at all: all gradients are zero")
+    note = f"The features are dependent; {_JITTER} of the largest eigenvalue was added."
+    return KeptFit(factor, jitter, arrays, (note,))
 
 
 def _own_margins(
