@@ -351,10 +351,13 @@ def test_one_s_own_subclass_of_a_known_transformer_is_not_known(X: Any) -> None:
 @pytest.mark.parametrize(
     "splitter", [KFold(3), ShuffleSplit(2, random_state=0), TimeSeriesSplit(2)]
 )
-def test_splitters_that_count_rows_give_plain_numbers(X: Any, y: Any, splitter: Any) -> None:
-    for train, test in splitter.split(X, y):
-        assert type(train) is np.ndarray
-        assert X[test].sources() == {"X": set(test.tolist())}
+def test_rows_split_by_their_number_rest_on_themselves(X: Any, y: Any, splitter: Any) -> None:
+    out_of_fold = np.zeros(6)
+    with tp.strict():
+        for train, test in splitter.split(X, y):
+            assert X[test].sources() == {"X": set(test.tolist())}
+            assert X[train].dependencies().all() == X[train].sources()
+            out_of_fold[test] = 1  # a count leaves there, and no value
     assert not X.escapes()
     assert not y.escapes()
 

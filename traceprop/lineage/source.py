@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from traceprop.errors import RowError, SourceError, UnknownNameError
 from traceprop.lineage.answers.verdict import RowVerdict
+from traceprop.lineage.graph.counted import count_asked, source_count_asked
 from traceprop.lineage.rowset import RowSet
 
 if TYPE_CHECKING:
@@ -58,14 +59,14 @@ class Source:
     """
 
     __slots__ = (
+        "_n_rows",
+        "_row_hashes",
         "_sha256",
         "columns",
         "counted",
         "escaped",
-        "n_rows",
         "name",
         "path",
-        "row_hashes",
         "uri",
     )
 
@@ -92,10 +93,30 @@ class Source:
         self.name = uri.rstrip("/").rpartition("/")[2] if name is None else name
         self._sha256 = sha256
         self.columns = tuple(columns)
-        self.n_rows = n_rows
-        self.row_hashes: NDArray[np.uint64] | None = None
+        self._n_rows = n_rows
+        self._row_hashes: NDArray[np.uint64] | None = None
         self.escaped = 0  # a bit for each place where values of its rows left (`graph.escaped`)
         self.counted: CountDoor | None = None  # where a number of rows left first
+
+    @property
+    def n_rows(self) -> int:
+        """Number of data rows."""
+        source_count_asked(self, "n_rows")
+        return self._n_rows
+
+    @n_rows.setter
+    def n_rows(self, n_rows: int) -> None:
+        self._n_rows = n_rows
+
+    @property
+    def row_hashes(self) -> NDArray[np.uint64] | None:
+        """A hash of each row as it was loaded, or None."""
+        source_count_asked(self, "row_hashes")
+        return self._row_hashes
+
+    @row_hashes.setter
+    def row_hashes(self, hashes: NDArray[np.uint64] | None) -> None:
+        self._row_hashes = hashes
 
     @property
     def sha256(self) -> str:
@@ -140,6 +161,7 @@ class Source:
         SourceError
             As `read`.
         """
+        source_count_asked(self, "read_columns")
         return {name: self.read(name) for name in names}
 
     def categories(self, names: Iterable[str]) -> dict[str, tuple[str, ...] | None]:
@@ -234,6 +256,7 @@ class Source:
 
     def to_json(self) -> dict[str, Any]:
         """Return what a saved lineage keeps; `from_json` takes it back."""
+        source_count_asked(self, "to_json")
         return {
             "kind": self.kind,
             "uri": self.uri,
@@ -383,7 +406,9 @@ class SourceRows:
         from traceprop.lineage.answers.forward import descendants
         from traceprop.lineage.answers.query import node_of
 
-        return descendants(node_of(tensor), self.source, self.rows)
+        node = node_of(tensor)
+        count_asked((node,), "descendants")
+        return descendants(node, self.source, self.rows)
 
     def __repr__(self) -> str:
         return f"{self.source} {self.rows!r}"

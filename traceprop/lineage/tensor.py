@@ -70,11 +70,13 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         mapping of Source to RowSet
             Prints as `{credit_scores.csv: rows 3-5, 9}`; a file name finds its source.
         """
-        return sources(self.node)
+        node = self.node
+        return sources(node).asked_of(node)
 
     def dependencies(self) -> Dependencies:
         """Rows that this tensor rests on: direct, statistic and control apart."""
-        return dependencies(self.node)
+        node = self.node
+        return dependencies(node).asked_of(node)
 
     def cells(self, index: Any = None) -> Cells:
         """Cells of each source that this tensor, or some cells of it, rest on.
@@ -107,6 +109,7 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         """
         from traceprop.lineage.cells import cells_of
 
+        count_left(self.node, "cells", None)
         return cells_of(self.node, index)
 
     def ops(self, raw: bool = False) -> list[Step]:
@@ -397,4 +400,7 @@ def origins(tensor: Any) -> list[Origin]:
     list of Origin
         One per source: `(source, indptr, rows)`, rows sorted and distinct within each row.
     """
-    return origins_of(tensor.node) if isinstance(tensor, Tracked) else []
+    if not isinstance(tensor, Tracked):
+        return []
+    count_left(tensor.node, "origins")
+    return origins_of(tensor.node)

@@ -15,6 +15,7 @@ from traceprop.errors import LineageError
 from traceprop.lineage.answers.columns import columns
 from traceprop.lineage.answers.query import node_of
 from traceprop.lineage.answers.query import sources as sources_of
+from traceprop.lineage.graph.counted import count_asked
 from traceprop.lineage.graph.node import SOURCE, Node, inputs_first
 from traceprop.lineage.rowset import RowSet
 from traceprop.lineage.source import Source
@@ -199,6 +200,7 @@ def diff(X: Any, X_without: Any, *, sources: Given | None = None) -> Difference:
       std  income 9120.1 → 9119.8
     """
     before, after = node_of(X), node_of(X_without)
+    count_asked((before, after), "tp.diff")
     pairs = _paired(before, after)
     taken = [node for node in _statistics(before) if node in pairs]
     names = named([node.name for node in taken])

@@ -17,7 +17,8 @@ from traceprop.interop.sklearn.calls import run
 from traceprop.interop.sklearn.learned import learned
 from traceprop.interop.sklearn.record import ATTRIBUTE, let_go
 from traceprop.interop.sklearn.scope import is_inside, is_librarys
-from traceprop.interop.sklearn.splitters import split
+from traceprop.interop.sklearn.splitters import split, splitting_code
+from traceprop.lineage.graph.callers import counts_are_recorded
 from traceprop.lineage.recording.escapes import caller
 
 _NOT_DATA: Final = frozenset(
@@ -83,6 +84,7 @@ def open_seam() -> None:
         _open[0] += 1
         for kind, read in _hooks().items():
             kind.__getattribute__ = read  # type: ignore[method-assign,assignment]
+        counts_are_recorded(splitting_code(), True)
 
 
 def close_seam() -> None:
@@ -92,4 +94,5 @@ def close_seam() -> None:
         if not _open[0]:
             for kind in _hooks():
                 del kind.__getattribute__
+            counts_are_recorded(splitting_code(), False)
             let_go(*caller()[:2])

@@ -1,20 +1,26 @@
 """Cross-validation splitters: row numbers that know which values decided them.
 
-A splitter that only counts rows (`KFold`, `ShuffleSplit`) gives plain row numbers, and `X[train]`
-keeps its rows by them. One that looks at labels or groups gives row numbers as tensors, which rest
-on all of these: in which fold a row is was decided by the others too.
+Row numbers are tensors, and `X[train]` keeps its rows by them. Those of a splitter that only counts
+rows (`KFold`, `ShuffleSplit`) rest on no value; where a splitter looks at labels or groups, they
+rest on all of these: in which fold a row is was decided by the others too. Either is split anew in
+a replay: without rows as the same splitter splits the rest.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Iterator
+from numbers import Integral
+from types import CodeType, FrameType
 from typing import Any, Final
+
+import numpy as np
 
 from traceprop.errors import LineageError
 from traceprop.interop.sklearn.described import REFUSED, refusals
-from traceprop.interop.sklearn.scope import inside, is_librarys
+from traceprop.interop.sklearn.scope import inside
 from traceprop.interop.sklearn.steps import FAMILY
 from traceprop.lineage.graph.edge import CONTROL, Edge, Edges, extent_of
 from traceprop.lineage.graph.node import Node, Op, make_node
@@ -45,6 +51,8 @@ LOOKED_AT: Final[dict[str, tuple[str, ...]]] = {
 _NAMES: Final = ("X", "y", "groups")
 _HOME: Final = "sklearn.model_selection"
 _SIZES: Final = ("test_size", "train_size")
+_BY_DEFAULT: Final = "the share that train_test_split takes by default"
+_DEFAULT_SHARE: Final = 0.25
 
 
 def split(splitter: Any, bound: Any, args: Any, kwargs: dict[str, Any]) -> Iterator[Any]:
@@ -54,24 +62,40 @@ def split(splitter: Any, bound: Any, args: Any, kwargs: dict[str, Any]) -> Itera
     name = type(splitter).__name__
     known = type(splitter).__module__.startswith(_HOME)
     looked_at = LOOKED_AT.get(name, _NAMES) if known else _NAMES
-    deciding = {key: given[key] for key in looked_at if isinstance(given.get(key), Tracked)}
-    if not captured.inputs:
+    deciding = {key: given[key] for key in looked_at if key in given}
+    tracked = [key for key in given if isinstance(given[key], Tracked)]
+    if not tracked:
         yield from bound(*args, **kwargs)
-    elif deciding:
-        rows = len(next(iter(deciding.values())))
-        told = capture((), {key: given[key] for key in looked_at if key in given})
-        yield from _folds(_described(splitter, known), told, bound(**captured.kwargs), rows)
-    elif is_librarys(1) and _dispatches():  # which turns plain row numbers into unknown ones
-        rows = captured.nodes[0].n_rows
-        told = capture((), {})
-        yield from _folds(_described(splitter, known), told, bound(**captured.kwargs), rows)
-    else:
-        yield from bound(**captured.kwargs)
+        return
+    if not any(key in tracked for key in deciding):
+        deciding = {tracked[0]: given[tracked[0]], **deciding}  # how many rows there are
+    told = capture((), deciding)
+    description = _described(splitter, known, _shares(sys._getframe(1)))
+    yield from _folds(description, told, bound(**captured.kwargs), told.nodes[0].n_rows)
+
+
+def _shares(frame: FrameType) -> dict[str, Any]:
+    """Return the sizes that train_test_split was given, which hands on numbers of rows."""
+    if frame.f_code is not splitting_code():
+        return {}
+    sizes: dict[str, Any] = {name: frame.f_locals[name] for name in _SIZES}
+    if all(size is None for size in sizes.values()):
+        return {"n_splits": 1, **sizes, _BY_DEFAULT: True}
+    if any(isinstance(size, Integral) for size in sizes.values()):
+        return {}
+    return {"n_splits": 1, **sizes}
+
+
+def splitting_code() -> CodeType:
+    """Return the code of train_test_split, beneath scikit-learn's check of its parameters."""
+    function = importlib.import_module(_HOME).train_test_split
+    code: CodeType = inspect.unwrap(function).__code__
+    return code
 
 
 def _folds(description: Any, told: Captured, found: Iterator[Any], rows: int) -> Iterator[Any]:
     # A number of rows is told where the folds were counted by it: other rows, other numbers.
-    counted = not told.inputs or any(
+    counted = any(
         isinstance(description[2].get(size), int) for size in _SIZES if len(description) > 2
     )
     inputs, template = told.nodes, (description, rows if counted else None)
@@ -91,36 +115,46 @@ def _folds(description: Any, told: Captured, found: Iterator[Any], rows: int) ->
         yield tuple(numbers)
 
 
-def _described(splitter: Any, known: bool) -> tuple[Any, ...]:
+def _described(splitter: Any, known: bool, shares: dict[str, Any]) -> tuple[Any, ...]:
     """Return a splitter in plain values, or the reason why it can't be made again."""
     import sklearn
 
     name = type(splitter).__name__
     names = inspect.signature(type(splitter)).parameters
-    settings = {each: getattr(splitter, each, ...) for each in names}
+    others = getattr(splitter, "cvargs", {})  # of one that repeats another
+    settings = {each: getattr(splitter, each, others.get(each, ...)) for each in names}
+    settings = {each: _as_plain(value) for each, value in {**settings, **shares}.items()}
     plain = all(isinstance(v, (bool, int, float, str, type(None))) for v in settings.values())
+    if known and _draws(settings) and not isinstance(settings["random_state"], int):
+        return (REFUSED, f"{name} draws numbers: give it random_state= as an int")
     if not known or name not in LOOKED_AT or not plain:
         return (REFUSED, f"nobody knows whether {name} makes the same folds of the same rows")
-    if settings.get("random_state", 0) is None and settings.get("shuffle", True):
-        return (REFUSED, f"{name} draws numbers: give it random_state= as an int")
     return (sklearn.__version__, name, settings)
+
+
+def _as_plain(value: Any) -> Any:
+    return value.item() if isinstance(value, (np.integer, np.floating)) else value
+
+
+def _draws(settings: dict[str, Any]) -> bool:
+    """Whether a splitter draws random numbers."""
+    return "random_state" in settings and settings.get("shuffle", True) is True
 
 
 def _run(description: Any, rows: int | None, **given: Any) -> list[Any]:
     """Make the folds again."""
     _, name, settings = description
+    if _BY_DEFAULT in settings:
+        settings = {**settings, "test_size": _DEFAULT_SHARE}
+        del settings[_BY_DEFAULT]
     splitter = getattr(importlib.import_module(_HOME), name)(**settings)
-    if not given:
-        given = {"X": range(rows or 0)}
     if "X" not in given:
         given["X"] = next(iter(given.values()))
     now = len(next(iter(given.values())))
     if rows is not None and now != rows:
         raise LineageError(
-            f"{name} of {rows} rows with sizes that are numbers of rows, as train_test_split gives "
-            f"them, can't be made again of {now}: split by shares, as "
-            "next(StratifiedShuffleSplit(1, test_size=0.2, random_state=0).split(X, y)), or "
-            "np.array_split(tp.rng(0).permutation(X), 5)"
+            f"{name} of {rows} rows with sizes that are numbers of rows can't "
+            f"be made again of {now}: split by shares, as test_size=0.2"
         )
     with inside():
         return [list(fold) for fold in splitter.split(**given)]
@@ -128,6 +162,9 @@ def _run(description: Any, rows: int | None, **given: Any) -> list[Any]:
 
 def _rows(node: Node) -> Edges:
     """In which fold a row is, and how many there are, is decided by all labels or groups."""
+    description, template = node.args[0], node.kwargs or {}
+    if len(description) > 2 and not set(LOOKED_AT[description[1]]) & set(template):
+        return []  # of the rows that it takes how many there are
     everything = range(len(node.inputs))
     control = [Edge(i, All(node.n_rows, node.inputs[i].n_rows), CONTROL) for i in everything]
     return [*control, *extent_of(node, everything)]
@@ -145,9 +182,3 @@ def _why_not(node: Node) -> str | None:
 
 SPLIT: Final = Op("folds", _run, _why_not)
 implements(SPLIT, family=FAMILY, status=EXACT, shape_from_values=0)(_rows)
-
-
-def _dispatches() -> bool:
-    import sklearn
-
-    return bool(sklearn.get_config()["array_api_dispatch"])

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from traceprop.lineage.graph.counted import count_asked
 from traceprop.lineage.graph.edge import DIRECT
 from traceprop.lineage.graph.edges import MANY_ROWS, edges, made_of
 from traceprop.lineage.graph.memo import memo
@@ -39,15 +40,21 @@ from traceprop.lineage.rules.mutators import SETITEM
 class Step(str):
     """The name of a step, with the node that ends it. Prints without quotes."""
 
-    __slots__ = ("node",)
+    __slots__ = ("_node",)
 
-    node: Node
+    _node: Node
 
     def __new__(cls, name: str, node: Node) -> Step:
         """Make the name of the step that ends in `node`."""
         step = super().__new__(cls, name)
-        step.node = node
+        step._node = node
         return step
+
+    @property
+    def node(self) -> Node:
+        """The operation that ends the step."""
+        count_asked((self._node,), "node")
+        return self._node
 
     def __repr__(self) -> str:
         return str(self)

@@ -55,13 +55,18 @@ class Dependencies:
         self.statistic = statistic
         self.control = control
 
+    def asked_of(self, *nodes: Node) -> Dependencies:
+        """Return the same for the user: how many rows there are is a count of what nodes hold."""
+        kinds = (self.direct, self.statistic, self.control)
+        return Dependencies(*(each.asked_of(*nodes) for each in kinds))
+
     def all(self) -> SourceMap:
         """Rows of any kind: what the tensor can change with."""
-        merged: dict[Source, RowSet] = dict(self.direct)
+        merged: dict[Source, RowSet] = dict(self.direct._found)
         for part in (self.statistic, self.control):
-            for source, rows in part.items():
+            for source, rows in part._found.items():
                 merged[source] = union(merged.get(source, EMPTY), rows)
-        return SourceMap(merged)
+        return SourceMap(merged).asked_of(*self.direct._asked)
 
     def __repr__(self) -> str:
         return f"direct {self.direct}, statistic {self.statistic}, control {self.control}"

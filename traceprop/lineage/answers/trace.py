@@ -55,7 +55,7 @@ class Trace:
         steps: Iterable[str] = (),
         cells: Mapping[Source, CellSet] | None = None,
     ) -> None:
-        object.__setattr__(self, "rows", SourceMap(rows))
+        object.__setattr__(self, "rows", rows if isinstance(rows, SourceMap) else SourceMap(rows))
         object.__setattr__(self, "steps", tuple(str(step) for step in steps))
         object.__setattr__(self, "cells", cells)
 

@@ -13,6 +13,7 @@ from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from traceprop.lineage.graph.callers import is_only_shown, users_frame
 from traceprop.lineage.graph.memo import memo
 from traceprop.lineage.graph.node import SOURCE, Node
 
@@ -61,6 +62,26 @@ def note_count(node: Node, door: str, filename: str, line: int) -> None:
                 stack.extend(beneath)
                 if current.op is SOURCE and current.args[0].counted is None:
                     current.args[0].counted = noted
+
+
+def count_asked(nodes: Iterable[Node], door: str, depth: int = 1) -> None:
+    """Note a count of these nodes where the code `depth` calls above the caller is the user's."""
+    frame = users_frame(depth + 1)
+    if frame is not None and not is_only_shown(frame):
+        for node in nodes:
+            note_count(node, door, frame.f_code.co_filename, frame.f_lineno)
+
+
+def source_count_asked(source: Source, door: str) -> None:
+    """Note that the caller's caller, if it is the user's code, got a source's number of rows.
+
+    Which operations there were is not known then: none counts as recorded before.
+    """
+    frame = users_frame(2)
+    if frame is not None and source.counted is None and not is_only_shown(frame):
+        with _noting:
+            noted = CountDoor(next(_numbers), door, frame.f_code.co_filename, frame.f_lineno)
+            source.counted = noted
 
 
 def first_count(nodes: list[Node]) -> CountDoor | None:

@@ -18,6 +18,7 @@ from traceprop.lineage.answers.query import (
 )
 from traceprop.lineage.answers.trace import Trace
 from traceprop.lineage.graph import drawing
+from traceprop.lineage.graph.counted import count_asked
 from traceprop.lineage.graph.edge import DIRECT
 from traceprop.lineage.graph.escaped import Escape, escapes_of
 from traceprop.lineage.graph.node import SOURCE, Node, ancestors, inputs_first
@@ -48,17 +49,30 @@ class LineageGraph:
     Iterating yields nodes, inputs first.
     """
 
-    __slots__ = ("nodes", "roots")
+    __slots__ = ("_nodes", "_roots")
 
     def __init__(self, roots: tuple[Node, ...]) -> None:
-        self.roots = roots
-        self.nodes = ancestors(*roots)
+        self._roots = roots
+        self._nodes = ancestors(*roots)
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Every node that the roots rest on, and the roots."""
+        count_asked(self._roots, "nodes")
+        return self._nodes
+
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """The tensors' own nodes."""
+        count_asked(self._roots, "roots")
+        return self._roots
 
     def __len__(self) -> int:
-        return len(self.nodes)
+        return len(self._nodes)
 
     def __iter__(self) -> Iterator[Node]:
-        return iter(inputs_first(*self.roots))
+        count_asked(self._roots, "nodes")
+        return iter(inputs_first(*self._roots))
 
     def __contains__(self, node: object) -> bool:
         return node in self.nodes
@@ -70,10 +84,9 @@ class LineageGraph:
         return list(found)
 
     def edges(self) -> Iterator[tuple[Node, Node]]:
-        """Yield (input, operation) pairs."""
-        for node in self:
-            for parent in node.inputs:
-                yield parent, node
+        """Return (input, operation) pairs, one by one."""
+        count_asked(self._roots, "edges")
+        return ((parent, node) for node in self for parent in node.inputs)
 
     def mermaid(self) -> str:
         """Draw the graph as a Mermaid flowchart."""
@@ -85,6 +98,7 @@ class LineageGraph:
 
     def networkx(self) -> networkx.MultiDiGraph[Any]:
         """Turn the graph into one of networkx; needs the extra `[graph]`."""
+        count_asked(self._roots, "networkx")
         return drawing.to_networkx(self)
 
     def root(self, number: int = 0) -> Node:
@@ -95,7 +109,8 @@ class LineageGraph:
         LineageError
             When there is no such root.
         """
-        if not -len(self.roots) <= number < len(self.roots):
+        count_asked(self._roots, "root")
+        if not -len(self._roots) <= number < len(self.roots):
             raise LineageError(
                 f"This lineage is that of {len(self.roots)} tensors: there is no root {number}."
             )
@@ -103,11 +118,13 @@ class LineageGraph:
 
     def sources(self, root: int = 0) -> SourceMap:
         """Rows of each source that flow into a root directly."""
-        return sources(self.root(root))
+        node = self.root(root)
+        return sources(node).asked_of(node)
 
     def dependencies(self, root: int = 0) -> Dependencies:
         """Rows that a root rests on, apart by kind."""
-        return dependencies(self.root(root))
+        node = self.root(root)
+        return dependencies(node).asked_of(node)
 
     def ops(self, raw: bool = False, root: int = 0) -> list[Step]:
         """Return the steps from the sources to a root."""
@@ -115,6 +132,7 @@ class LineageGraph:
 
     def origins(self, root: int = 0) -> list[Origin]:
         """For each row of a root, the source rows that it came from."""
+        count_asked(self._roots, "origins")
         return origins_of(self.root(root))
 
     def escapes(self, root: int = 0) -> list[Escape]:
@@ -132,6 +150,7 @@ class LineageGraph:
         """Cells of each source that cells of a root rest on: see `ProvenanceTensor.cells`."""
         from traceprop.lineage.cells import cells_of
 
+        count_asked(self._roots, "cells")
         return cells_of(self.root(root), index)
 
     def __repr__(self) -> str:
@@ -142,4 +161,4 @@ class LineageGraph:
 def trace_rows(node: Node, rows: RowSet) -> Trace:
     """Trace some rows of a node to their source rows and steps."""
     reached = reach(node, rows, direct_only=True)
-    return Trace(rows_by_source(reached, DIRECT), steps(node, reached=reached))
+    return Trace(rows_by_source(reached, DIRECT).asked_of(node), steps(node, reached=reached))

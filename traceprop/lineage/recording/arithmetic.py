@@ -38,12 +38,12 @@ def _binary(ufunc: np.ufunc) -> Binary:
 
     def method(self: Tracked, other: Any) -> Any:
         kind = type(self)
-        node = self._node if self._state is None else self.node
+        node = self._node if self._state is None else self._made_by()
         shape: tuple[int, ...] | None = node.shape
         inputs: tuple[Node, ...]
         args: tuple[Any, ...]
         if type(other) is kind:
-            second = other._node if other._state is None else other.node
+            second = other._node if other._state is None else other._made_by()
             inputs = (node, second)
             args = PAIR
             if second.shape is not shape and second.shape:

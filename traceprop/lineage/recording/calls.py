@@ -17,10 +17,10 @@ import numpy as np
 from traceprop.errors import LineageError
 from traceprop.lineage.graph.node import Constant, Held, Node, make_node, slot
 from traceprop.lineage.graph.template import Place, count_needed, parameter_names, transform
-from traceprop.lineage.recording.counts import RowShape
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.kept_arrays import constant, hold_plain
 from traceprop.lineage.recording.plain_targets import adopt, adopted
+from traceprop.lineage.recording.shapes import RowShape
 from traceprop.lineage.recording.tracked import (
     KIND,
     LARGE,

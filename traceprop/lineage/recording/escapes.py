@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from traceprop.errors import EscapeError, LineageEscapeWarning
+from traceprop.lineage.graph.counted import note_count
+from traceprop.lineage.graph.edges import raw_edges
 from traceprop.lineage.graph.escaped import Escape as Escape
 from traceprop.lineage.graph.escaped import note_escape
 from traceprop.lineage.graph.node import CONSTANT, SOURCE, Node
@@ -75,7 +77,11 @@ def escape(
     """
     filename, line, depth = caller()
     noted = Escape(door, filename, line)
-    if _rests_on_no_row(tensor.node):
+    node = tensor.node
+    counted = _counted_by(node)
+    if counted is not None:
+        for each in counted:  # as `np.ones_like(X)`, or the folds of KFold: a count leaves alone
+            note_count(each, door, filename, line)
         return noted  # as `xp.zeros(3)`: there is no lineage to leave
     collected = _collected.get()
     if collected is not None:
@@ -118,14 +124,20 @@ def is_collecting() -> bool:
     return _collected.get() is not None
 
 
-def _rests_on_no_row(node: Node) -> bool:
-    """Whether a node is made of no row; looked into as far as a few nodes."""
-    seen = [node]
+def _counted_by(node: Node) -> list[Node] | None:
+    """Return the nodes of which no more than the number of rows stands in a node's values.
+
+    None where values of rows may stand in them; looked into as far as a few nodes.
+    """
+    seen, counted = [node], []
     for each in seen:
         if each.op in _ROWS or len(seen) > _LOOKED_INTO:
-            return False
-        seen.extend(each.inputs)
-    return True
+            return None
+        if each.inputs and not raw_edges(each):
+            counted.append(each)
+        else:
+            seen.extend(each.inputs)
+    return counted
 
 
 def forget_warned() -> None:

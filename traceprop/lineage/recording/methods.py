@@ -14,8 +14,9 @@ import numpy as np
 from traceprop.errors import LineageError
 from traceprop.lineage.graph.node import FIRST, ONE, Node, Op, make_node
 from traceprop.lineage.recording.calls import call, capture, wrap_result
-from traceprop.lineage.recording.counts import count_left, shape_of
+from traceprop.lineage.recording.counts import count_left
 from traceprop.lineage.recording.escapes import escape
+from traceprop.lineage.recording.shapes import shape_of
 from traceprop.lineage.recording.tracked import (
     Tracked,
     attach_view,
@@ -70,7 +71,7 @@ def _method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             return self
         if not isinstance(result, (np.ndarray, np.generic)):
             return wrap_result(function, capture((self, *args), kwargs), result)
-        node = self._node if self._state is None else self.node
+        node = self._node if self._state is None else self._made_by()
         made = make_node(
             function,
             (node,),
@@ -106,7 +107,7 @@ def _reduction(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             return general(self, *((axis, *args) if args or axis is not None else ()), **kwargs)
         made = Node()
         made.op = function
-        made.inputs = (self._node if self._state is None else self.node,)
+        made.inputs = (self._node if self._state is None else self._made_by(),)
         made.args = ONE if axis is None else (FIRST, axis)
         made.kwargs = made.item = made.memo = None
         tensor = type(self)()
@@ -319,7 +320,12 @@ class Methods(Tracked):
         count_left(self.node, "nbytes", None)
         return int(self._array.nbytes)
 
-    strides = _attribute("strides")
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Bytes from each cell to the next along each axis; of another memory order, by rows."""
+        count_left(self.node, "strides", None)
+        return tuple(self._array.strides)
+
     flags = _attribute("flags")
     device = _attribute("device")
 

@@ -51,7 +51,7 @@ class Subscript(Tracked):
 
     def __getitem__(self, key: Any) -> Any:
         array = self._array
-        node = self._node if self._state is None else self.node
+        node = self._node if self._state is None else self._made_by()
         inputs: tuple[Node, ...] = (node,)
         kind = type(key)
         if kind is int or kind is slice or (kind is tuple and _is_basic(key)):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from traceprop.lineage.graph.counted import count_asked
 from traceprop.lineage.graph.node import (
     FIRST,
     PAIR,
@@ -126,6 +127,12 @@ class Tracked:
     @property
     def node(self) -> Node:
         """The operation that made these values."""
+        node = self._made_by()
+        count_asked((node,), "node")  # its shape and its rows can be read there
+        return node
+
+    def _made_by(self) -> Node:
+        """Return the operation that made these values; nobody else gets it."""
         state = self._state
         if state is not None and state.seen != state.root.version:
             self._catch_up(state.root.version)

@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from traceprop.lineage.graph.counted import count_asked
 from traceprop.lineage.recording.counts import count_left
 from traceprop.lineage.recording.tracked import Tracked
 from traceprop.lineage.registry import EXACT, handles
 
-_COUNTING = (np.shape, np.size)
+_COUNTING = (
+    np.shape, np.size, np.einsum_path, np.diag_indices_from, np.tril_indices_from,
+    np.triu_indices_from,
+)  # fmt: skip
 
 
 def _plain(value: Any) -> Any:
@@ -32,9 +36,13 @@ def _plain(value: Any) -> Any:
 def describe(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The answer is the plain array's."""
     if function in _COUNTING:
-        for each in args[:1]:
+        for each in (*args, *kwargs.values()):
             if isinstance(each, Tracked):
                 count_left(each.node, f"np.{function.__name__}", None, depth=3)
+    elif function is np.min_scalar_type:
+        for each in args[:1]:
+            if isinstance(each, Tracked) and not each._array.ndim:
+                count_asked((each.node,), "np.min_scalar_type", 2)  # it tells how large it is
     return function(
         *(_plain(each) for each in args), **{name: _plain(v) for name, v in kwargs.items()}
     )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from traceprop.errors import LineageError
 from traceprop.lineage.answers.query import node_of
+from traceprop.lineage.graph.counted import count_asked
 from traceprop.lineage.graph.lineage_graph import LineageGraph
 from traceprop.lineage.graph.memo import memo
 from traceprop.lineage.graph.node import SOURCE, Node, inputs_first
@@ -75,6 +76,8 @@ def apply(
     >>> tp.apply(X, {"age": 41, "income": 38_000.0})  # doctest: +SKIP
     >>> model(torch.from_numpy(tp.apply(X, declined)))  # doctest: +SKIP
     """
+    if isinstance(X, Tracked):
+        count_asked((node_of(X),), "tp.apply")  # what comes out rests on X's statistics
     found = X if isinstance(X, Pipeline) else pipeline_of(X, _named_sources(X, raw), sources)
     if return_kept:
         return found.apply(raw, return_kept=True)

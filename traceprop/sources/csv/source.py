@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from traceprop.errors import SourceError
 from traceprop.lineage.answers.verdict import RowVerdict
+from traceprop.lineage.graph.counted import source_count_asked
 from traceprop.lineage.source import Source
 from traceprop.sources import columns as arrow_columns
 from traceprop.sources.csv.format import CsvFormat
@@ -168,6 +169,7 @@ class CsvSource(Source):
         SourceError
             Where the file is gone, or changed since it was loaded.
         """
+        source_count_asked(self, "read")
         parsed = self._parsed()
         if self.numeric:
             matrix: npt.NDArray[np.float64] = parsed.values
@@ -178,12 +180,14 @@ class CsvSource(Source):
 
     def read_columns(self, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
         """Read several columns of a table again in one pass; errors as for `read`."""
+        source_count_asked(self, "read_columns")
         if self.numeric:
             return super().read_columns(names)
         return {name: column.values for name, column in self._columns_again(names).items()}
 
     def categories(self, names: Iterable[str]) -> dict[str, tuple[str, ...] | None]:
         """Return what text columns' codes number, from the file; errors as for `read`."""
+        source_count_asked(self, "categories")
         if self.numeric:
             return super().categories(names)
         return {name: column.categories for name, column in self._columns_again(names).items()}
@@ -218,6 +222,7 @@ class CsvSource(Source):
 
     def to_json(self) -> dict[str, Any]:
         """Return what a saved lineage keeps; `Source.from_json` takes it back."""
+        source_count_asked(self, "to_json")
         selection = self._selection
         return {
             **super().to_json(),

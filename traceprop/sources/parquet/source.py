@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from traceprop.errors import SourceError
 from traceprop.lineage.answers.verdict import RowVerdict
+from traceprop.lineage.graph.counted import source_count_asked
 from traceprop.lineage.source import Source
 from traceprop.sources.columns import Column
 from traceprop.sources.identity.typed_hashes import hash_table
@@ -163,6 +164,7 @@ class ParquetSource(Source):
         SourceError
             Where the file is gone, or changed since it was loaded.
         """
+        source_count_asked(self, "read")
         wanted = self.columns if column is None else (column,)
         if column is None and not self.numeric:
             raise SourceError(f"{self.name} was loaded as a table; say which column to read")
@@ -176,12 +178,14 @@ class ParquetSource(Source):
 
     def read_columns(self, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
         """Read several columns of a table again in one pass; errors as for `read`."""
+        source_count_asked(self, "read_columns")
         if self.numeric:
             return super().read_columns(names)
         return {name: column.values for name, column in self._columns_again(names).items()}
 
     def categories(self, names: Iterable[str]) -> dict[str, tuple[str, ...] | None]:
         """Return what text columns' codes number, from the file; errors as for `read`."""
+        source_count_asked(self, "categories")
         if self.numeric:
             return super().categories(names)
         return {name: column.categories for name, column in self._columns_again(names).items()}
@@ -209,6 +213,7 @@ class ParquetSource(Source):
 
     def to_json(self) -> dict[str, Any]:
         """Return what a saved lineage keeps; `Source.from_json` takes it back."""
+        source_count_asked(self, "to_json")
         return {
             **super().to_json(),
             "numeric": self.numeric,

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from traceprop.errors import SourceError
 from traceprop.lineage.answers.verdict import RowVerdict
+from traceprop.lineage.graph.counted import source_count_asked
 from traceprop.lineage.source import Source
 from traceprop.sources.identity.verify import Present, verify_rows
 from traceprop.sources.sql import values as sql_values
@@ -153,6 +154,7 @@ class SqlSource(Source):
         SourceError
             Where the database can't be asked, or its rows changed since they were loaded.
         """
+        source_count_asked(self, "read")
         columns = self._read_again()
         if self.query.numeric:
             matrix = matrix_of(columns, self.name)
@@ -163,6 +165,7 @@ class SqlSource(Source):
 
     def read_columns(self, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
         """Run the query again for several columns of a table; errors as for `read`."""
+        source_count_asked(self, "read_columns")
         if self.query.numeric:
             return super().read_columns(names)
         columns = self._read_again()
@@ -170,6 +173,7 @@ class SqlSource(Source):
 
     def categories(self, names: Iterable[str]) -> dict[str, tuple[str, ...] | None]:
         """Return what text columns' codes number, from the query; errors as for `read`."""
+        source_count_asked(self, "categories")
         if self.query.numeric:
             return super().categories(names)
         columns = self._read_again()
@@ -197,6 +201,7 @@ class SqlSource(Source):
 
     def to_json(self) -> dict[str, Any]:
         """Return what a saved lineage keeps; `Source.from_json` takes it back."""
+        source_count_asked(self, "to_json")
         return {
             **super().to_json(),
             "query": self.query.to_json(),

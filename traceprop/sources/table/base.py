@@ -14,7 +14,7 @@ import numpy as np
 
 from traceprop.errors import DataError, SourceError
 from traceprop.lineage.answers.query import Dependencies, SourceMap
-from traceprop.lineage.graph.node import SOURCE, inputs_first
+from traceprop.lineage.graph.node import SOURCE, Node, inputs_first
 from traceprop.lineage.recording.counts import count_left
 from traceprop.lineage.rowset import EMPTY, RowSet
 from traceprop.sources.table import ops
@@ -69,7 +69,8 @@ class ColumnStore:
 
     def sources(self) -> SourceMap:
         """Rows of each source that flow into any column directly."""
-        return _together(column.tensor().sources() for column in self._columns.values())
+        found = _together(column.tensor().sources() for column in self._columns.values())
+        return found.asked_of(*self._nodes())
 
     def dependencies(self) -> Dependencies:
         """Rows of each source that any column rests on: direct, statistic and control apart."""
@@ -78,7 +79,7 @@ class ColumnStore:
             _together(each.direct for each in found),
             _together(each.statistic for each in found),
             _together(each.control for each in found),
-        )
+        ).asked_of(*self._nodes())
 
     def __len__(self) -> int:
         self._count_left("len")
@@ -86,9 +87,13 @@ class ColumnStore:
 
     def _count_left(self, door: str) -> None:
         """Note that the caller's caller got the number of rows as a plain number."""
-        for column in self._columns.values():
-            count_left((column.base if column.rows is None else column.rows).node, door, depth=3)
-            break
+        for node in self._nodes():
+            count_left(node, door, depth=3)
+
+    def _nodes(self) -> list[Node]:
+        """Return what tells how many rows the columns have."""
+        columns = self._columns.values()
+        return list({(c.base if c.rows is None else c.rows).node: None for c in columns})
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)

@@ -111,4 +111,5 @@ class Exchange(ColumnStore):
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Hand the values, and the column of row numbers, to any library that speaks Arrow."""
+        self._count_left("__arrow_c_stream__")
         return self.to_arrow().__arrow_c_stream__(requested_schema)
