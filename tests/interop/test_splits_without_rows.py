@@ -82,11 +82,11 @@ PROGRAMS = {
         for i, splitter in enumerate([
             KFold(4), KFold(5, shuffle=True, random_state=2), ShuffleSplit(3, random_state=1),
             ShuffleSplit(2, test_size=0.3, random_state=np.int64(4)), TimeSeriesSplit(3),
-            RepeatedKFold(n_splits=3, n_repeats=2, random_state=11), StratifiedKFold(3),
-            StratifiedKFold(3, shuffle=True, random_state=11),
-            RepeatedStratifiedKFold(n_splits=3, n_repeats=2, random_state=11),
-            StratifiedShuffleSplit(2, random_state=11), GroupKFold(3),
-            GroupShuffleSplit(2, random_state=11), LeaveOneGroupOut(),
+            RepeatedKFold(n_splits=3, n_repeats=2, random_state=12345), StratifiedKFold(3),
+            StratifiedKFold(3, shuffle=True, random_state=12345),
+            RepeatedStratifiedKFold(n_splits=3, n_repeats=2, random_state=12345),
+            StratifiedShuffleSplit(2, random_state=12345), GroupKFold(3),
+            GroupShuffleSplit(2, random_state=12345), LeaveOneGroupOut(),
             StratifiedGroupKFold(2, shuffle=True, random_state=0),
         ])
     },

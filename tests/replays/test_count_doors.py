@@ -132,8 +132,21 @@ FUNCTIONS = {
     "a step's operation": lambda X: (X * 2).ops(raw=True)[-1].node.shape[0],
     "the type of a value": lambda X: np.dtype(np.min_scalar_type(X.max() * 1e30)).itemsize,
     "new rows prepared": lambda X: tp.apply(X - X.mean(axis=0), np.zeros((1, 2)))[0, 0],
+    "an index too large": lambda X: _tried(lambda n: X[n], 1000),
+    "an array that doesn't fit": lambda X: _tried(lambda n: X[:, 0] + np.zeros(n + 2), 38) + 1,
+    "a reshape that doesn't fit": lambda X: _tried(lambda n: X.reshape(79 + n, 1), 1) + 1,
     "a matrix multiplied": lambda X: len(np.einsum_path("ij,ij->", X, X)[1]),
 }  # fmt: skip
+
+
+def _tried(operation, most):
+    """Count how often an operation works."""
+    for n in range(most):
+        try:
+            operation(n)
+        except (IndexError, ValueError):
+            return n + 0.5
+    return most
 
 
 def _arrow_rows(table):

@@ -17,6 +17,7 @@ import numpy as np
 from traceprop.errors import LineageError
 from traceprop.lineage.graph.node import Constant, Held, Node, make_node, slot
 from traceprop.lineage.graph.template import Place, count_needed, parameter_names, transform
+from traceprop.lineage.recording.counts import told_by_error
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.kept_arrays import constant, hold_plain
 from traceprop.lineage.recording.plain_targets import adopt, adopted
@@ -181,7 +182,11 @@ def call(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any
         if out is not None:
             return call_into(function, capture(args, kwargs, values), out)
     captured = capture(args, kwargs, values)
-    result = function(*captured.args, **captured.kwargs)
+    try:
+        result = function(*captured.args, **captured.kwargs)
+    except (ValueError, IndexError):
+        told_by_error(captured.nodes)
+        raise
     if type(result) is np.ndarray:
         return _wrap_array(function, captured, result)
     return wrap_result(function, captured, result)

@@ -17,6 +17,7 @@ from traceprop.lineage.graph.counted import note_count
 from traceprop.lineage.graph.edge import EXTENT
 from traceprop.lineage.graph.edges import MANY_ROWS, made_of, raw_edges
 from traceprop.lineage.graph.node import Node, ancestors
+from traceprop.lineage.recording.escapes import caller
 
 _TURNED: Final = frozenset({np.transpose, np.swapaxes, np.moveaxis, np.matrix_transpose})
 
@@ -29,6 +30,13 @@ def count_left(node: Node, door: str, axes: Iterable[int] | None = (0,), depth: 
     wanted = range(len(node.shape)) if axes is None else axes
     if any(_holds_rows(node, axis) for axis in wanted) and not is_only_shown(frame):
         note_count(node, door, frame.f_code.co_filename, frame.f_lineno)
+
+
+def told_by_error(nodes: Iterable[Node]) -> None:
+    """Note that an operation raised: a large index, or shapes that don't fit, tell a length."""
+    filename, line, _ = caller()
+    for node in nodes:
+        note_count(node, "an error", filename, line)
 
 
 def _holds_rows(node: Node, axis: int) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from traceprop.errors import LineageError
 from traceprop.lineage.graph.node import FIRST, ONE, Node, Op, make_node
 from traceprop.lineage.recording.calls import call, capture, wrap_result
-from traceprop.lineage.recording.counts import count_left
+from traceprop.lineage.recording.counts import count_left, told_by_error
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.shapes import shape_of
 from traceprop.lineage.recording.tracked import (
@@ -66,7 +66,11 @@ def _method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         for value in kwargs.values():
             if type(value) not in _SIMPLE:
                 return call(function, (self, *args), kwargs)
-        result = getattr(self._array, name)(*args, **kwargs)
+        try:
+            result = getattr(self._array, name)(*args, **kwargs)
+        except (ValueError, IndexError):
+            told_by_error((self._made_by(),))
+            raise
         if result is self._array:  # as astype(copy=False) may return
             return self
         if not isinstance(result, (np.ndarray, np.generic)):
@@ -173,7 +177,11 @@ class Methods(Tracked):
         """As `numpy.ndarray.reshape`."""
         wanted = shape[0] if len(shape) == 1 else shape
         if order == "C" and copy is None and not isinstance(wanted, Tracked):
-            array = self._array.reshape(wanted)
+            try:
+                array = self._array.reshape(wanted)
+            except ValueError:
+                told_by_error((self._made_by(),))
+                raise
             args = (FIRST, wanted)
             node = make_node(np.reshape, (self.node,), args, None, array.shape, array.dtype)
             tensor = wrap(type(self), array, node)

@@ -12,7 +12,7 @@ import numpy as np
 from traceprop.errors import LineageError, UnknownNameError
 from traceprop.lineage.answers.columns import columns
 from traceprop.lineage.graph.node import FIRST, Node, make_held, make_node, slot
-from traceprop.lineage.recording.counts import count_left
+from traceprop.lineage.recording.counts import count_left, told_by_error
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.granularity import level
 from traceprop.lineage.recording.kept_arrays import constant, hold_plain
@@ -55,7 +55,11 @@ class Subscript(Tracked):
         inputs: tuple[Node, ...] = (node,)
         kind = type(key)
         if kind is int or kind is slice or (kind is tuple and _is_basic(key)):
-            result = array[key]
+            try:
+                result = array[key]
+            except IndexError:
+                told_by_error(inputs)
+                raise
             args: tuple[Any, ...] = (FIRST, key)
         elif kind is type(self):
             result = array[key._array]
@@ -76,7 +80,11 @@ class Subscript(Tracked):
                 key = numbered(self, key)
             tensors: list[Tracked] = [self]
             plain, template = _strip_key(key, tensors)
-            result = array[plain]
+            try:
+                result = array[plain]
+            except IndexError:
+                told_by_error(inputs)
+                raise
             inputs = tuple(tensor.node for tensor in tensors)
             args = (FIRST, template)
         if not isinstance(result, (np.ndarray, np.generic)):

@@ -8,6 +8,7 @@ import numpy as np
 
 from traceprop.lineage.graph.node import make_node, slot, ufunc_method
 from traceprop.lineage.recording.calls import Captured, capture, into_plain, strip
+from traceprop.lineage.recording.counts import told_by_error
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.plain_targets import adopt
 from traceprop.lineage.recording.tracked import KIND, Tracked, before_write, spoil, wrap, write
@@ -70,7 +71,11 @@ def _call_plainly(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
         stripped, kept = strip(value, tensors)
         plain.append(stripped)
         template.append(kept)
-    result = ufunc(*plain)
+    try:
+        result = ufunc(*plain)
+    except ValueError:
+        told_by_error([each.node for each in tensors])
+        raise
     if type(result) is not np.ndarray and not isinstance(result, np.generic):
         return leave(tensors[0], result, ufunc)
     nodes = tuple([t._node if t._state is None else t.node for t in tensors])
