@@ -59,6 +59,7 @@ def _goals(folder: Path) -> Iterator[Goal]:
     test = X[_TRAIN:], y[_TRAIN:]
     X, y = X[:_TRAIN], y[:_TRAIN]
     equal, ratios, accuracies = 0, {}, []
+    second, off = {}, []
     for seed in SEEDS:
         store = GradientStore(path=folder / f"mlp {seed}")
         model = train(X, y, seed, store)
@@ -70,7 +71,13 @@ def _goals(folder: Path) -> Iterator[Goal]:
                 exact = approximate_unlearn(model, forget_set, recipe=train)
                 equal += model_digest(exact) == model_digest(again)
             new = approximate_unlearn(model, forget_set)
+            other = train(X[keep], y[keep], 1000 + seed)
             found = audit(model, new, forget_set, retrained=[again], test=test)
+            reference = audit(model, new, forget_set, retrained=[again, other], test=test)
+            second[name, seed] = reference.parts["forget"].logits_again / (
+                found.parts["forget"].logits_before
+            )
+            off.append(100 * abs(_accuracy(other, test) - _accuracy(again, test)))
             forget = found.parts["forget"]
             ratios[name, seed] = forget.logits_after / forget.logits_before
             part = found.parts["test"]
@@ -81,12 +88,22 @@ def _goals(folder: Path) -> Iterator[Goal]:
     (name, seed), worst = max(ratios.items(), key=lambda each: each[1])
     note = (
         f"{sum(r >= 1 for r in ratios.values())} of {len(ratios)} configurations are not below; "
-        f"median {np.median(list(ratios.values())):.2f}; largest: {name}, seed {seed}"
+        f"median {np.median(list(ratios.values())):.2f}; largest: {name}, seed {seed}; a second "
+        f"retraining (other seed) is not below in {sum(r >= 1 for r in second.values())}, median "
+        f"{np.median(list(second.values())):.2f}, largest {max(second.values()):.2f}"
     )
     yield at_most("MLP without: |Δlogit| on the forget set over the untouched", worst, 1, "", note)
-    note = f"largest of the same; median {np.median(accuracies):.2f}; {len(test[0])} test samples"
+    note = (
+        f"largest of the same; median {np.median(accuracies):.2f}; a second retraining's is up to "
+        f"{max(off):.2f}, median {np.median(off):.2f}; {len(test[0])} test samples"
+    )
     yield at_most("MLP without: test accuracy off the retrained", max(accuracies), 0.5,
                   " points", note)  # fmt: skip
+
+
+def _accuracy(model: nn.Module, test: tuple[np.ndarray, np.ndarray]) -> float:
+    with torch.no_grad():
+        return float((model(torch.from_numpy(test[0])).argmax(1).numpy() == test[1]).mean())
 
 
 def _forget_sets(

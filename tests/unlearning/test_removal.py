@@ -120,7 +120,7 @@ def digits():
         return trained_network(make, x[rows], y[rows], steps=150, rate=1e-2, penalty=1e-3)
 
     model = train(np.arange(400))
-    return model, x, y, train, recorded(model, x, y, MEAN, 1e-3)
+    return model, x, y, train, recorded(model, x, y, MEAN, 1e-3, batch_size=400)
 
 
 @pytest.mark.parametrize("choice", ["random", "hardest"])

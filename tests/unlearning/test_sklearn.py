@@ -135,8 +135,8 @@ def test_its_record_comes_back_with_the_estimator(tmp_path):
 
 
 def _refusal(estimator, inputs, labels, folder) -> str:
+    forget_set = _recorded(estimator, inputs, labels, folder)
     with pytest.raises(UnlearnError) as refused:
-        forget_set = _recorded(estimator, inputs, labels, folder)
         approximate_unlearn(estimator, forget_set, method="exact-convex")
     return str(refused.value)
 

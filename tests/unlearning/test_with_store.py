@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import traceprop as tp
-from tests.naive.retrain import leave_one_out_margins, retrained_weights
+from tests.naive.curvature import flat
+from tests.naive.retrain import leave_one_out_margins, retrained, retrained_weights
 from traceprop.attribution import ForgetSet, GradientStore, TrainingContext
 from traceprop.attribution.influence import compute_influence_scores
 from traceprop.attribution.model_files import restore_model
+from traceprop.errors import UnlearnError
 from traceprop.unlearning import approximate_unlearn, record
 
 PENALTY = 1e-2
@@ -130,6 +133,40 @@ def test_a_frozen_body_stays_as_it_is(tmp_path):
     new = approximate_unlearn(model, _forget(store, 3, 4))
     assert torch.equal(new[0].weight, model[0].weight)
     assert not torch.equal(new[2].weight, model[2].weight)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_head_on_a_frozen_body_ends_where_retraining_does(tmp_path, bias):
+    torch.manual_seed(1)
+    body = nn.Sequential(nn.Linear(30, 8), nn.Tanh()).requires_grad_(False)
+    model = nn.Sequential(body, nn.Linear(8, 2, bias=bias))
+    optimizer = torch.optim.SGD(model[1].parameters(), lr=0.5, weight_decay=1e-2)
+    store = _train(tmp_path / "grad", model, optimizer, epochs=5)
+    new = approximate_unlearn(model, _forget(store, 3, 4))
+    done = record(new)
+    assert done.removal_class == "exact-convex"
+    assert "last layer" in done.reason
+    assert torch.equal(new[0][0].weight, model[0][0].weight)
+    X, y = _data()
+    keep = np.delete(np.arange(len(X)), [3, 4])
+    with torch.no_grad():
+        features = body(torch.from_numpy(X[keep]).float()).double()
+    head, labels = copy.deepcopy(model[1]).double(), torch.from_numpy(y[keep])
+    want = retrained(head, features, labels, "cross_entropy", "mean", 1e-2)
+    assert float((flat(new[1]).double() - want).norm()) <= done.bound + 1e-9
+    assert done.bound < 1e-5
+
+
+def test_a_body_that_is_not_the_same_at_each_visit_has_no_such_head(tmp_path):
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(30, 8), nn.Dropout(0.5), nn.Linear(8, 2))
+    model[0].requires_grad_(False)
+    optimizer = torch.optim.SGD(model[2].parameters(), lr=0.5, weight_decay=1e-2)
+    store = _train(tmp_path / "grad", model, optimizer, epochs=2)
+    forget_set = _forget(store, 3, 4)
+    assert record(approximate_unlearn(model, forget_set)).method == "gauss-newton"
+    with pytest.raises(UnlearnError, match="isn't linear"):
+        approximate_unlearn(model, forget_set, method="exact-convex")
 
 
 def test_a_run_with_augmentation_is_not_exact(tmp_path: Path):

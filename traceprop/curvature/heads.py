@@ -6,7 +6,9 @@ that convex results (Newton, bounds, exact Hessians) hold for the torch module i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -114,3 +116,60 @@ def linear_head(model: nn.Module) -> LinearHead | None:
     prefix, linear = found[0]
     bias = f"{prefix}bias" if "bias" in linear.state_dict() else None
     return LinearHead(linear.in_features, linear.out_features, f"{prefix}weight", bias)
+
+
+def frozen_body(model: nn.Module, trained: Collection[str]) -> tuple[nn.Module, LinearHead] | None:
+    """Return the frozen layers of a module, and the linear layer after them that was trained.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Accepted: an `nn.Sequential` that ends in an `nn.Linear`, by exact type. Layers that aren't
+        the same function at every visit, or that training moves without a gradient (dropout,
+        normalisation by batches), are not: what the last layer was trained on isn't known then.
+    trained : collection of str
+        The parameters that training moved.
+
+    Returns
+    -------
+    tuple of torch.nn.Module and LinearHead, or None
+        A copy of the layers before the last, in evaluation mode on the CPU, and the last.
+    """
+    from torch import nn
+
+    layers = [*model.named_children()] if type(model) is nn.Sequential else []
+    if len(layers) < 2 or type(layers[-1][1]) is not nn.Linear:
+        return None
+    name, last = layers[-1]
+    assert isinstance(last, nn.Linear)
+    if {*trained} != {f"{name}.{own}" for own, _ in last.named_parameters()}:
+        return None
+    body = nn.Sequential(OrderedDict(layers[:-1]))
+    moving = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase, nn.RReLU)
+    own = {id(parameter) for parameter in last.parameters()}
+    if any(isinstance(module, moving) for module in body.modules()) or any(
+        id(parameter) in own for parameter in body.parameters()
+    ):
+        return None
+    bias = f"{name}.bias" if "bias" in last.state_dict() else None
+    head = LinearHead(last.in_features, last.out_features, f"{name}.weight", bias)
+    return copy.deepcopy(body).to("cpu").eval(), head
+
+
+def features_of(body: nn.Module, inputs: ArrayLike, *, chunk: int = 1024) -> Array | None:
+    """Return what frozen layers make of inputs, as they compute it: float64 `(n, n_features)`.
+
+    None where they don't give one row of numbers a sample.
+    """
+    import torch
+
+    first = next(body.parameters(), None)
+    dtype = torch.get_default_dtype() if first is None else first.dtype
+    parts = []
+    with torch.no_grad():
+        for rows in torch.split(torch.as_tensor(np.array(inputs)), chunk):
+            made = body(rows.to(dtype) if rows.is_floating_point() else rows)
+            if made.ndim != 2 or len(made) != len(rows):
+                return None
+            parts.append(made.double().numpy())
+    return np.concatenate(parts)

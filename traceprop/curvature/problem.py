@@ -5,17 +5,20 @@ Promise: it knows nothing of where the run was recorded; row j of everything her
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.curvature.ggn import Network, NetworkObjective, float64, targets_tensor
-from traceprop.curvature.heads import LinearHead
+from traceprop.curvature.heads import LinearHead, features_of, frozen_body
 from traceprop.curvature.losses import LossSpec
 from traceprop.curvature.objective import HeadObjective, data_scale
 from traceprop.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Rows = NDArray[np.int64]
 
@@ -56,6 +59,18 @@ class Problem:
     batch_size: int | None
     head: LinearHead | None
     trained: tuple[str, ...]
+
+    def behind_frozen_layers(self, model: nn.Module) -> Problem:
+        """Return the problem of a last linear layer, where only that was trained; else this one.
+
+        Its inputs are what the frozen layers make of this one's, computed once.
+        """
+        found = None if self.head is not None else frozen_body(model, self.trained)
+        if found is None:
+            return self
+        body, head = found
+        features = features_of(body, self.inputs)
+        return self if features is None else replace(self, inputs=features, head=head)
 
     @property
     def n(self) -> int:

@@ -90,7 +90,8 @@ def approximate_unlearn(
         where that gives its weights again. `exact-convex`: for a linear, logistic or softmax model
         with a penalty, Newton's method on the retained data, with a bound on the distance to the
         retrained model. `certified`: the same with noise, for `epsilon` and `delta`.
-        `gauss-newton`: for any network, one damped Gauss-Newton step, without a guarantee.
+        `gauss-newton`: for any network, a damped Gauss-Newton step, after a training by small
+        batches also ten of L-BFGS on the rest, without a guarantee.
         `ascent`: the baseline of gradient ascent on the forget set. `auto`: `exact` where a recipe
         is given, else `exact-convex` where its bound holds, else `exact` by an estimator's own fit,
         else `gauss-newton`.
@@ -257,8 +258,9 @@ def _choose(case: Case, asked: Asked) -> tuple[str, str]:
     refused = convex.refusal(case)
     if refused is None:
         why = (
-            f"The model is linear in its parameters and the penalty λ = {case.problem.penalty:g} "
-            f"({case.problem.penalty_origin}) makes its objective strictly convex."
+            f"The model is linear in its {_trained(case)} and the penalty "
+            f"λ = {case.problem.penalty:g} ({case.problem.penalty_origin}) makes its objective "
+            f"strictly convex."
         )
         return ("exact-convex" if method == "auto" else method), why + _stopped_early(case)
     if method in ("exact-convex", "certified"):
@@ -278,6 +280,11 @@ _REFITTED = (
     "The estimator's own settings are its recipe: fitted on all of the data they give its weights "
     "to the bit."
 )
+
+
+def _trained(case: Case) -> str:
+    frozen = case.linear is not case.problem
+    return "last layer, all that was trained," if frozen else "parameters"
 
 
 def _stopped_early(case: Case) -> str:

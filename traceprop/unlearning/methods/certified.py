@@ -111,7 +111,7 @@ def remove(case: Case, asked: Asked) -> Outcome:
     _check_budget(asked, before)
     theta, bound, from_zero, basis = _solved(case, asked)
     noise = np.random.default_rng().normal(0.0, sigma, theta.shape)
-    head = case.problem.head
+    head = case.linear.head
     assert head is not None
     new = case.start.holding(head.unpack(theta + noise))
     budget = {
@@ -168,15 +168,15 @@ def _check_budget(asked: Asked, before: _Spent) -> None:
 
 def _solved(case: Case, asked: Asked) -> tuple[Array, float, int, str]:
     """Return a solution within the threshold: from the model as it is, or else from zero."""
-    head = case.problem.head
+    head = case.linear.head
     assert head is not None
     assert asked.epsilon is not None
-    gone = np.delete(np.arange(case.goal.n), case.kept)
+    gone = np.delete(np.arange(case.linear_goal.n), case.kept)
     warm = head.pack(case.module.state_dict())
     found: list[str] = []
     for from_zero, start in enumerate((warm, np.zeros_like(warm))):
         try:
-            solved = minimum_without(case.goal, gone, start, distance=asked.tol)
+            solved = minimum_without(case.linear_goal, gone, start, distance=asked.tol)
         except np.linalg.LinAlgError as error:
             found.append(str(error))
             continue

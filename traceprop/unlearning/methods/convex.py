@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 def refusal(case: Case) -> str | None:
     """Return why a case is not exact-convex, or None if it is."""
-    why = many_minima(case.problem)
+    why = many_minima(case.linear)
     record = case.store.record
     if why is None and record is not None and not record.fixed_data:
         return (
@@ -57,12 +57,12 @@ def remove(case: Case, tol: float) -> Outcome:
         The penalty is so weak that the Hessian is singular within rounding, or Newton's method
         stopped early.
     """
-    head = case.problem.head
+    head = case.linear.head
     assert head is not None
     start = head.pack(case.module.state_dict())
-    gone = np.delete(np.arange(case.goal.n), case.kept)
+    gone = np.delete(np.arange(case.linear_goal.n), case.kept)
     try:
-        found = minimum_without(case.goal, gone, start, distance=tol)
+        found = minimum_without(case.linear_goal, gone, start, distance=tol)
     except np.linalg.LinAlgError as error:
         raise _too_weak(case, str(error)) from error
     new = case.start.holding(head.unpack(found.theta))
@@ -96,7 +96,7 @@ def remove(case: Case, tol: float) -> Outcome:
 
 def _from_own_minimum(case: Case, found: Minimum, start: Array) -> float | None:
     """Bound how far the given model was from the minimum of its own objective."""
-    whole = case.problem.head_objective()
+    whole = case.linear.head_objective()
     if case.goal is not case.problem or found.near is None:
         return distance_bound(whole, start)
     near = distance_bound(whole, start, found.near.of_more_rows(whole))

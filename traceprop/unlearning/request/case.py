@@ -10,6 +10,7 @@ the method is refused here, by name, before any number is computed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -36,7 +37,7 @@ DataOrigin = Literal["store", "given"]
 STORE: DataOrigin = "store"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Case:
     """One removal, ready to be done.
 
@@ -71,6 +72,17 @@ class Case:
     def module(self) -> nn.Module:
         """The model as a module."""
         return self.given.module
+
+    @cached_property
+    def linear(self) -> Problem:
+        """The recorded problem as that of a linear model, where it is one behind frozen layers."""
+        return self.problem.behind_frozen_layers(self.module)
+
+    @cached_property
+    def linear_goal(self) -> Problem:
+        """The same of `goal`."""
+        same = self.goal is self.problem
+        return self.linear if same else self.goal.behind_frozen_layers(self.module)
 
     @property
     def goal(self) -> Problem:
