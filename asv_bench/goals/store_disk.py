@@ -30,7 +30,8 @@ THREADS = "one thread, and one beside it for checksums"
 K = 4096
 MILLION = 1_000_000
 GIB = 1 << 30
-_APPENDED = 32_768  # rows: 512 MiB of float32
+_APPENDED = 16_384  # rows: 256 MiB of float32
+_PAIRS = 41
 _ERASED_FROM = 100_000
 
 
@@ -81,9 +82,13 @@ def _append(folder: Path) -> Goal:
 
     for write in (plain, ours):
         seconds(write)
-    speeds = np.array([seconds(plain) / seconds(ours) for _ in range(15)])
-    median, low, high = median_interval(100 * speeds)
-    note = f"95 % [{low:.0f}, {high:.0f}] %, 15 pairs of 512 MiB, with checks and checksums"
+    # Which goes first alternates: a disk that gives way under the first helps or harms the second.
+    taken = {plain: np.empty(_PAIRS), ours: np.empty(_PAIRS)}
+    for pair in range(_PAIRS):
+        for write in (plain, ours) if pair % 2 else (ours, plain):
+            taken[write][pair] = seconds(write)
+    median, low, high = median_interval(100 * taken[plain] / taken[ours])
+    note = f"95 % [{low:.0f}, {high:.0f}] %, {_PAIRS} pairs of 256 MiB, with checks and checksums"
     return at_least("append, of a plain sequential write's speed", median, 80, " %", note)
 
 
