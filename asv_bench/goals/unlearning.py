@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from asv_bench.goals import Goal, at_most, exactly
 from asv_bench.goals.attribution_adult import Split
 from asv_bench.goals.unlearning_networks import goals as network_goals
+from asv_bench.goals.unlearning_purge import goals as purge_goals
 from asv_bench.timing import paired
 from traceprop.attribution import ForgetSet, GradientStore, from_sklearn
 from traceprop.attribution.estimators import problem_of
@@ -115,6 +116,7 @@ def goals() -> Iterator[Goal]:
         yield from _attack(folder)
         yield from _times(folder)
     yield from network_goals()
+    yield from purge_goals()
 
 
 def _ends_where_retraining_does(work: Work, folder: Path) -> Iterator[Goal]:

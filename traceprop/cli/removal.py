@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 
 from traceprop.cli.common import factory_option, open_with_model, progress
 from traceprop.compliance.regulations import known_regulations
-from traceprop.errors import UnlearnError
+from traceprop.errors import StoreWarning, UnlearnError
 from traceprop.unlearning.records.classes import METHODS
 
 if TYPE_CHECKING:
@@ -273,7 +274,10 @@ def _store_that_knows(source: str) -> Path:
     for path in sorted(path for path in Path().iterdir() if path.is_dir()):
         if not any(path.glob("manifest-*.json")):
             continue
-        sources = GradientStore.open(path).sources
+        with warnings.catch_warnings():
+            # What a crash left is told, and finished, once the store is known.
+            warnings.filterwarnings("ignore", ".*a purge was begun", StoreWarning)
+            sources = GradientStore.open(path).sources
         if any(source in (each.uri, each.name, Path(each.uri).name) for each in sources):
             found.append(path)
     if len(found) != 1:
