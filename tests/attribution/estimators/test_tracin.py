@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from tests.naive import tracin as naive
@@ -13,9 +14,10 @@ from traceprop.attribution import (
     GradientStore,
     TrainingContext,
     compute_influence_scores,
+    from_sklearn,
 )
 from traceprop.attribution.influence import influence_matrix
-from traceprop.errors import CaptureError, StoreError
+from traceprop.errors import AttributionError, CaptureError, StoreError
 
 N, D = 24, 4
 RATES = [0.4, 0.2, 0.1]
@@ -189,3 +191,20 @@ def test_an_optimizer_that_scales_steps_is_said(tmp_path):
     model, store = _train(tmp_path / "grad", _batches(1), make=torch.optim.Adam)
     scores = compute_influence_scores(model, store, QUERIES[0], method="tracin")
     assert any("Adam scales the step" in note for note in scores.quality.notes)
+
+
+def test_scikit_learn_has_no_checkpoints(tmp_path):
+    x, y = (each.numpy() for each in _data())
+    estimator = LogisticRegression().fit(x, y)
+    store = from_sklearn(estimator, x, y, tmp_path / "grad")
+    with pytest.raises(AttributionError, match="use method='influence'"):
+        compute_influence_scores(estimator, store, QUERIES[0], method="tracin")
+
+
+def test_no_optimizer_seen_is_no_learning_rate(tmp_path):
+    x, y = _data()
+    model, store = _model(), GradientStore(path=tmp_path / "grad")
+    with TrainingContext(model, store, epochs="each", keep_weights=True) as ctx:
+        ctx.backward(nn.functional.cross_entropy(model(x), y), samples=np.arange(N))
+    with pytest.raises(StoreError, match="optimizer="):
+        compute_influence_scores(model, store, QUERIES[0], method="tracin")

@@ -27,7 +27,7 @@ from traceprop.attribution.estimators.trak import TrakInfluence
 from traceprop.curvature.ggn import Network
 from traceprop.curvature.objective import MAX_DENSE
 from traceprop.curvature.problem import Problem
-from traceprop.errors import StoreError
+from traceprop.errors import AttributionError, StoreError
 
 if TYPE_CHECKING:
     from traceprop.attribution.store.gradient_store import GradientStore
@@ -81,6 +81,11 @@ def _trak(problem: Problem, network: Network, store: GradientStore) -> Scorer:
 def _tracin(problem: Problem, network: Network, store: GradientStore) -> Scorer:
     record = store.record
     assert record is not None
+    if record.epochs is None:
+        raise AttributionError(
+            "tracin adds up over checkpoints, and a scikit-learn model has none that can be "
+            "seen; use method='influence', or 'dot'"
+        )
     if record.optimizer is None:
         raise StoreError(
             f"{store.path} doesn't know the learning rates of its run, which no one optimizer was "
