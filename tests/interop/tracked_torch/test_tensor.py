@@ -216,7 +216,7 @@ def test_copies_keep_their_lineage(copied):
 def test_what_numpy_tensors_have_and_torch_has_not():
     with pytest.raises(AttributeError, match=r"X\.numpy\(\)\.astype"):
         table().astype(float)
-    with pytest.raises(AttributeError, match="no 'nothing'"):
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = table().nothing
 
 

@@ -17,7 +17,7 @@ from traceprop.errors import LineageError
 from traceprop.interop.torch.tracked.ops import OPS, TorchOp, known_dtype, op_of
 from traceprop.interop.torch.tracked.plain import KIND, constant_of, known_tensor
 from traceprop.interop.torch.tracked.values import DTYPES, numpy_dtype, to_numpy
-from traceprop.lineage.graph.node import FIRST, ONE, Node, make_node, slot
+from traceprop.lineage.graph.node import FIRST, ONE, Held, Node, make_node, slot
 from traceprop.lineage.recording.calls import Captured, renumber
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.kept_arrays import constant, hold_plain
@@ -34,6 +34,9 @@ _CHOOSERS: Final = frozenset({torch.bool, torch.int64})
 
 HANDLERS: Final[list[Callable[[TorchOp], Any]]] = []
 """How the handler of an operation is found; set by `tracked.handlers`."""
+
+WAYS: Final[list[Callable[[TorchOp, tuple[type, ...]], Any]]] = []
+"""How the short way of types of arguments is found; set by `tracked.ways`."""
 
 WRITERS: Final[dict[bool, Callable[..., Any]]] = {}
 """How `inplace=True` (False) and `out=` (True) are executed; set by `tracked.writes`."""
@@ -95,7 +98,7 @@ def strip(value: Any, inputs: list[Tracked], chooses: Any = False) -> tuple[Any,
         known = known_tensor(value)
         if known is None:
             if chooses:
-                return value, hold_plain(chooser(value))
+                return value, hold_chooser(value)
             return value, constant_of(value)
         value = known
     if isinstance(value, Tracked):
@@ -131,6 +134,11 @@ def chooser(tensor: torch.Tensor) -> Any:
     return array != 0 if array.dtype == np.uint8 else array
 
 
+def hold_chooser(tensor: torch.Tensor) -> Held:
+    """Hold a plain mask or index."""
+    return hold_plain(chooser(tensor))
+
+
 def call(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Call a torch function on arguments with tracked tensors among them, and record it."""
     captured = capture(op, args, kwargs)
@@ -148,6 +156,13 @@ def call_torch(function: Function, args: Sequence[Any], kwargs: dict[str, Any] |
     handler = op.handler
     if handler is None:
         handler = op.handler = HANDLERS[0](op)
+    if not kwargs:
+        kinds = tuple(map(type, args))
+        way = op.ways.get(kinds, op)
+        if way is op:
+            way = WAYS[0](op, kinds)
+        if way is not None:
+            return way(args)
     if handler is not call:
         return handler(op, args, kwargs or {})
     if args and type(args[0]) is KIND[0] and is_simple(args[1:], kwargs):

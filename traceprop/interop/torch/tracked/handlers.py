@@ -99,18 +99,20 @@ def _plain(value: Any) -> Any:
 
 def join(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """`torch.cat` of tensors, the join that programs do most; anything more the general way."""
-    if kwargs or len(args) > 2 or type(args[0]) not in (tuple, list) or len(args[0]) > len(SLOTS):
-        return WRITERS[True](op, args, kwargs) if kwargs.get("out") is not None else call(
-            op, args, kwargs)  # fmt: skip
+    if kwargs.get("out") is not None:
+        return WRITERS[True](op, args, kwargs)
+    parts, *rest = args or ((),)
+    if kwargs or type(parts) not in (tuple, list) or (rest and type(rest[0]) is not int):
+        return call(op, args, kwargs)
     kind = KIND[0]
-    for part in args[0]:
+    arrays, nodes = [], []
+    for part in parts:
         if type(part) is not kind:
             return call(op, args, kwargs)
-    rest = args[1:]
-    if rest and type(rest[0]) is not int:
+        arrays.append(part._array)
+        nodes.append(part._node if part._state is None else part.node)
+    if len(nodes) > len(SLOTS):
         return call(op, args, kwargs)
-    arrays = [part._array for part in args[0]]
-    nodes = [part._node if part._state is None else part.node for part in args[0]]
     made = Node()
     made.op = op
     made.inputs = tuple(nodes)

@@ -22,6 +22,11 @@ def _method(name: str, function: Method) -> Method:
     def method(self: Tracked, *args: Any, **kwargs: Any) -> Any:
         if op.handler is call and (not (args or kwargs) or is_simple(args, kwargs)):
             return record_one(op, self, args, kwargs)
+        if not kwargs:
+            given = (self, *args)
+            way = op.ways.get(tuple(map(type, given)))
+            if way is not None:
+                return way(given)
         return call_torch(function, (self, *args), kwargs)
 
     method.__name__ = name
@@ -87,6 +92,6 @@ def _missing(name: str) -> property:
     """Return what stands for an attribute that NumPy tensors have and torch's haven't."""
 
     def get(self: Tracked) -> Any:
-        raise AttributeError(name)  # and `__getattr__` says where it is
+        raise AttributeError(f"a torch tensor has no {name!r}: X.numpy().{name} is NumPy's")
 
     return property(get)

@@ -86,10 +86,12 @@ class TorchOp(Op):
         Why it isn't run again in a replay.
     handler, written_as
         What `tracked.handlers` and `tracked.writes` found out about it, None until then.
+    ways : dict
+        Types of positional arguments → their short way, or None; see `tracked.ways`.
     """
 
     __slots__ = ("by_memory", "entry", "fresh", "function", "handler", "like", "never", "values",
-                 "written_as")  # fmt: skip
+                 "ways", "written_as")  # fmt: skip
 
     def __init__(self, name: str, function: Function, entry: Entry) -> None:
         super().__init__(name, self._run, lambda node: self.never)
@@ -101,6 +103,7 @@ class TorchOp(Op):
         self.never = entry.never
         self.values = entry.values
         self.handler: Any = None
+        self.ways: dict[tuple[type, ...], Any] = {}
         self.written_as: Any = None
         if entry.status == UNCLASSIFIED:
             self.never = "nobody has said that it gives the same again"

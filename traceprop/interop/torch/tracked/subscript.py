@@ -11,14 +11,19 @@ from typing import Any, Final
 
 import torch
 
-from traceprop.interop.torch.tracked.calls import call_torch, chooser, strip, wrap_result
+from traceprop.interop.torch.tracked.calls import (
+    call_torch,
+    chooser,
+    hold_chooser,
+    strip,
+    wrap_result,
+)
 from traceprop.interop.torch.tracked.operators import NUMBERS
 from traceprop.interop.torch.tracked.ops import known_dtype, op_of
 from traceprop.interop.torch.tracked.plain import known_tensor, wrap_torch
 from traceprop.interop.torch.tracked.writes import write_alone
 from traceprop.lineage.graph.node import FIRST, Node, make_node
 from traceprop.lineage.recording.calls import Captured
-from traceprop.lineage.recording.kept_arrays import hold_plain
 from traceprop.lineage.recording.plain_targets import ADOPTIONS
 from traceprop.lineage.recording.subscript import numbered
 from traceprop.lineage.recording.tracked import Tracked, attach_view, hold
@@ -60,7 +65,7 @@ class TorchSubscript(ProvenanceTensor):
             made = Node()
             made.op = _GETITEM
             made.inputs = (node,)
-            made.args = (FIRST, hold_plain(chooser(key)))
+            made.args = (FIRST, hold_chooser(key))
             made.kwargs = made.item = made.memo = None
             made.dtype = node.dtype
             tensor = type(self)()

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from traceprop.errors import LineageError
 from traceprop.interop.torch.tracked import handlers as handlers
-from traceprop.interop.torch.tracked.calls import SIMPLE, call, call_torch, record_one
+from traceprop.interop.torch.tracked import ways as ways
+from traceprop.interop.torch.tracked.calls import call, call_torch, is_simple, record_one
 from traceprop.interop.torch.tracked.doors import TO_NUMPY, from_numpy, tracked
 from traceprop.interop.torch.tracked.members import give_members
 from traceprop.interop.torch.tracked.operators import give_operators
@@ -52,6 +53,11 @@ class TorchTensor(TorchSubscript):
     __array_ufunc__ = None  # type: ignore[assignment]
     __array_priority__ = 1000
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Torch's methods and attributes, which `give_members` gives the class."""
+
     @classmethod
     def __torch_function__(
         cls, function: Method, types: Any, args: tuple[Any, ...] = (),
@@ -62,14 +68,11 @@ class TorchTensor(TorchSubscript):
             # `call_torch` in short, for most calls.
             if handler is not call:
                 return handler(op, args, {})
-            if type(args[0]) is cls:
-                if len(args) == 1:
-                    return record_one(op, args[0], (), None)
-                for value in args[1:]:
-                    if type(value) not in SIMPLE:
-                        break
-                else:
-                    return record_one(op, args[0], args[1:], None)
+            if type(args[0]) is cls and (len(args) == 1 or is_simple(args[1:], None)):
+                return record_one(op, args[0], args[1:], None)
+            way = op.ways.get(tuple(map(type, args)))
+            if way is not None:
+                return way(args)
         return call_torch(function, args, kwargs)
 
     def __array_function__(
@@ -107,10 +110,6 @@ class TorchTensor(TorchSubscript):
     def __reduce__(self) -> Any:
         node = self.node
         return _restore, (self._array, flat(node), [tuple(each) for each in escapes_of(node)])
-
-    def __getattr__(self, name: str) -> Any:
-        beyond = f": X.numpy().{name} is NumPy's" if hasattr(ProvenanceTensor, name) else ""
-        raise AttributeError(f"a torch tensor has no {name!r}{beyond}")
 
     def __copy__(self) -> Any:
         return wrap_torch(copy.copy(self._array), self.node)

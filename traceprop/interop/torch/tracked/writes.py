@@ -139,6 +139,13 @@ def _left(op: TorchOp, template: tuple[Any, ...], kwargs: dict[str, Any] | None)
     return op.written_as or functional(op), template, kwargs or None
 
 
+def left_as_called(op: TorchOp) -> TorchOp | None:
+    """Return the operation that a write leaves with its arguments as they are, None for others."""
+    if op.name == SETITEM_NAME or op.name.endswith(_WHOLE):
+        return None
+    return functional(op)
+
+
 def _reads_what_it_writes(op: TorchOp, captured: Captured, target: Tracked, at: int = 1) -> bool:
     """Whether a call may read cells that it wrote before.
 

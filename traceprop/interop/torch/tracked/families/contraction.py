@@ -44,7 +44,7 @@ def einsum_rows(node: Node) -> Edges:
     return rule_of(np.einsum).rows(_shadow(np.einsum, node, args))
 
 
-define("einsum", "torch: contraction", einsum_rows, mixes=True, fresh=True)
+define("einsum", "torch: contraction", einsum_rows, mixes=True)
 
 
 def _shadow(function: Any, node: Node, args: tuple[Any, ...]) -> Node:
