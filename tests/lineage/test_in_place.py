@@ -214,3 +214,11 @@ def test_at_op_granularity_no_mask_is_kept_and_every_row_is_named():
     assert rows(X[X > 2], "X") == [3, 4, 5]
     with pytest.raises(LineageError, match="'rows' is no granularity"), granularity("rows"):
         pass
+
+
+def test_a_row_is_written_into_several():
+    X = lineage.array(np.arange(8.0).reshape(4, 2), name="X")
+    X[np.array([0, 2])] = X[1]
+    X[[3]] = X[0]
+    assert X[:, 0].numpy().tolist() == [2.0] * 4
+    assert X.sources() == {"X": {1}}

@@ -49,8 +49,8 @@ _noting: Final = Lock()
 
 def note_count(node: Node, door: str, filename: str, line: int) -> None:
     """Note that the number of rows of `node` left."""
-    if node.memo is not None and node.memo.counted is not None:
-        return  # it, and all beneath it, were there when an earlier count left
+    if is_counted(node):
+        return
     with _noting:
         noted = CountDoor(next(_numbers), door, filename, line)
         stack = [node]
@@ -64,11 +64,17 @@ def note_count(node: Node, door: str, filename: str, line: int) -> None:
                     current.args[0].counted = noted
 
 
+def is_counted(node: Node) -> bool:
+    """Whether a node, and all beneath it, were there when an earlier count left."""
+    return node.memo is not None and node.memo.counted is not None
+
+
 def count_asked(nodes: Iterable[Node], door: str, depth: int = 1) -> None:
     """Note a count of these nodes where the code `depth` calls above the caller is the user's."""
-    frame = users_frame(depth + 1)
+    new = [node for node in nodes if not is_counted(node)]
+    frame = users_frame(depth + 1) if new else None
     if frame is not None and not is_only_shown(frame):
-        for node in nodes:
+        for node in new:
             note_count(node, door, frame.f_code.co_filename, frame.f_lineno)
 
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from traceprop.lineage.graph.callers import is_only_shown, users_frame
-from traceprop.lineage.graph.counted import note_count
+from traceprop.lineage.graph.counted import is_counted, note_count
 from traceprop.lineage.graph.edge import EXTENT
 from traceprop.lineage.graph.edges import MANY_ROWS, made_of, raw_edges
 from traceprop.lineage.graph.node import Node, ancestors
@@ -24,7 +24,7 @@ _TURNED: Final = frozenset({np.transpose, np.swapaxes, np.moveaxis, np.matrix_tr
 
 def count_left(node: Node, door: str, axes: Iterable[int] | None = (0,), depth: int = 2) -> None:
     """Note that code `depth` calls above, if not ours, got the lengths of axes (None: of all)."""
-    frame = users_frame(depth)
+    frame = None if is_counted(node) else users_frame(depth)
     if frame is None:
         return
     wanted = range(len(node.shape)) if axes is None else axes

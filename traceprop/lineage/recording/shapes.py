@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from traceprop.lineage.graph.counted import is_counted
 from traceprop.lineage.graph.node import Node
 from traceprop.lineage.recording.counts import count_left
 
@@ -142,8 +143,11 @@ def _plain(value: Any) -> Any:
 
 def shape_of(tensor: Tracked) -> RowShape:
     """Return the shape of a tensor."""
-    node, lengths = tensor.node, tensor._array.shape
-    shape = RowShape([_Length(length, axis, node) for axis, length in enumerate(lengths)])  # type: ignore[misc]
+    node, lengths = tensor._made_by(), tensor._array.shape
+    held: Any = lengths
+    if not is_counted(node):  # else nothing is left to note
+        held = [_Length(length, axis, node) for axis, length in enumerate(lengths)]
+    shape = RowShape(held)
     shape.node = node
     shape._lengths = lengths
     return shape

@@ -201,7 +201,7 @@ def _refuse_swap(target: Tracked, key: Any, value: Tracked) -> None:
     row j into i are three instructions; here all happen in the one that called the C code.
     """
     state = value._state
-    if state is None or state.read is None or state.parent is not target:
+    if state is None or state.read is None or state.parent is not target or type(key) is not int:
         return
     now = _instruction(3)
     other_row, instruction = state.read
