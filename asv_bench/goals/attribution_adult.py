@@ -45,11 +45,11 @@ class Split:
     y_test: np.ndarray
 
     @staticmethod
-    def draw(seed: int) -> Split:
+    def draw(seed: int, n_train: int = N_TRAIN) -> Split:
         lines = (SHARED_DATA / "adult.data").read_text().splitlines()
         columns = list(zip(*(line.split(", ") for line in lines if line.strip()), strict=True))
         order = np.random.default_rng(seed).permutation(len(columns[0]))
-        train, test = order[:N_TRAIN], order[N_TRAIN : N_TRAIN + N_TEST]
+        train, test = order[:n_train], order[n_train : n_train + N_TEST]
         parts = []
         for number, column in enumerate(map(np.array, columns[:14])):
             if number in _NUMBERS:
