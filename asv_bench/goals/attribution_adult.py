@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 
 from asv_bench.goals import Goal, at_least, at_most
 from asv_bench.timing import median_interval
@@ -26,7 +25,6 @@ from traceprop.attribution import (
 from traceprop.attribution.estimators import Queries
 from traceprop.attribution.estimators.projected import FisherInfluence, QueryGradients
 from traceprop.attribution.evaluate.correlation import spearman
-from traceprop.attribution.evaluate.mislabel import self_influence
 from traceprop.attribution.influence import influence_matrix
 
 N_TRAIN, N_TEST, N_SUBSETS = 6000, 500, 500
@@ -81,7 +79,6 @@ def goals() -> Iterator[Goal]:
         yield from _predictions(runs)
         yield from _through_projections(runs[0], folder)
         yield from _times(runs[0])
-        yield _flipped_labels(runs[0][0], folder)
 
 
 def _truth(split: Split, estimator: LogisticRegression, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -165,27 +162,3 @@ def _times(run: tuple) -> Iterator[Goal]:
     middle, low, high = median_interval(np.array(seconds) * 1e3)
     note = f"95 % [{low:.2f}, {high:.2f}] ms, with its entry in the audit log"
     yield at_most("Adult: one query of 6,000 samples, warm", middle, 1.0, " ms", note)
-
-
-def _flipped_labels(split: Split, folder: Path) -> Goal:
-    draw = np.random.default_rng(0)
-    flipped = draw.permutation(N_TRAIN)[: N_TRAIN // 10]
-    y = split.y.copy()
-    y[flipped] ^= 1
-    estimator = trained(split.X, y)
-    store = from_sklearn(estimator, split.X, y, folder / "flipped")
-    is_flipped = np.isin(np.arange(N_TRAIN), flipped)
-    ours = roc_auc_score(is_flipped, self_influence(estimator, store))
-    others = {
-        method: roc_auc_score(is_flipped, self_influence(estimator, store, method=method))
-        for method in ("trak", "dot")
-    }
-    best = max(others.values())
-    note = ", ".join(f"{name} {value:.4f}" for name, value in others.items())
-    return Goal(
-        "Adult, 10 % flipped labels: AUC above those of trak and dot",
-        f"{ours:.4f}",
-        f"> {best:.4f}",
-        ours > best,
-        note,
-    )

@@ -138,7 +138,7 @@ def _peers(
     five: float,
     seconds: dict[str, float],
 ) -> Iterator[Goal]:
-    """TRAK with its damping tuned on the truth itself, and EK-FAC, on the same networks."""
+    """TRAK, EK-FAC and dattri, dampings tuned on the truth itself, on the same networks."""
     weights = {
         f"weights{i}_{j}": parameter.detach().numpy()
         for i, (model, _) in enumerate(runs)
@@ -154,16 +154,24 @@ def _peers(
     )
     kron = run_peer("kronfluence_scores.py", "kronfluence", ["kronfluence", _TORCH], str(path))
     ekfac = lds(np.load(folder / "networks-kronfluence.npy"))
-    best, least = max(*one, ekfac), min(found.values())
-    note = f"TRAK {one[0]:.3f} as shipped, {max(one):.3f} tuned; kronfluence EK-FAC {ekfac:.3f}"
+    dattri = run_peer("dattri_scores.py", "dattri", ["dattri==0.3.0", _TORCH], str(path))
+    with np.load(folder / "networks-dattri.npz") as scores:
+        by_dattri = {setting: lds(np.nan_to_num(scores[setting])) for setting in scores}
+    its_best = max(by_dattri, key=by_dattri.__getitem__)
+    best, least = max(*one, ekfac, by_dattri[its_best]), min(found.values())
+    note = (
+        f"TRAK {one[0]:.3f} as shipped, {max(one):.3f} tuned; kronfluence EK-FAC {ekfac:.3f}; "
+        f"dattri {its_best} {by_dattri[its_best]:.3f}, the best of {len(by_dattri)}"
+    )
     what = "digits: influence and ggn above every peer's LDS, one run"
     yield Goal(what, f"{least:.3f}", f"> {best:.3f}", least > best, note)
     best = max(all_of_them)
     what = f"digits: {MODELS} runs above TRAK's with as many"
     yield Goal(what, f"{five:.3f}", f"> {best:.3f}", five > best)
-    fastest = min(trak["seconds"], kron["seconds"])
+    fastest = min(trak["seconds"], kron["seconds"], *dattri.values())
     note = (
-        f"TRAK {trak['seconds']:.1f} s, kronfluence {kron['seconds']:.1f} s; all from the network"
+        f"TRAK {trak['seconds']:.1f} s, kronfluence {kron['seconds']:.1f} s, dattri "
+        f"{dattri[its_best]:.1f} s; all from the network"
     )
     yield at_most("digits: seconds of influence", seconds["influence"], fastest, " s", note)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,13 @@ def train(inputs, targets, seed):
         loss.backward()
         optimizer.step()
     return model
+
+
+def train_slowly(inputs, targets, seed):
+    import time
+
+    time.sleep(0.3)
+    return train(inputs, targets, seed)
 
 
 def fail(inputs, targets, seed):
@@ -160,3 +168,27 @@ def test_the_other_commands_answer(network, tmp_path, monkeypatch):
     assert json.loads(patch.output)["inputs"] == 10
     loo = _run("loo", store, "--input", inputs, *RECIPED)
     assert loo.output.startswith("leave-one-out correlation")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_was_trained_before_a_kill_is_not_trained_again(network, tmp_path, workers):
+    folder, store, inputs = network
+    cache = tmp_path / "trainings"
+    command = [sys.executable, "-c", "from traceprop.cli import main; main()"]
+    command += ["evaluate", "lds", store, "--input", inputs]
+    command += ["--recipe", "bank_recipe:train_slowly", "--subsets", 20, "--cache", cache]
+    command += ["--workers", workers, "--json"]
+    begun = subprocess.Popen([*map(str, command)], cwd=folder)
+    while not list(cache.glob("margins-*")):
+        assert begun.poll() is None
+        time.sleep(0.05)
+    begun.kill()
+    begun.wait()
+    kept = {path: path.stat().st_mtime_ns for path in cache.glob("margins-*")}
+    assert 0 < len(kept) < 20
+    done = subprocess.run(
+        [*map(str, command)], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["trainings"] == 20
+    assert len(list(cache.glob("margins-*"))) == 20
+    assert all(path.stat().st_mtime_ns == at for path, at in kept.items())
