@@ -170,14 +170,13 @@ def test_the_other_commands_answer(network, tmp_path, monkeypatch):
     assert loo.output.startswith("leave-one-out correlation")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_what_was_trained_before_a_kill_is_not_trained_again(network, tmp_path, workers):
+def test_what_was_trained_before_a_kill_is_not_trained_again(network, tmp_path):
     folder, store, inputs = network
     cache = tmp_path / "trainings"
     command = [sys.executable, "-c", "from traceprop.cli import main; main()"]
     command += ["evaluate", "lds", store, "--input", inputs]
     command += ["--recipe", "bank_recipe:train_slowly", "--subsets", 20, "--cache", cache]
-    command += ["--workers", workers, "--json"]
+    command += ["--json"]
     begun = subprocess.Popen([*map(str, command)], cwd=folder)
     while not list(cache.glob("margins-*")):
         assert begun.poll() is None
