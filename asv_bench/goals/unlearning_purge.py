@@ -12,13 +12,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
 
+from asv_bench.erasing import PRELOADED, erase
 from asv_bench.goals import Goal, at_least, exactly
 from traceprop.attribution import ForgetSet, GradientStore, from_sklearn
 from traceprop.attribution.projection import Block, Projector
@@ -92,20 +92,12 @@ def _large_erasure(path: Path) -> Goal:
     return exactly(what, len(erasure.scan.found), 0, note)
 
 
-def _erase(path: Path, samples: np.ndarray, told: Connection) -> None:
-    """What the process does that is killed."""
-    store = GradientStore.open(path)
-    told.send("ready")
-    store.erase(ForgetSet(samples, {}, store))
-    told.send("done")
-
-
 def _killed(folder: Path) -> Iterator[Goal]:
     whole = _store(folder / "whole", _SMALL, _SMALL_WIDTH)
     samples = _gone(_SMALL, _GONE)
     needles = [bytes(whole.shards()[0].values[sample]) for sample in samples]
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["traceprop.attribution.store.gradient_store"])
+    processes.set_forkserver_preload(PRELOADED)
     seconds = max(_try(folder, samples, processes, None) for _ in range(2))
     dice = random.Random(0)
     lost, stood = 0, {"before": 0, "after": 0}
@@ -134,7 +126,7 @@ def _try(folder: Path, samples: np.ndarray, processes, after: float | None) -> f
         shutil.rmtree(old, ignore_errors=True)
     shutil.copytree(folder / "whole", path)
     ours, theirs = processes.Pipe()
-    process = processes.Process(target=_erase, args=(path, samples, theirs))
+    process = processes.Process(target=erase, args=(path, samples, theirs))
     process.start()
     theirs.close()
     assert ours.recv() == "ready"
