@@ -76,7 +76,8 @@ def _goal(name: str, make) -> Goal:
                 suspicion |= {f"{peer} {setting}": found for setting, found in scores.items()}
                 seconds[peer].append(max(took.values()))
             for who, values in suspicion.items():
-                found[who].append(float(roc_auc_score(case.flipped, values)))
+                # Undamped, a peer's matrix may be singular: what it can't compute is no suspicion.
+                found[who].append(float(roc_auc_score(case.flipped, np.nan_to_num(values))))
     means = {who: float(np.mean(values)) for who, values in found.items()}
     ours = means.pop("ours")
     alone, own = means.pop("loss alone"), means.pop("self-influence, ours")
