@@ -34,6 +34,10 @@ class MemoryStore:
     def rows(self) -> np.ndarray:
         return self.gradients
 
+    def shards(self) -> tuple[()]:
+        """The rows lie in no files."""
+        return ()
+
     def lineage(self) -> None:
         """It was prepared by steps of which only the names are known."""
         raise StoreError("this store knows no sources")

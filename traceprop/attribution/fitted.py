@@ -1,7 +1,7 @@
 """What was computed once for a model and its store, and is used again by later questions.
 
 Promise: it lives as long as both the model and the store do, and is computed anew where the
-model's weights, or the store's run or its samples, have changed.
+model's weights, or the store's runs or its samples, have changed.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from traceprop.attribution.estimators import ESTIMATORS, Quality, Scorer
-from traceprop.attribution.estimators.kept_fit import KeptFit, keep_fit
+from traceprop.attribution.estimators.kept_fit import KeptFit, keep_fit, read_fit
 from traceprop.attribution.estimators.problem import problem_of
 from traceprop.attribution.models import module_of, state_of
 from traceprop.curvature.digest import model_digest
@@ -36,6 +37,8 @@ class Fitted(Generic[T]):
     ----------
     digest : str
         Of the model's weights.
+    shards : tuple of Path
+        The files of the store's rows.
     problem : Problem
         The run.
     network : Network
@@ -45,6 +48,7 @@ class Fitted(Generic[T]):
     """
 
     digest: str
+    shards: tuple[Path, ...]
     problem: Problem
     network: Network
     what: T
@@ -87,17 +91,20 @@ def fitted_to(
             f"call compute_influence_scores(model, store, test_input)"
         )
     state = state_of(model)
+    shards = tuple(shard.path for shard in store.shards()) if store.record is not None else ()
     by_name = _FITTED.setdefault(model, weakref.WeakKeyDictionary()).setdefault(store, {})
     known: Fitted[T] | None = by_name.get(name)
     if known is not None and store.record is not None:
         store.check_model(state)
         same_samples = np.array_equal(known.problem.samples, store.sample_ids)  # none erased
-        if same_samples and known.digest == store.record.model_digest:
+        same_rows = same_samples and known.shards == shards
+        if same_rows and known.digest == store.record.model_digest:
             return known
     module = module_of(model)
     problem = problem_of(module, store)
     network = Network(module, problem.trained)
-    made = Fitted(model_digest(module), problem, network, make(problem, network, store))
+    what = make(problem, network, store)
+    made = Fitted(model_digest(module), shards, problem, network, what)
     by_name[name] = made
     return made
 
@@ -154,6 +161,6 @@ def fit(model: Any, store: GradientStore, method: str = "influence") -> Quality:
     """
     scorer = scorer_for(model, store, method).what
     made: KeptFit | None = getattr(scorer, "fit", None)
-    if made is not None:
+    if made is not None and read_fit(store, method) is None:
         keep_fit(store, method, made)
     return scorer.quality

@@ -10,7 +10,9 @@ from torch import nn
 import traceprop as tp
 from traceprop.attribution import ForgetSet, GradientStore, TrainingContext
 from traceprop.attribution.estimators import gauss_newton, kept_fit, projected, trak
+from traceprop.attribution.estimators.kept_moment import keep_moment
 from traceprop.attribution.influence import influence_matrix
+from traceprop.errors import StoreWarning
 
 D = 6
 
@@ -89,6 +91,60 @@ def test_a_fit_of_another_version_or_model_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(kept_fit, "VERSION", 1)
     object.__setattr__(store.record, "model_digest", "0" * 64)
     assert kept_fit.read_fit(store, "ggn") is None
+
+
+def _twin(model):
+    again = _model()
+    again.load_state_dict(model.state_dict())
+    return again
+
+
+def test_what_is_kept_is_not_written_again(tmp_path):
+    model = _model()
+    store = _train(model, tmp_path / "grad", 30)
+    tp.attribution.fit(model, store, "ggn")
+    files = list(store.path.rglob("*"))
+    tp.attribution.fit(_twin(model), GradientStore.open(store.path), "ggn")
+    assert list(store.path.rglob("*")) == files
+
+
+def test_a_reader_whose_files_another_process_replaced_fits_by_itself(tmp_path):
+    model = _model()
+    store = _train(model, tmp_path / "grad", 90)
+    want = {
+        m: influence_matrix(model, store, QUERIES, method=m).scores for m in ("influence", "ggn")
+    }
+    tp.attribution.fit(model, store, "ggn")
+    keep_moment(store)
+    reader, other = GradientStore.open(store.path), GradientStore.open(store.path)
+    for name in ("fit-ggn", "second-moment"):
+        kept = other.derived(name)
+        other.put_derived(name, [kept.path.read_bytes()], kept.about)
+        assert reader.derived(name) is None
+    for method, scores in want.items():
+        found = influence_matrix(_twin(model), reader, QUERIES, method=method).scores
+        np.testing.assert_array_equal(found, scores)
+
+
+def test_a_run_that_ends_at_the_same_weights_is_fitted_anew(tmp_path):
+    """Gradients of a finished model, recorded twice: the rows add up, the weights stay."""
+    model = _model()
+    draw = np.random.default_rng(0)
+    x = torch.from_numpy(draw.standard_normal((90, D)).astype(np.float32))
+    y = torch.from_numpy(draw.integers(0, 3, 90))
+
+    def look(store):
+        with TrainingContext(model, store) as ctx:
+            ctx.backward(nn.functional.cross_entropy(model(x), y), samples=np.arange(90))
+
+    look(GradientStore(path=tmp_path / "grad"))
+    store = GradientStore(path=tmp_path / "grad", append=True)
+    influence_matrix(model, store, QUERIES)
+    with pytest.warns(StoreWarning, match="count twice"):
+        look(store)
+    found = influence_matrix(model, store, QUERIES).scores
+    want = influence_matrix(_twin(model), GradientStore.open(store.path), QUERIES).scores
+    np.testing.assert_array_equal(found, want)
 
 
 def test_estimators_that_have_nothing_to_keep_write_nothing(tmp_path):

@@ -17,7 +17,7 @@ from tests.attribution.search.arrays import gradients
 from tests.attribution.store.runs import PROJECTOR, WIDTH, commit, make_record
 from tests.naive import scan as naive
 from traceprop.attribution import GradientStore, TrainingContext, compute_influence_scores
-from traceprop.attribution.estimators.kept_moment import keep_moment, kept_moment
+from traceprop.attribution.estimators.kept_moment import keep_moment, read_moment
 from traceprop.attribution.search.index import NAME, build_index
 from traceprop.attribution.search.question import ORDERS
 from traceprop.attribution.search.top import index_for, top_k
@@ -73,7 +73,7 @@ def test_an_index_goes_with_the_rows(tmp_path: Path) -> None:
     appended.commit(gradients(40, WIDTH, 1), ids, PROJECTOR, make_record(40, 1), None)
     for store in (appended, GradientStore.open(path)):
         assert store.derived(NAME) is None
-        assert kept_moment(store) is None
+        assert read_moment(store) is None
         assert index_for(store, 1) is None
     assert not list((path / "derived").iterdir())
 
@@ -136,16 +136,16 @@ def test_wrong_questions(tmp_path: Path) -> None:
 def test_what_is_kept_of_the_moment_is_what_was_computed(tmp_path: Path) -> None:
     path = tmp_path / "grad"
     store = stored(path, 500, "float32")
-    assert kept_moment(store) is None
+    assert read_moment(store) is None
     made = keep_moment(store)
-    read = kept_moment(GradientStore.open(path))
+    read = read_moment(GradientStore.open(path))
     assert_array_equal(read.mean, made.mean)
     assert_array_equal(read.second, made.second)
     rows = store.gradients.astype(float)
     assert_allclose(read.second, rows.T @ rows / 500, rtol=1e-4, atol=1e-7)
     store.put_derived("second-moment", read.buffers(), {"version": 2})
     with pytest.raises(StoreError, match="keep it anew"):
-        kept_moment(store)
+        read_moment(store)
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from traceprop.attribution.estimators.base import Quality, Queries, Scorer
 from traceprop.attribution.estimators.gauss_newton import GaussNewtonInfluence
 from traceprop.attribution.estimators.head import HeadInfluence
 from traceprop.attribution.estimators.kept_fit import read_fit
-from traceprop.attribution.estimators.kept_moment import kept_moment
+from traceprop.attribution.estimators.kept_moment import read_moment
 from traceprop.attribution.estimators.leave_one_out import LeaveOneOut
 from traceprop.attribution.estimators.limits import notes_on
 from traceprop.attribution.estimators.problem import problem_of
@@ -54,7 +54,7 @@ def _fisher(
     queries = QueryGradients(network, problem.spec, store.projector)
     notes = (*notes, *notes_on(problem, network, store.record, store.projector))
     return FisherInfluence(
-        store.rows, queries, problem, notes, kept_moment(store), read_fit(store, "influence")
+        store.rows, queries, problem, notes, read_moment(store), read_fit(store, "influence")
     )
 
 

@@ -47,7 +47,7 @@ class Moment:
             yield _bytes(row[i:])
 
 
-def kept_moment(store: GradientStore) -> Moment | None:
+def read_moment(store: GradientStore) -> Moment | None:
     """Return the moment that a store keeps of its rows; None where it keeps none.
 
     Raises
@@ -61,7 +61,7 @@ def kept_moment(store: GradientStore) -> Moment | None:
 
 def keep_moment(store: GradientStore) -> Moment:
     """Return the moment of a store's rows, computed and kept unless it was."""
-    known = kept_moment(store)
+    known = read_moment(store)
     if known is None:
         # Loads torch, which whoever only reads what is kept doesn't need.
         from traceprop.attribution.estimators.projected import moment_of

@@ -42,10 +42,12 @@ class Derived:
 
 
 def find_derived(folder: StoreFolder, manifest: Manifest, name: str) -> Derived | None:
-    """Return a derived file by name; None where there is none of these rows."""
+    """Return a derived file by name; None where there is none of these rows any more."""
     for each in manifest.derived:
         if each.name == name and not manifest.erasing:
-            return Derived(folder.locate(each.entry.path), each.entry.size, each.about)
+            path = folder.locate(each.entry.path)
+            # Gone where another process has put its own in its place since the store was opened.
+            return Derived(path, each.entry.size, each.about) if path.exists() else None
     return None
 
 
