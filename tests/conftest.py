@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,3 +42,11 @@ def signing_keys_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Itera
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.delenv("TRACEPROP_SIGNING_KEY", raising=False)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def logs_on_the_disk_at_the_end() -> Iterator[None]:
+    """Finish the audit logs before temporary folders are removed at the end of the process."""
+    yield
+    if recording := sys.modules.get("traceprop.audit.recording"):
+        recording.flush()

@@ -399,6 +399,30 @@ def test_a_failure_to_sync_is_raised_by_the_next_record(
     assert record(store, "query", {"n": 2}) is not None
 
 
+def test_flush_waits_for_what_the_thread_has_begun(store: Path, monkeypatch: pytest.MonkeyPatch):
+    """After it, a program can end or delete the folder: nothing is written there any more."""
+    monkeypatch.setattr(recording, "WITHIN_S", 0.01)
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+    sync = AuditLog.sync
+
+    def slow(self: AuditLog) -> None:
+        begun.set()
+        assert may_end.wait(5)
+        sync(self)
+        ended.set()
+
+    monkeypatch.setattr(AuditLog, "sync", slow)
+    record(store, "query", {"n": 1})
+    assert begun.wait(5)
+    flushing = threading.Thread(target=recording.flush)
+    flushing.start()
+    flushing.join(0.1)
+    assert flushing.is_alive()
+    may_end.set()
+    flushing.join(5)
+    assert ended.is_set()
+
+
 def test_entries_are_on_the_disk_within_a_second(store: Path):
     head = AuditLog(store).files.head
     entry = record(store, "query", {"n": 1})

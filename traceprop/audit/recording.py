@@ -71,7 +71,7 @@ def record(
 
 
 def flush() -> None:
-    """Put every entry of this process on the disk now.
+    """Put every entry of this process on the disk; nothing is written behind it afterwards.
 
     Raises
     ------
@@ -95,6 +95,7 @@ class _Later:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._syncing = threading.Lock()  # held while entries go to the disk
         self._waiting: set[AuditLog] = set()
         self._failed: dict[AuditLog, AuditError] = {}
         self._thread: threading.Thread | None = None
@@ -109,10 +110,9 @@ class _Later:
                 self._thread.start()
 
     def sync_now(self) -> None:
-        with self._lock:
-            logs, self._waiting = self._waiting, set()
-        for log in logs:
-            log.sync()
+        with self._syncing:  # what the thread has begun is done then, too
+            for log in self._taken():
+                log.sync()
 
     def raise_failure(self, log: AuditLog) -> None:
         with self._lock:
@@ -123,17 +123,22 @@ class _Later:
     def _run(self) -> None:
         while True:
             time.sleep(WITHIN_S)
-            with self._lock:
-                logs, self._waiting = self._waiting, set()
-                if not logs:
-                    self._thread = None
-                    return
-            for log in logs:
-                try:
-                    log.sync()
-                except AuditError as failed:
-                    with self._lock:
-                        self._failed[log] = failed
+            with self._syncing:
+                with self._lock:
+                    if not self._waiting:
+                        self._thread = None
+                        return
+                for log in self._taken():
+                    try:
+                        log.sync()
+                    except AuditError as failed:
+                        with self._lock:
+                            self._failed[log] = failed
+
+    def _taken(self) -> set[AuditLog]:
+        with self._lock:
+            logs, self._waiting = self._waiting, set()
+        return logs
 
 
 _LATER = _Later()
