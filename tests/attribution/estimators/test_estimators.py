@@ -317,6 +317,18 @@ def test_gauss_newton_spares_parameters_in_a_projection_too():
     assert max(found) < 0.01 * penalty
 
 
+@pytest.mark.parametrize(("k", "says"), [(4096, False), (126, False), (122, True)])
+def test_gauss_newton_says_where_a_projection_cannot_spare_parameters(k, says):
+    """63 spared parameters: half of 126 numbers, more than half of 122."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(30, 60), nn.Tanh(), nn.Linear(60, 3)).double()
+    x, y = data("cross_entropy", n=20, d=30)
+    spec = LossSpec("cross_entropy", "mean")
+    store = recorded(model, x, y, spec, 2.0, k=k).but(unpenalised=("0.bias", "2.bias"))
+    notes = " ".join(_fit("ggn", model, store).quality.notes)
+    assert ("counted for all parameters: 63 that it spares" in notes) is says
+
+
 @pytest.mark.parametrize("method", ["influence", "ggn", "trak"])
 def test_matrices_that_do_not_fit_are_refused_by_their_size(method, monkeypatch):
     model, (x, y) = mlp("cross_entropy"), data("cross_entropy", n=60)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -134,12 +136,14 @@ def test_an_erasure_drops_the_weights_and_says_so(tmp_path):
     model, store = _train(tmp_path / "grad", _batches(2))
     files = list(store.path.rglob("checkpoint_weights.npy"))
     assert len(files) == 1
+    assert [part["keeps_weights"] for part in store.info()["parts"]] == [True]
     erasure = store.erase(ForgetSet(np.array([3]), {}, store))
     assert erasure.clean
     assert sum("checkpoint" in name for name in erasure.dropped) == 2
     assert not list(store.path.rglob("checkpoint*"))
     opened = GradientStore.open(store.path)
     assert opened.verify().ok
+    assert [part["keeps_weights"] for part in opened.info()["parts"]] == [False]
     with pytest.raises(StoreError, match=r"an erasure drops them.*keep_weights=True"):
         compute_influence_scores(model, opened, QUERIES[0], method="tracin")
     assert len(compute_influence_scores(model, opened, QUERIES[0], top_k=N)) == N - 1
@@ -188,9 +192,14 @@ def test_learning_rates_that_are_not_one(tmp_path):
 
 
 def test_an_optimizer_that_scales_steps_is_said(tmp_path):
-    model, store = _train(tmp_path / "grad", _batches(1), make=torch.optim.Adam)
-    scores = compute_influence_scores(model, store, QUERIES[0], method="tracin")
-    assert any("Adam scales the step" in note for note in scores.quality.notes)
+    def notes(name, make):
+        model, store = _train(tmp_path / name, _batches(1), make=make)
+        scores = compute_influence_scores(model, store, QUERIES[0], method="tracin")
+        return " ".join(scores.quality.notes)
+
+    assert "Adam scales the step" in notes("adam", torch.optim.Adam)
+    assert "momentum" in notes("heavy", functools.partial(torch.optim.SGD, momentum=0.9))
+    assert "learning rate" not in notes("plain", torch.optim.SGD)
 
 
 def test_scikit_learn_has_no_checkpoints(tmp_path):

@@ -92,11 +92,11 @@ def _tracin(problem: Problem, network: Network, store: GradientStore) -> Scorer:
             f"seen stepping; record with TrainingContext(optimizer=..., epochs='each', "
             f"keep_weights=True)"
         )
-    module = network.module()
-    name = record.optimizer["name"]
     checkpoints, projector = store.checkpoints(weights=True), store.projector
     notes = notes_on(problem, network, record, projector)
-    return TracinInfluence(problem, module, checkpoints, projector, name, notes)
+    return TracinInfluence(
+        problem, network.module(), checkpoints, projector, record.optimizer, notes
+    )
 
 
 def _leave_one_out(problem: Problem, network: Network, store: GradientStore) -> Scorer:

@@ -89,8 +89,7 @@ class GaussNewtonInfluence:
         self._own, self._shared = problem.removal_weights()
         self.fit = kept or _fitted(problem, network, rows, projector.linear())
         self._factor, self._mean = self.fit.factor, self.fit.arrays["mean"]
-        if problem.penalty is None:
-            notes = (*notes, f"No penalty was counted: {problem.penalty_origin}.")
+        notes = (*_notes_on_penalty(problem, projector.linear()), *notes)
         self._ridge = self.fit.damping + (problem.penalty or 0.0)
         self.quality = Quality("relative", self.fit.damping, notes)
 
@@ -170,17 +169,12 @@ def _add_penalty(total: Array, problem: Problem, projector: Projector) -> None:
     gradient itself, exactly their diagonal.
     """
     total[np.diag_indices_from(total)] += problem.penalty or 0.0
-    spared = np.concatenate(
-        [np.full(block.size, block.name in problem.unpenalised) for block in projector.blocks]
-    )
-    places = np.flatnonzero(spared)
-    if not problem.penalty or not len(places):
+    places = _spared(problem, projector)
+    if not problem.penalty or not len(places) or not _can_be_told_apart(places, projector):
         return
     if projector.kind == "identity":
         total[places, places] -= problem.penalty
         return
-    if len(places) > projector.width // 2:
-        return  # more of them than a projection holds apart; λ is small beside the damping
     rows = []
     for start in range(0, len(places), _UNITS):
         units = np.zeros((len(places[start : start + _UNITS]), projector.d), np.float32)
@@ -188,6 +182,30 @@ def _add_penalty(total: Array, problem: Problem, projector: Projector) -> None:
         rows.append(projector.project(units).astype(np.float64))
     directions, _ = np.linalg.qr(np.concatenate(rows).T)
     total -= problem.penalty * (directions @ directions.T)
+
+
+def _spared(problem: Problem, projector: Projector) -> NDArray[np.int64]:
+    """Return the places of the parameters that the penalty spares."""
+    spared = [np.full(block.size, block.name in problem.unpenalised) for block in projector.blocks]
+    return np.flatnonzero(np.concatenate(spared))
+
+
+def _can_be_told_apart(places: NDArray[np.int64], projector: Projector) -> bool:
+    """Tell whether a projection leaves enough room beside the directions of some parameters."""
+    return projector.kind == "identity" or len(places) <= projector.width // 2
+
+
+def _notes_on_penalty(problem: Problem, projector: Projector) -> tuple[str, ...]:
+    """Return what to say where G has another penalty than the training had."""
+    if problem.penalty is None:
+        return (f"No penalty was counted: {problem.penalty_origin}.",)
+    places = _spared(problem, projector)
+    if not problem.penalty or _can_be_told_apart(places, projector):
+        return ()
+    return (
+        f"The penalty was counted for all parameters: {len(places)} that it spares are too many to "
+        f"be told apart in a projection to {projector.width} numbers.",
+    )
 
 
 def _roots(problem: Problem, outputs: Array) -> Iterator[Array]:

@@ -14,8 +14,9 @@ keep are an error that names the argument which keeps them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,8 +61,8 @@ class TracinInfluence:
         Rows, weights and learning rates.
     projector : Projector
         The map that made the rows.
-    optimizer : str or None
-        Its name.
+    optimizer : mapping of str to JSON value
+        Its name and settings.
     notes : tuple of str
         What else to say.
 
@@ -77,7 +78,7 @@ class TracinInfluence:
         module: nn.Module,
         checkpoints: tuple[CheckpointRows, ...],
         projector: Projector,
-        optimizer: str | None = None,
+        optimizer: Mapping[str, Any],
         notes: tuple[str, ...] = (),
     ) -> None:
         self._n = problem.n
@@ -96,13 +97,7 @@ class TracinInfluence:
             queries = QueryGradients(network, problem.spec, projector)
             places = _places(problem.samples, rows.rows.sample_ids)
             self._terms.append(_Term(checkpoint.learning_rate, rows, places, queries))
-        if optimizer in _ADAPTIVE:
-            notes = (
-                *notes,
-                f"{optimizer} scales the step of each parameter; the scores take the learning rate "
-                f"alone.",
-            )
-        self.quality = Quality("relative", 0.0, notes)
+        self.quality = Quality("relative", 0.0, (*_beside_the_rate(optimizer), *notes))
 
     def scores(self, queries: Queries) -> Array:
         """Return the scores `(q, n)`, see `base.Scorer`."""
@@ -141,6 +136,16 @@ class TracinInfluence:
         """Yield each checkpoint's part of the scores, of the samples that have rows there."""
         for term in self._terms:
             yield -term.rate * products(term.rows.rows, term.queries.rows(queries))
+
+
+def _beside_the_rate(optimizer: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what to say of an optimizer whose steps aren't its learning rate times a gradient."""
+    name, alone = optimizer["name"], "the scores take the learning rate alone."
+    if name in _ADAPTIVE:
+        return (f"{name} scales the step of each parameter; {alone}",)
+    if optimizer.get("momentum"):
+        return (f"{name}'s momentum carries each step on into later ones; {alone}",)
+    return ()
 
 
 def _missing(rows: CheckpointRows) -> str:

@@ -19,6 +19,7 @@ from traceprop.attribution.store.folder.manifest import SCHEMA, Manifest
 from traceprop.attribution.store.provenance.answers import Provenance
 from traceprop.attribution.store.rows.shards import Shard, open_shards
 from traceprop.attribution.store.rows.stored_rows import StoredRows
+from traceprop.attribution.store.run.checkpoint_weights import keeps_weights
 from traceprop.attribution.store.run.record import TrainingRecord, join_orders, load_record
 from traceprop.errors import StoreError, StoreWarning
 
@@ -140,6 +141,7 @@ class CommittedRun:
                     "rows": part.rows,
                     "shards": len(part.shards),
                     "checkpoints": sorted({s.checkpoint for s in part.shards} - {None}),
+                    "keeps_weights": keeps_weights(part),
                 }
                 for part in manifest.parts
             ],

@@ -68,6 +68,11 @@ def is_of_checkpoints(part: RunPart, path: str) -> bool:
     return path in {f"{part.run}/{RECORD}/{name}" for name in CHECKPOINT_FILES}
 
 
+def keeps_weights(part: RunPart) -> bool:
+    """Tell whether a part keeps the weights of its checkpoints."""
+    return any(is_of_checkpoints(part, entry.path) for entry in part.files)
+
+
 def load_checkpoints(folder: StoreFolder, part: RunPart) -> dict[int, Checkpoint]:
     """Read the checkpoints of a part by their numbers; none where it keeps none.
 
@@ -76,7 +81,7 @@ def load_checkpoints(folder: StoreFolder, part: RunPart) -> dict[int, Checkpoint
     StoreError
         A file is gone or damaged.
     """
-    if not any(is_of_checkpoints(part, entry.path) for entry in part.files):
+    if not keeps_weights(part):
         return {}
     below = f"{part.run}/{RECORD}"
     try:
