@@ -2,19 +2,24 @@
 
 The samples of a batch are told apart as groups: the batch is one image whose channels are all
 samples' channels, and the gradient of a convolution in groups keeps them apart, by torch's own
-kernel. Promise: no more than a few megabytes of gradients are formed at a time.
+kernel. Where an image has few channels, or the kernel is a point, a product with the windows that
+the kernel saw takes half of that time. Promise: no more than a few megabytes of gradients, or of
+windows, are formed at a time.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# How many numbers of gradients are formed at a time.
+# How many numbers of gradients, or of windows, are formed at a time.
 _FORMED_NUMBERS = 1 << 20
+# Up to 4 channels windows took 0.35 to 0.8 of the time of groups, from 8 more (kernels of 3 to 7).
+_FEW_CHANNELS = 4
 
 Convolution = nn.Conv1d | nn.Conv2d
 
@@ -42,10 +47,13 @@ def weight_gradients(
     """
     image = padded(layer, inputs)
     gradient = gradient if gradient.ndim == 4 else gradient.unsqueeze(2)
-    step = max(1, _FORMED_NUMBERS // layer.weight.numel())
+    form, formed = _in_groups, layer.weight.numel()
+    if layer.groups == 1 and (image.shape[1] <= _FEW_CHANNELS or math.prod(layer.kernel_size) == 1):
+        form, formed = _of_windows, max(formed, layer.weight[0].numel() * gradient[0, 0].numel())
+    step = max(1, _FORMED_NUMBERS // formed)
     for start in range(0, len(inputs), step):
         part = slice(start, start + step)
-        yield part, _in_groups(layer, image[part], gradient[part])
+        yield part, form(layer, image[part], gradient[part])
 
 
 def padded(layer: Convolution, inputs: Tensor) -> Tensor:
@@ -74,6 +82,21 @@ def _in_groups(layer: Convolution, image: Tensor, gradient: Tensor) -> Tensor:
     )  # fmt: skip
     gradients: Tensor = result
     return gradients.reshape(m, *shape)
+
+
+def _of_windows(layer: Convolution, image: Tensor, gradient: Tensor) -> Tensor:
+    """Return the gradients of some samples, (m, *weight.shape), where there is one group."""
+    m, kernel, places = len(image), _plane(layer.kernel_size), gradient.shape[2:]
+    sample, channel, *along = image.stride()
+    dilation, stride = (
+        [size * step for size, step in zip(sizes, along, strict=True)]
+        for sizes in (_plane(layer.dilation), _plane(layer.stride))
+    )
+    windows = image.as_strided(
+        (m, image.shape[1], *kernel, *places), (sample, channel, *dilation, *stride)
+    )
+    flat = windows.reshape(m, -1, places.numel())
+    return torch.bmm(gradient.flatten(2), flat.mT).reshape(m, *layer.weight.shape)
 
 
 def _plane(sizes: tuple[int, ...]) -> tuple[int, int]:

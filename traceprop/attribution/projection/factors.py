@@ -132,6 +132,7 @@ class FactorSketch(Sketch):
         self._places = projector.plan(layout)
         self._rows = np.empty((n, projector.width), np.float32)
         self._added = [0] * len(projector.blocks)
+        self._pairs: set[int] = set()  # where those begin that are there
 
     def add(self, i: int, gradients: NDArray[Any], part: slice = slice(None)) -> None:
         """Put per-sample gradients `(m, ...)` of parameter i into the batch, or into part of it."""
@@ -139,7 +140,8 @@ class FactorSketch(Sketch):
         if place.is_pair:
             self._refuse(i)
         self._count(i, len(rows))
-        # The bias of a pair lies where the pair's first factor does, and is equal to it.
+        if place.is_shared and place.start in self._pairs:
+            return  # the bias lies where the pair's first factor does, and is equal to it
         rows[:, place.start : place.stop] = gradients.reshape(len(rows), -1)
 
     def takes_factors(self, i: int, n_terms: int) -> bool:
@@ -158,6 +160,7 @@ class FactorSketch(Sketch):
             self._refuse(i)
         self._count(i, self.n)
         place, p = self._places[i], left.shape[2]
+        self._pairs.add(place.start)
         self._rows[:, place.start : place.start + p] = left[:, 0]
         self._rows[:, place.start + p : place.stop] = right[:, 0]
 
