@@ -119,6 +119,13 @@ class TestPrograms:
         assert shares(counts) < 0.03
         assert counts["equal"] > 2500
 
+    @pytest.mark.parametrize(("draw", "seed"), [(draw_sources, 2697), (draw_tables, 2934)])
+    def test_programs_that_once_were_refused(self, tmp_path, draw, seed):
+        counts = Counter()
+        check_whole(tmp_path, seed, draw, MOST_STEPS, counts)
+        assert counts["equal"]
+        assert not counts["refused"]
+
     @pytest.mark.parametrize(
         ("draw", "most_steps", "most_refused"),
         [(draw_sources, MOST_STEPS, 0.42), (draw_tables, MOST_STEPS, 0.25), (draw_tables, 3, 0.13)],

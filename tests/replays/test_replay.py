@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tracemalloc
 
 import numpy as np
@@ -361,6 +362,39 @@ def test_writes_through_views(path):
     found = tp.replay(X, column)
     found[0][:] = 0
     assert same_bits(values(found[1]), values(column))
+
+
+FIELDS = {
+    "a field of two numbers": lambda record: record["c"],
+    "the same by its number": lambda record: record[1],
+    "several fields": lambda record: record[["b", "c"]]["c"],
+}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_write_into_a_field_of_a_record(tmp_path, field):
+    (X,) = load(tmp_path, [np.arange(8.0).reshape(4, 2)])
+    whole = np.zeros_like(X, dtype=[("b", "<f4"), ("c", "<f8", (2,))])
+    part = FIELDS[field](whole[1][0])
+    part[0] = X[3, 1]
+    (source,) = X.ancestors().leaves
+    for tensor in (whole, whole[1, 0]):
+        assert [*tensor.sources()[source]] == [3]
+    assert values(whole)["c"][1, 0, 0] == 7
+    assert same_bits(values(tp.replay(whole)), values(whole))
+    whole["c"] = X[0, 1]
+    assert values(part).tolist() == [1, 1]
+    assert 0 in part.sources()[source]
+    assert same_bits(values(tp.replay(part)), values(part))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_of_a_broadcast_array_is_written(tmp_path, copied):
+    (X,) = load(tmp_path, [np.arange(6.0).reshape(3, 2)])
+    X2 = copied(np.broadcast_to(X, (2, 3, 2)))
+    X2[1, 0] = -1
+    X2.T[0] *= 3
+    assert same_bits(values(tp.replay(X2)), values(X2))
 
 
 def test_a_deep_lineage(tmp_path):

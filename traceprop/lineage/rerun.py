@@ -36,7 +36,7 @@ from traceprop.lineage.graph.node import (
 from traceprop.lineage.graph.template import Place, parameter_names, slots, transform
 from traceprop.lineage.recording.arithmetic import POWER
 from traceprop.lineage.recording.plain_targets import PART
-from traceprop.lineage.recording.tracked import MEANWHILE, OVERWRITE, UNFINISHED
+from traceprop.lineage.recording.tracked import MEANWHILE, OVERWRITE, UNFINISHED, shares_memory
 from traceprop.lineage.registry import REFUSED, classification, rule_of
 from traceprop.lineage.rules.broadcasting import BROADCAST
 from traceprop.lineage.rules.mutators import SETITEM_LATE, SHARED
@@ -242,8 +242,15 @@ def arrays_in(result: Any) -> Iterator[Any]:
 
 
 def copy_in_place(array: Array) -> Array:
-    """Copy an array into memory of the same strides, so that views of it are views again."""
+    """Copy an array into memory of the same strides, so that views of it are views again.
+
+    A broadcast array can't be written, so what is written is a copy that has each cell by itself.
+    """
     if array.flags.c_contiguous or array.flags.f_contiguous or not array.size:
+        return array.copy(order="K")
+    if any(
+        not step and length > 1 for step, length in zip(array.strides, array.shape, strict=True)
+    ):
         return array.copy(order="K")
     if array.dtype.hasobject or array.dtype.kind == "T":
         return array.copy(order="K")
@@ -266,7 +273,8 @@ def _overwritten(recipe: Recipe, inputs: Sequence[Any], spare: int) -> Any:
         for name in view.dtype.names or ():
             view[name] = inputs[1][name]
         return whole
-    if view.size and not np.may_share_memory(view, whole):
+    shares = shares_memory if type(whole) is np.void else np.may_share_memory
+    if view.size and not shares(view, whole):
         raise LineageError(
             f"{plain_name(recipe.op)} made a view when it was recorded, and makes a copy of the "
             "same array in its new layout, so that what was written through it can't be put back"

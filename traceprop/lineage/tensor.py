@@ -14,6 +14,7 @@ from traceprop.lineage.answers.columns import columns
 from traceprop.lineage.answers.idioms import Step, steps
 from traceprop.lineage.answers.origins import Origin, origins_of
 from traceprop.lineage.answers.query import Dependencies, SourceMap, dependencies, sources
+from traceprop.lineage.graph.counted import is_counted
 from traceprop.lineage.graph.escaped import Escape, escapes_of
 from traceprop.lineage.graph.lineage_graph import LineageGraph, trace_rows
 from traceprop.lineage.recording.arithmetic import Arithmetic
@@ -60,7 +61,7 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
 
         A column is read and written by its name too: `X["income"]`, `X[["age", "debt"]]`.
         """
-        return columns(self.node)
+        return columns(self._made_by())
 
     def sources(self) -> SourceMap:
         """Rows of each source that flow into this tensor directly.
@@ -70,12 +71,13 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         mapping of Source to RowSet
             Prints as `{credit_scores.csv: rows 3-5, 9}`; a file name finds its source.
         """
-        node = self.node
-        return sources(node).asked_of(node)
+        node = self._made_by()
+        found = sources(node)
+        return found if is_counted(node) else found.asked_of(node)  # counted: nothing to note
 
     def dependencies(self) -> Dependencies:
         """Rows that this tensor rests on: direct, statistic and control apart."""
-        node = self.node
+        node = self._made_by()
         return dependencies(node).asked_of(node)
 
     def cells(self, index: Any = None) -> Cells:
@@ -109,8 +111,8 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         """
         from traceprop.lineage.cells import cells_of
 
-        count_left(self.node, "cells", None)
-        return cells_of(self.node, index)
+        count_left(self._made_by(), "cells", None)
+        return cells_of(self._made_by(), index)
 
     def ops(self, raw: bool = False) -> list[Step]:
         """Return the steps from the sources to this tensor, as `[normalize, row_filter]`.
@@ -120,11 +122,11 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         raw : bool
             Name every recorded operation instead.
         """
-        return steps(self.node, raw)
+        return steps(self._made_by(), raw)
 
     def ancestors(self) -> LineageGraph:
         """Return the graph of all recorded operations beneath this tensor, its own included."""
-        node = self.node
+        node = self._made_by()
         return LineageGraph((node,))
 
     def trace(self, offset: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -137,7 +139,7 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         """
         if offset is not None or args or kwargs:
             return self.trace_of_matrix(0 if offset is None else offset, *args, **kwargs)
-        node = self.node
+        node = self._made_by()
         return trace_rows(node, RowSet.span(0, node.n_rows))
 
     def escapes(self) -> list[Escape]:
@@ -148,7 +150,7 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         list of Escape
             Each place once: door, file and line, in the order of their first use.
         """
-        return escapes_of(self.node)
+        return escapes_of(self._made_by())
 
     def numpy(self) -> NDArray[Any]:
         """Take the plain values, knowingly: a read-only view, and no escape is recorded."""
@@ -173,7 +175,7 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         """
         from traceprop.interop.torch import tensor
 
-        count_left(self.node, "torch", None)
+        count_left(self._made_by(), "torch", None)
         return tensor(self, dtype=dtype)
 
     def to_pandas(self) -> pandas.DataFrame:
@@ -200,7 +202,7 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         """
         from traceprop.interop.frames import tensor_to_pandas
 
-        count_left(self.node, "to_pandas", None)
+        count_left(self._made_by(), "to_pandas", None)
         return tensor_to_pandas(self)
 
     def to_polars(self, rows: bool = True) -> polars.DataFrame:
@@ -221,7 +223,7 @@ class ProvenanceTensor(Protocols, Subscript, Arithmetic, Methods):
         """
         from traceprop.interop.frames import tensor_to_polars
 
-        count_left(self.node, "to_polars", None)
+        count_left(self._made_by(), "to_polars", None)
         return tensor_to_polars(self, rows)
 
     def __repr__(self) -> str:
@@ -402,5 +404,5 @@ def origins(tensor: Any) -> list[Origin]:
     """
     if not isinstance(tensor, Tracked):
         return []
-    count_left(tensor.node, "origins")
-    return origins_of(tensor.node)
+    count_left(tensor._made_by(), "origins")
+    return origins_of(tensor._made_by())

@@ -28,6 +28,7 @@ class Memo:
         "origins",
         "pipelines",
         "raw",
+        "row_axes",
         "sources",
     )
 
@@ -42,6 +43,7 @@ class Memo:
         self.columns: Any = None
         self.pipelines: dict[Any, Any] | None = None
         self.counted: CountDoor | None = None
+        self.row_axes: dict[int, bool] | None = None
         self.escapes = 0
 
 

@@ -16,6 +16,7 @@ from traceprop.lineage.graph.callers import is_only_shown, users_frame
 from traceprop.lineage.graph.counted import is_counted, note_count
 from traceprop.lineage.graph.edge import EXTENT
 from traceprop.lineage.graph.edges import MANY_ROWS, made_of, raw_edges
+from traceprop.lineage.graph.memo import memo
 from traceprop.lineage.graph.node import Node, ancestors
 from traceprop.lineage.recording.escapes import caller
 
@@ -47,6 +48,15 @@ def _holds_rows(node: Node, axis: int) -> bool:
     """
     if not axis and node.op not in _TURNED and made_of(node) != MANY_ROWS:
         return True
+    kept = memo(node)
+    if kept.row_axes is None:
+        kept.row_axes = {}
+    if axis not in kept.row_axes:
+        kept.row_axes[axis] = _is_as_long_as_rows(node, axis)
+    return kept.row_axes[axis]
+
+
+def _is_as_long_as_rows(node: Node, axis: int) -> bool:
     length = node.shape[axis : axis + 1]
     for each in ancestors(node):
         if made_of(each) != MANY_ROWS:

@@ -183,7 +183,7 @@ class Methods(Tracked):
                 told_by_error((self._made_by(),))
                 raise
             args = (FIRST, wanted)
-            node = make_node(np.reshape, (self.node,), args, None, array.shape, array.dtype)
+            node = make_node(np.reshape, (self._made_by(),), args, None, array.shape, array.dtype)
             tensor = wrap(type(self), array, node)
             if shares_memory(array, self._array):
                 attach_view(tensor, self)
@@ -240,7 +240,7 @@ class Methods(Tracked):
         return wrap(
             type(self),
             array,
-            make_node(np.round, (self.node,), args, None, array.shape, array.dtype),
+            make_node(np.round, (self._made_by(),), args, None, array.shape, array.dtype),
         )
 
     def sort(
@@ -316,7 +316,7 @@ class Methods(Tracked):
     @property
     def size(self) -> int:
         """Number of cells."""
-        count_left(self.node, "size", None)
+        count_left(self._made_by(), "size", None)
         return int(self._array.size)
 
     dtype = _attribute("dtype")
@@ -325,13 +325,13 @@ class Methods(Tracked):
     @property
     def nbytes(self) -> int:
         """Number of bytes of all cells."""
-        count_left(self.node, "nbytes", None)
+        count_left(self._made_by(), "nbytes", None)
         return int(self._array.nbytes)
 
     @property
     def strides(self) -> tuple[int, ...]:
         """Bytes from each cell to the next along each axis; of another memory order, by rows."""
-        count_left(self.node, "strides", None)
+        count_left(self._made_by(), "strides", None)
         return tuple(self._array.strides)
 
     flags = _attribute("flags")
@@ -341,7 +341,7 @@ class Methods(Tracked):
     def T(self) -> Any:
         """The tensor with its axes reversed."""
         array = self._array.T
-        node = make_node(np.transpose, (self.node,), ONE, None, array.shape, array.dtype)
+        node = make_node(np.transpose, (self._made_by(),), ONE, None, array.shape, array.dtype)
         tensor = wrap(type(self), array, node)
         attach_view(tensor, self)
         return tensor
@@ -389,6 +389,8 @@ class Methods(Tracked):
 
 def _reshaped(tensor: Tracked, shape: Any) -> Tracked:
     array = tensor._array.reshape(shape)
-    node = make_node(np.reshape, (tensor.node,), (FIRST, shape), None, array.shape, array.dtype)
+    node = make_node(
+        np.reshape, (tensor._made_by(),), (FIRST, shape), None, array.shape, array.dtype
+    )
     made: Tracked = wrap(type(tensor), array, node)
     return made

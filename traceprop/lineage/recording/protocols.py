@@ -157,13 +157,13 @@ class Protocols(Tracked):
         return self._array.ctypes
 
     def __copy__(self) -> Any:
-        return wrap(type(self), copy.copy(self._array), self.node)
+        return wrap(type(self), copy.copy(self._array), self._made_by())
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return wrap(type(self), copy.deepcopy(self._array, memo), self.node)
+        return wrap(type(self), copy.deepcopy(self._array, memo), self._made_by())
 
     def __reduce__(self) -> Any:
-        node = self.node
+        node = self._made_by()
         escapes = [tuple(each) for each in escapes_of(node)]
         return _restore, (type(self), self._array, flat(node), escapes)
 

@@ -141,12 +141,13 @@ def _plain(value: Any) -> Any:
     return value._lengths if isinstance(value, RowShape) else value
 
 
-def shape_of(tensor: Tracked) -> RowShape:
-    """Return the shape of a tensor."""
-    node, lengths = tensor._made_by(), tensor._array.shape
-    held: Any = lengths
-    if not is_counted(node):  # else nothing is left to note
-        held = [_Length(length, axis, node) for axis, length in enumerate(lengths)]
+def shape_of(tensor: Tracked) -> tuple[int, ...]:
+    """Return the shape of a tensor; a plain tuple where nothing is left to note."""
+    node = tensor._made_by()
+    lengths: tuple[int, ...] = tensor._array.shape
+    if is_counted(node):
+        return lengths
+    held: list[Any] = [_Length(length, axis, node) for axis, length in enumerate(lengths)]
     shape = RowShape(held)
     shape.node = node
     shape._lengths = lengths

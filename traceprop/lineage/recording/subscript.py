@@ -23,6 +23,7 @@ from traceprop.lineage.recording.tracked import (
     attach_view,
     before_write,
     hold,
+    shares_memory,
     spoil,
     wrap,
     write,
@@ -94,7 +95,13 @@ class Subscript(Tracked):
         tensor = wrap(type(self), result, made)
         # A record is a view although it is a scalar.
         base = result.base if isinstance(result, (np.ndarray, np.void)) else None
-        if base is not None and (base is array or base is array.base):
+        if base is not None and (
+            base is array
+            or base is array.base
+            or (
+                type(array) is np.void and shares_memory(result, array)
+            )  # through arrays of its own
+        ):
             attach_view(tensor, self)
             if kind is int:
                 self._state.read = tensor._state.read = key, _instruction(2)  # type: ignore[union-attr]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from traceprop.lineage.graph.counted import count_asked
+from traceprop.lineage.graph.counted import count_asked, is_counted
 from traceprop.lineage.graph.node import (
     FIRST,
     PAIR,
@@ -128,7 +128,8 @@ class Tracked:
     def node(self) -> Node:
         """The operation that made these values."""
         node = self._made_by()
-        count_asked((node,), "node")  # its shape and its rows can be read there
+        if not is_counted(node):
+            count_asked((node,), "node")  # its shape and its rows can be read there
         return node
 
     def _made_by(self) -> Node:
@@ -225,7 +226,7 @@ def attach_view(tensor: Tracked, parent: Tracked) -> None:
     tensor._state = state
 
 
-def shares_memory(result: NDArray[Any], array: Any) -> bool:
+def shares_memory(result: Any, array: Any) -> bool:
     """Whether an array that was just made is a view of `array`'s memory."""
     base: Any = result.base
     if base is None:
