@@ -22,7 +22,7 @@ Promise: every bound has the rounding of its own computation added, and holds fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -78,7 +78,9 @@ class Curvature:
     def of_more_rows(self, whole: HeadObjective) -> Curvature:
         """Return it as a lower bound for J of these rows and others, under the same penalty."""
         share = min(1.0, whole.scale / self.objective.scale)
-        return Curvature(self.objective, self.theta, self.hessian, self.factor, self.share * share)
+        more = replace(self, share=self.share * share)
+        vars(more)["ends"] = self.ends  # the same matrix: they aren't looked for again
+        return more
 
     def shrinking(self, objective: HeadObjective, theta: Array) -> float:
         """Return s, by whose exponential H is smaller at another point at most."""

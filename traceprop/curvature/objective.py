@@ -11,7 +11,7 @@ is in `bounds`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -112,6 +112,11 @@ class HeadObjective:
         """‖xᵢ‖ of each sample, shape `(n,)`."""
         return np.asarray(np.sqrt(np.einsum("np,np->n", self.features, self.features)))
 
+    def of_rows(self, rows: NDArray[np.int64], scale: float) -> HeadObjective:
+        """Return the objective of some of the samples, each of the weight `scale`."""
+        features, targets = self.features[rows], self.targets[rows]
+        return replace(self, features=features, targets=targets, scale=scale)
+
     def outputs(self, theta: Array) -> Array:
         """Return the outputs Θ xᵢ, shape `(n, o)`."""
         return np.asarray(self.features @ theta.reshape(self.n_outputs, -1).T)
@@ -126,10 +131,17 @@ class HeadObjective:
         return self._gradient(theta, residuals)
 
     def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
-        """Return both, with one pass less over the features than one after the other takes."""
-        z = self.outputs(theta)
-        residuals = output_terms.residuals(self.spec, z, self.targets)
-        return self._value(theta, z), self._gradient(theta, residuals)
+        """Return both, with one pass over the features, in panels of rows."""
+        matrix = theta.reshape(self.n_outputs, -1)
+        summed, gradient = 0.0, np.zeros_like(matrix)
+        for start in range(0, len(self.features), _PANEL):
+            x = self.features[start : start + _PANEL]
+            y = self.targets[start : start + _PANEL]
+            z = x @ matrix.T
+            summed += float(output_terms.losses(self.spec, z, y).sum())
+            gradient += output_terms.residuals(self.spec, z, y).T @ x
+        value = self.scale * summed + 0.5 * float(np.sum(self.penalty * theta**2))
+        return value, np.asarray(self.scale * gradient.ravel() + self.penalty * theta)
 
     def hessian(self, theta: Array) -> Array:
         """Return ∇²J(θ), shape `(o·p, o·p)`; for cross-entropy and λ = 0 it is singular.
@@ -218,21 +230,24 @@ class HeadObjective:
         3.1): once for the outputs, which move a residual by at most `slope` times their error,
         and once for the sum over the samples.
         """
-        z = self.outputs(theta)
         n, p = self.features.shape
         slope = 2.0 if self.spec.kind == "mse" else 1.0
-        residuals = output_terms.residuals(self.spec, z, self.targets)
-        sizes = np.abs(theta.reshape(self.n_outputs, -1)).sum(axis=0)
-        summed = np.zeros((self.n_outputs, p))
+        matrix = theta.reshape(self.n_outputs, -1)
+        sizes = np.abs(matrix).sum(axis=0)
+        gradient, summed = np.zeros((self.n_outputs, p)), np.zeros((self.n_outputs, p))
         for start in range(0, n, _PANEL):
-            x = np.abs(self.features[start : start + _PANEL])
-            r = np.abs(residuals[start : start + _PANEL])
+            x = self.features[start : start + _PANEL]
+            y = self.targets[start : start + _PANEL]
+            r = output_terms.residuals(self.spec, x @ matrix.T, y)
+            gradient += r.T @ x
+            x, r = np.abs(x), np.abs(r)
             # Exponentials and their sum: a few units in the last place of numbers of at most 1.
             r_error = (slope * (p + 2) * _EPS * (x @ sizes))[:, None]
             r_error = r_error + (self.n_outputs + 8) * _EPS * (1.0 + r)
             summed += ((n + 2) * _EPS * r + r_error).T @ x
         each = self.scale * summed.ravel() + 2 * _EPS * np.abs(self.penalty * theta)
-        return self._gradient(theta, residuals), float(np.linalg.norm(each))
+        found = self.scale * gradient.ravel() + self.penalty * theta
+        return np.asarray(found), float(np.linalg.norm(each))
 
     def hessian_error(self, theta: Array) -> float:
         """Bound the rounding in `hessian(theta)`, as a spectral norm.

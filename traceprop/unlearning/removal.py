@@ -23,7 +23,7 @@ import traceprop
 from traceprop.audit.recording import record as write_down
 from traceprop.curvature.digest import model_digest
 from traceprop.errors import UnlearnError
-from traceprop.unlearning.auditing.measures import measure
+from traceprop.unlearning.auditing.measures import Measured, measure
 from traceprop.unlearning.choosing import choose
 from traceprop.unlearning.methods import (
     ascent,
@@ -311,27 +311,40 @@ class _Figures:
 
 def _measured(case: Case, outcome: Outcome) -> _Figures:
     """Measure both models on the same samples, each behind its own preparation."""
-    spec, problem, goal = case.problem.spec, case.problem, case.goal
+    spec, problem = case.problem.spec, case.problem
     before = measure(case.module, spec, problem.inputs, problem.targets)
-    new = outcome.given.module
-    stays = measure(new, spec, goal.inputs[case.kept], goal.targets[case.kept])
-    was, goes = before.margins[case.forget], None
+    stays, goes = _after(case, outcome)
+    was = before.margins[case.forget]
     figures: dict[str, float | None] = {
         "before": float(was.mean()), "after": None, "mean_absolute_change": None,
     }  # fmt: skip
-    if case.prepared.forget_inputs is not None:
-        found = measure(new, spec, case.prepared.forget_inputs, problem.targets[case.forget])
-        goes = float(found.losses.mean())
-        figures["after"] = float(found.margins.mean())
-        figures["mean_absolute_change"] = float(np.abs(found.margins - was).mean())
+    if goes is not None:
+        figures["after"] = float(goes.margins.mean())
+        figures["mean_absolute_change"] = float(np.abs(goes.margins - was).mean())
     loss: dict[str, dict[str, float | None]] = {
-        "forget": {"before": float(before.losses[case.forget].mean()), "after": goes},
+        "forget": {
+            "before": float(before.losses[case.forget].mean()),
+            "after": None if goes is None else float(goes.losses.mean()),
+        },
         "retain": {
             "before": float(before.losses[case.retain].mean()),
             "after": float(stays.losses.mean()),
         },
     }
     return _Figures(loss, figures)
+
+
+def _after(case: Case, outcome: Outcome) -> tuple[Measured, Measured | None]:
+    """Measure the new model on the samples that stay and, where they can be prepared, that go."""
+    spec, problem, goal = case.problem.spec, case.problem, case.goal
+    new, gone = outcome.given.module, case.prepared.forget_inputs
+    if goal is problem:
+        found = measure(new, spec, problem.inputs, problem.targets)
+        return found.of_rows(case.kept), found.of_rows(case.forget)
+    stays = measure(new, spec, goal.inputs[case.kept], goal.targets[case.kept])
+    if gone is None:
+        return stays, None
+    return stays, measure(new, spec, gone, problem.targets[case.forget])
 
 
 def _objective(case: Case) -> dict[str, Any]:

@@ -33,6 +33,10 @@ class Measured:
     losses: Array
     margins: Array
 
+    def of_rows(self, rows: NDArray[np.int64]) -> Measured:
+        """Return those of some rows."""
+        return Measured(self.losses[rows], self.margins[rows])
+
 
 def measure(
     model: nn.Module, spec: losses.LossSpec, inputs: NDArray[Any], targets: NDArray[Any]

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceprop.curvature.bounds import distance_bound, rests_on
-from traceprop.curvature.without import Minimum, many_minima, minimum_without
+from traceprop.curvature.objective import HeadObjective
+from traceprop.curvature.without import Minimum, many_minima, minimum_of
 from traceprop.errors import UnlearnError
 from traceprop.unlearning.methods.outcome import Outcome
 
@@ -60,9 +61,14 @@ def remove(case: Case, tol: float) -> Outcome:
     head = case.linear.head
     assert head is not None
     start = head.pack(case.module.state_dict())
-    gone = np.delete(np.arange(case.linear_goal.n), case.kept)
+    whole = case.linear.head_objective()
     try:
-        found = minimum_without(case.linear_goal, gone, start, distance=tol)
+        found = minimum_of(
+            _of_those_that_stay(case, whole),
+            start,
+            distance=tol,
+            penalty_origin=case.linear_goal.penalty_origin,
+        )
     except np.linalg.LinAlgError as error:
         raise _too_weak(case, str(error)) from error
     new = case.start.holding(head.unpack(found.theta))
@@ -72,7 +78,7 @@ def remove(case: Case, tol: float) -> Outcome:
     if at_solution is None:
         raise _too_weak(case, f"no bound is known for the {found.objective.size} weights")
     as_stored = distance_bound(found.objective, stored, found.near) if moved else at_solution
-    own = _from_own_minimum(case, found, start)
+    own = _from_own_minimum(case, whole, found, start)
     return Outcome(
         new,
         "exact-convex",
@@ -94,9 +100,17 @@ def remove(case: Case, tol: float) -> Outcome:
     )
 
 
-def _from_own_minimum(case: Case, found: Minimum, start: Array) -> float | None:
+def _of_those_that_stay(case: Case, whole: HeadObjective) -> HeadObjective:
+    """Return the objective to minimise, of the features at hand where they are the same."""
+    if case.goal is case.problem:
+        return whole.of_rows(case.kept, case.linear.scale(len(case.kept)))
+    return case.linear_goal.head_objective(case.kept)
+
+
+def _from_own_minimum(
+    case: Case, whole: HeadObjective, found: Minimum, start: Array
+) -> float | None:
     """Bound how far the given model was from the minimum of its own objective."""
-    whole = case.linear.head_objective()
     if case.goal is not case.problem or found.near is None:
         return distance_bound(whole, start)
     near = distance_bound(whole, start, found.near.of_more_rows(whole))
