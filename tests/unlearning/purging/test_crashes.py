@@ -24,8 +24,9 @@ from traceprop.audit import recording
 from traceprop.audit.log_check import check_log
 from traceprop.audit.log_files import LogFiles
 from traceprop.curvature.digest import model_digest
-from traceprop.errors import UnlearnError
+from traceprop.errors import LegalHoldError, StoreError, StoreWarning, UnlearnError
 from traceprop.unlearning import approximate_unlearn, finish_purges, record, removal
+from traceprop.unlearning.purging import copies
 from traceprop.unlearning.purging.journal import begun
 
 CALLS = ("replace", "rename", "unlink", "rmdir", "mkdir", "link", "fsync", "truncate")
@@ -34,6 +35,10 @@ NAMED = ("epoch.pt", "lineage.arrow", "prepare.arrow", "export.csv")
 
 class Killed(BaseException):
     """Nobody catches it by mistake."""
+
+
+def _killed(*_: Any, **__: Any) -> None:
+    raise Killed
 
 
 class Killer:
@@ -143,13 +148,8 @@ def test_a_crash_between_any_two_steps(run: Run, tmp_path: Path):
 
 def test_a_file_that_changed_meanwhile_is_left_alone_and_said(run: Run, tmp_path: Path):
     """Somebody writes a new checkpoint under the old name before the purge goes on."""
-    from traceprop.unlearning.purging import copies
-
-    def killed(*_: Any, **__: Any) -> None:
-        raise Killed
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(copies, "carry_out", killed)
+        patch.setattr(copies, "carry_out", _killed)
         with pytest.raises(Killed):
             _purge(run)
     (run.folder / "epoch.pt").write_bytes(b"new")
@@ -159,6 +159,44 @@ def test_a_file_that_changed_meanwhile_is_left_alone_and_said(run: Run, tmp_path
     assert "changed since it was named" in states["epoch.pt"].reason
     assert (run.folder / "epoch.pt").read_bytes() == b"new"
     assert not begun(run.store.path)
+
+
+def test_a_hold_after_the_crash_keeps_what_is_left(run: Run):
+    """The store's part was done; the named files, and the journal, wait for the release."""
+    from traceprop.unlearning import purge
+
+    new = approximate_unlearn(run.model, run.forget_set)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copies, "carry_out", _killed)
+        with pytest.raises(Killed):
+            purge(new, run.forget_set, checkpoints=[run.folder / "epoch.pt"])
+    with pytest.warns(StoreWarning, match="a purge was begun"):
+        held = GradientStore.open(run.store.path)
+    held.hold("court order")
+    with pytest.raises(LegalHoldError, match="court order"):
+        finish_purges(held)
+    assert (run.folder / "epoch.pt").exists()
+    assert begun(run.store.path)
+    held.release_hold("court order")
+    (found,) = finish_purges(held)
+    assert found.clean
+    assert not (run.folder / "epoch.pt").exists()
+
+
+def test_a_hold_from_elsewhere_is_seen_before_anything_is_begun(run: Run):
+    from traceprop.unlearning import purge
+
+    new, forget_set = approximate_unlearn(run.model, run.forget_set), run.forget_set
+    elsewhere = GradientStore.open(run.store.path)
+    elsewhere.hold("court order")
+    with pytest.raises(LegalHoldError, match="court order"):
+        purge(new, forget_set)
+    assert not begun(run.store.path)
+    elsewhere.release_hold("court order")
+    with pytest.raises(StoreError, match="has changed since it was opened"):
+        purge(new, forget_set)
+    assert not begun(run.store.path)
+    assert not list(run.folder.glob("grad.audit/removals/*/rows.npz"))
 
 
 def test_two_purges_at_once_are_refused(run: Run):

@@ -53,9 +53,9 @@ def _fisher(
 ) -> Scorer:
     queries = QueryGradients(network, problem.spec, store.projector)
     notes = (*notes, *notes_on(problem, network, store.record, store.projector))
-    return FisherInfluence(
-        store.rows, queries, problem, notes, read_moment(store), read_fit(store, "influence")
-    )
+    kept = read_fit(store, "influence")
+    moment = read_moment(store) if kept is None else None
+    return FisherInfluence(store.rows, queries, problem, notes, moment, kept)
 
 
 def _dot(problem: Problem, network: Network, store: GradientStore) -> Scorer:

@@ -84,7 +84,8 @@ class GaussNewtonInfluence:
         notes: tuple[str, ...] = (),
         kept: KeptFit | None = None,
     ) -> None:
-        check_square_fits(projector.linear().width, "ggn")
+        if kept is None:
+            check_square_fits(projector.linear().width, "ggn")
         self._rows, self._queries = rows, queries
         self._own, self._shared = problem.removal_weights()
         self.fit = kept or _fitted(problem, network, rows, projector.linear())

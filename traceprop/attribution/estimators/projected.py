@@ -179,7 +179,8 @@ class FisherInfluence:
         self._queries = queries
         self._own, self._shared = problem.removal_weights()
         self._in_samples = n < width
-        check_square_fits(min(n, width), "influence")
+        if kept is None:
+            check_square_fits(min(n, width), "influence")
         self.fit = kept or _fitted(rows, self._in_samples, moment)
         self._factor, self._mean = self.fit.factor, self.fit.arrays["mean"]
         self.quality = Quality("relative", self.fit.damping, notes)

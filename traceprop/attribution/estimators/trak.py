@@ -73,7 +73,8 @@ class TrakInfluence:
         kept: KeptFit | None = None,
     ) -> None:
         self._queries = queries
-        check_square_fits(min(problem.n, queries.width), "trak")
+        if kept is None:
+            check_square_fits(min(problem.n, queries.width), "trak")
         self.fit = kept or _fitted(problem, network, queries)
         self._factor = self.fit.factor
         self._rows, self._slopes = self.fit.arrays["rows"], self.fit.arrays["slopes"]

@@ -21,6 +21,7 @@ import numpy as np
 from traceprop.attribution.model_files import save_weights
 from traceprop.attribution.store.erasure.erasure import bytes_of
 from traceprop.attribution.store.erasure.forget import ForgetSet
+from traceprop.attribution.store.erasure.holds import refuse_changed
 from traceprop.attribution.store.gradient_store import GradientStore
 from traceprop.audit.folder import audit_folder
 from traceprop.audit.recording import record as write_down
@@ -122,6 +123,7 @@ def purge(
                 f"another purge of {store.path} was begun and isn't done; finish it with "
                 f"traceprop.unlearning.finish_purges(store), and open the store again"
             )
+        refuse_changed(store)  # else a hold that was just placed would leave a purge half begun
         journal = Journal.begin(
             store.path,
             _plan(forget_set, checked, requester, approver),
@@ -155,6 +157,8 @@ def finish_purges(
     ------
     UnlearnError
         A purge is going on, or a file can't be purged.
+    LegalHoldError
+        A hold was placed since it began: the rest waits until it is released.
     StoreError
         The store can't be opened or written.
 
@@ -251,6 +255,9 @@ def _go_on(
     """Do what is left of a purge; return it, and the record of the removal with it."""
     plan, needles = journal.plan, journal.needles()
     samples = np.array(plan["samples"], np.int64)
+    if resumed:  # a hold that came after the crash stands against the named files, too
+        who = {name: plan[name] for name in ("requester", "approver")}
+        refuse_held_removal(ForgetSet(samples, {}, store), None, erases=True, **who)
     stored = np.intersect1d(samples, store.sample_ids)
     if len(stored):
         rows, n_rows = 0, store._held().manifest.rows

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from traceprop.attribution.store.erasure.holds import check_reason
+from traceprop.attribution.store.erasure.holds import check_reason, holds_now
 from traceprop.audit.recording import record as write_down
 from traceprop.curvature.digest import model_digest
 from traceprop.errors import LegalHoldError, UnlearnError
@@ -93,7 +93,7 @@ def refuse_held_removal(
     """
     store = forget_set.store
     holds = (*([] if legal_hold is None else [check_reason(legal_hold)]),
-             *(store.holds if erases else ()))  # fmt: skip
+             *(holds_now(store) if erases else ()))  # fmt: skip
     if not holds:
         return
     samples = np.unique(np.asarray(forget_set.samples, np.int64))

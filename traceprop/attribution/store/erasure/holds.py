@@ -9,14 +9,18 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from traceprop.attribution.store.committing.commit import publish, restoring
 from traceprop.attribution.store.folder.files import StoreFolder
-from traceprop.attribution.store.folder.folder_state import FolderState
+from traceprop.attribution.store.folder.folder_state import FolderState, inspect_folder
 from traceprop.attribution.store.folder.layout import cut_strays, free_numbers
 from traceprop.attribution.store.folder.manifest import Manifest
 from traceprop.audit.folder import audit_folder
-from traceprop.errors import LegalHoldError, StoreWarning, UnlearnError
+from traceprop.errors import LegalHoldError, StoreError, StoreWarning, UnlearnError
+
+if TYPE_CHECKING:
+    from traceprop.attribution.store.gradient_store import GradientStore
 
 
 def warn_of_purge(root: Path) -> None:
@@ -33,6 +37,19 @@ def warn_of_purge(root: Path) -> None:
             StoreWarning,
             stacklevel=4,
         )
+
+
+def holds_now(store: GradientStore) -> tuple[str, ...]:
+    """Return a store's holds as they are on the disk, whoever placed them since it was opened."""
+    manifest = inspect_folder(store._folder).manifest
+    return () if manifest is None else manifest.holds
+
+
+def refuse_changed(store: GradientStore) -> None:
+    """Raise `StoreError` where a store isn't any more what was opened."""
+    manifest = inspect_folder(store._folder).manifest
+    if manifest is None or manifest.number != store._held().manifest.number:
+        raise StoreError(f"{store.path} has changed since it was opened: open it again.")
 
 
 def check_reason(reason: object) -> str:
