@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.compliance.removals import REMOVED, Removal, export, make_removal
-from traceprop.attribution import GradientStore
+from traceprop.attribution import ForgetSet, GradientStore
 from traceprop.compliance.replay import Replay, UncheckedError
 from traceprop.compliance.schema_check import first_error, load_schema
 from traceprop.compliance.verify import verify
@@ -52,6 +52,16 @@ def test_it_has_the_proof_and_keeps_to_the_schema(purged: Removal):
     assert states["gradient_store"] == states["named_file"] == "erased"
     assert states["source_files"] == "not removed"
     assert predicate["training"]["n_samples"] == purged.store.n_samples + len(purged.forget_set)
+
+
+def test_samples_that_were_erased_before_make_the_number_unknown(tmp_path: Path):
+    made = make_removal(tmp_path)
+    stay = np.setdiff1d(made.store.sample_ids, made.forget_set.samples)
+    made.store.erase(ForgetSet(stay[:2], {}, made.store))
+    made.store = GradientStore.open(made.store.path)
+    made.forget_set = replace(made.forget_set, store=made.store)
+    made.after = approximate_unlearn(made.before, made.forget_set, purge=True)
+    assert export(made).to_dict()["predicate"]["training"]["n_samples"] is None
 
 
 def test_no_row_or_sample_is_in_it(purged: Removal, tmp_path: Path):

@@ -45,6 +45,10 @@ class MemoryStore:
     def lineage_digest(self) -> None:
         """There is no lineage."""
 
+    def info(self) -> dict[str, int]:
+        """Nothing was erased."""
+        return {"erasures": 0}
+
     def derived(self, name: str) -> None:
         """Nothing is kept beside the rows."""
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 import traceprop as tp
 from tests.naive.curvature import flat
 from tests.naive.retrain import leave_one_out_margins, retrained, retrained_weights
-from traceprop.attribution import ForgetSet, GradientStore, TrainingContext
+from traceprop.attribution import ForgetSet, GradientStore, TrainingContext, predict_without
 from traceprop.attribution.influence import compute_influence_scores
 from traceprop.attribution.model_files import restore_model
 from traceprop.errors import UnlearnError
@@ -190,3 +190,52 @@ def test_a_run_with_augmentation_is_not_exact(tmp_path: Path):
     done = record(approximate_unlearn(model, _forget(opened, 3)))
     assert done.removal_class == "approximate-unguaranteed"
     assert "augmentation" in done.reason
+
+
+@pytest.fixture
+def small_network(tmp_path):
+    """A network of 60 samples, trained on all of them at once until little is left to gain."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 4)).astype(np.float32)
+    y = (X[:, 0] + 0.5 * rng.standard_normal(60) > 0).astype(np.int64)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5, weight_decay=0.02)
+    criterion, store = nn.CrossEntropyLoss(), GradientStore(k=64, path=tmp_path / "grad")
+    loader = DataLoader(tp.torch.dataset(X, y), batch_size=60)
+    with TrainingContext(model, store, epochs="last") as context:
+        for _ in range(1500):
+            for inputs, labels in loader:
+                optimizer.zero_grad()
+                context.backward(criterion(model(inputs), labels))
+                optimizer.step()
+    return model, store
+
+
+def test_a_removal_after_an_erasure_leaves_out_what_was_erased(small_network):
+    """The given model still has the erased samples; a step for the others alone would keep them."""
+    model, store = small_network
+    first, second = (3, 5, 11, 20, 21, 22, 23, 24), (7,)
+
+    def removed(*samples: int) -> np.ndarray:
+        return flat(approximate_unlearn(model, _forget(store, *samples), method="gauss-newton"))
+
+    joint, alone = removed(*first, *second), removed(*second)
+    store.erase(_forget(store, *first))
+    store = GradientStore.open(store.path)
+    new = approximate_unlearn(model, _forget(store, *second), method="gauss-newton")
+    assert np.linalg.norm(flat(new) - joint) < 0.02 * np.linalg.norm(alone - joint)
+    assert any("erased from the store before" in limit for limit in record(new).limits)
+    with pytest.raises(UnlearnError, match="erased from the store before"):
+        approximate_unlearn(model, _forget(store, *second), method="ascent", eta=0.1, steps=1)
+
+
+def test_a_counterfactual_after_an_erasure_is_about_its_own_samples(small_network):
+    """The decision at hand is of the model that still has the erased samples."""
+    model, store = small_network
+    x = np.ones((1, 4), np.float32)
+    before = predict_without(model, store, x, samples=[7]).margins_without
+    store.erase(_forget(store, 3, 5, 11))
+    store = GradientStore.open(store.path)
+    after = predict_without(model, store, x, samples=[7]).margins_without
+    np.testing.assert_allclose(after, before, rtol=0.1)

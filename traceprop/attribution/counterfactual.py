@@ -221,7 +221,7 @@ class Refit:
             return moved, Quality("margin")
         kept = np.delete(np.arange(self._problem.n), gone)
         try:
-            step = step_without(self._problem, self._network, kept)
+            step = step_without(self._problem, self._network, kept, erased_too=False)
         except np.linalg.LinAlgError as error:
             raise AttributionError(f"{error}; leave fewer samples out") from error
         note = f"One damped Gauss-Newton step, without a bound on its error: {self._why}."

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import traceprop
+from traceprop.attribution.estimators.problem import has_lost_samples
 from traceprop.audit.canonical import jsonable
 from traceprop.audit.commitments import row_message, sample_message
 from traceprop.errors import CertificateError, UnlearnError
@@ -223,7 +224,7 @@ def _training(store: GradientStore, n_erased: int) -> dict[str, Any] | None:
         return None
     settings: dict[str, Any] = jsonable(
         {
-            "n_samples": store.n_samples + n_erased,
+            "n_samples": _n_trained(store, n_erased),
             "loss": run.loss and run.loss.to_json(),
             "penalty": run.penalty,
             "penalty_origin": run.penalty_origin,
@@ -236,6 +237,12 @@ def _training(store: GradientStore, n_erased: int) -> dict[str, Any] | None:
         }
     )
     return settings
+
+
+def _n_trained(store: GradientStore, n_erased: int) -> int | None:
+    """Return how many samples were trained on; None where others were erased, uncounted."""
+    others = store.info()["erasures"] - bool(n_erased)
+    return None if others and has_lost_samples(store) else store.n_samples + n_erased
 
 
 def _seeds(store: GradientStore) -> dict[str, Any]:

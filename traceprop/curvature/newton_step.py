@@ -4,7 +4,9 @@
 
 with G the Gauss-Newton matrix of the kept data and δ 0.01 of its largest eigenvalue. The difference
 of the two gradients is what leaving out alone changes: a network that was stopped early isn't
-trained on, which the full gradient of the kept data would do.
+trained on, which the full gradient of the kept data would do. Where samples that were trained on
+are gone, ∇J_all isn't known any more, and is taken as 0, as at a minimum: a difference of what is
+left would leave in the model what those samples did to it.
 """
 
 from __future__ import annotations
@@ -48,7 +50,12 @@ class NewtonStep:
 
 
 def step_without(
-    problem: Problem, network: Network, kept: Rows, goal: Problem | None = None
+    problem: Problem,
+    network: Network,
+    kept: Rows,
+    goal: Problem | None = None,
+    *,
+    erased_too: bool = True,
 ) -> NewtonStep:
     """Take the step for the samples that aren't kept.
 
@@ -62,6 +69,8 @@ def step_without(
         Rows of the problem that stay.
     goal : Problem, optional
         The problem that `kept` counts in, where the rest is prepared in another way than it was.
+    erased_too : bool
+        Whether samples that were erased since training are left out, too.
 
     Raises
     ------
@@ -70,8 +79,9 @@ def step_without(
     """
     theta = network.theta
     retained = (goal or problem).network_objective(network, kept)
-    everything = problem.network_objective(network)
-    change = retained.gradient(theta) - everything.gradient(theta)
+    change = retained.gradient(theta)
+    if problem.is_whole or not erased_too:
+        change = change - problem.network_objective(network).gradient(theta)
     damping = RELATIVE_DAMPING * largest_eigenvalue(
         lambda rows: retained.ggn_product(theta, rows), network.size
     )

@@ -47,6 +47,8 @@ class Problem:
         The model as one matrix, where it is one and all of it was trained.
     trained : tuple of str
         The parameters that training moved; the others are constants.
+    is_whole : bool
+        Whether all samples that were trained on are here: none was erased from the store.
     """
 
     samples: Rows
@@ -59,6 +61,7 @@ class Problem:
     batch_size: int | None
     head: LinearHead | None
     trained: tuple[str, ...]
+    is_whole: bool = True
 
     def behind_frozen_layers(self, model: nn.Module) -> Problem:
         """Return the problem of a last linear layer, where only that was trained; else this one.

@@ -79,7 +79,19 @@ def problem_of(
         record.unpenalised,
         record.batch_size,
         *_trained_part(model, record.initial_weights),
+        is_whole=not has_lost_samples(store),
     )
+
+
+def has_lost_samples(store: GradientStore) -> bool:
+    """Whether samples that a store's run was trained on were erased since.
+
+    The order of the batches tells, where it is known; else any erasure in the store's folder does.
+    """
+    record = store.record
+    if record is not None and record.order is not None:
+        return bool((record.order.samples < 0).any())
+    return bool(store.info()["erasures"])
 
 
 def _trained_part(

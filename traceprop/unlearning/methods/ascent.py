@@ -27,11 +27,17 @@ def remove(case: Case, eta: float | None, steps: int | None) -> Outcome:
     Raises
     ------
     UnlearnError
-        `eta` or `steps` is missing or not positive, or the weights overflowed.
+        `eta` or `steps` is missing or not positive, samples were erased before, or the weights
+        overflowed.
     """
     if eta is None or steps is None or not eta > 0 or steps < 1:
         raise UnlearnError(
             f"method 'ascent' needs eta= > 0 and steps= ≥ 1, and got eta={eta}, steps={steps}"
+        )
+    if not case.problem.is_whole:
+        raise UnlearnError(
+            "samples were erased from the store before, and the given model still has them; "
+            "ascent knows the forget set alone, so take another method"
         )
     network = Network(case.module, case.problem.trained)
     start = network.theta

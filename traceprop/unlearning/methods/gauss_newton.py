@@ -76,6 +76,15 @@ def remove(case: Case) -> Outcome:
             "No bound on the distance to a retrained model is known or claimed. The mark "
             "`unaudited` stays until the model is compared with retrained ones.",
             *(
+                ()
+                if case.problem.is_whole
+                else (
+                    "Samples were erased from the store before. They are left out of this model, "
+                    "too: the step follows the gradient of all data that are left, as if training "
+                    "had ended at its minimum.",
+                )
+            ),
+            *(
                 (f"Buffers ({', '.join(buffers)}) still hold statistics of the removed rows.",)
                 if buffers
                 else ()

@@ -179,7 +179,8 @@ def _check_first_removal(model: Any) -> None:
         raise UnlearnError(
             f"this model is itself the result of a removal ({done.n_forget} samples), and no store "
             f"recorded its training; remove all rows at once from the original model: join the "
-            f"forget sets with first | second"
+            f"forget sets with first | second. Samples that were erased from the store meanwhile "
+            f"are left out without being named"
         )
 
 

@@ -53,8 +53,9 @@ if TYPE_CHECKING:
 
 PROOF_LIMITS = (
     "It covers the files that it names, as they were read back after the erasure. It does not "
-    "cover copies elsewhere, snapshots of the file system, blocks that the disk has not written "
-    "over yet, or what a model that was trained with the samples remembers."
+    "cover copies elsewhere, the rows in other forms than the store's (as text, compressed, as "
+    "numbers of another width, column by column), snapshots of the file system, blocks that the "
+    "disk has not written over yet, or what a model that was trained with the samples remembers."
 )
 
 
