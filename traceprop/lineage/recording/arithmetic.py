@@ -161,7 +161,7 @@ def _reflected(ufunc: np.ufunc) -> Binary:
         if type(other) in _NUMBERS and ufunc.nout == 1:
             array = ufunc(other, self._array)
             if isinstance(array, (np.ndarray, np.generic)):
-                inputs = (self.node,)
+                inputs = (self._made_by(),)
                 made = make_node(ufunc, inputs, (other, FIRST), None, array.shape, array.dtype)
                 return wrap(type(self), array, made)
         if _defers(other):
@@ -178,7 +178,7 @@ def _unary(ufunc: np.ufunc) -> Unary:
         array = ufunc(self._array)
         if not isinstance(array, (np.ndarray, np.generic)):
             return leave(self, array, ufunc)
-        node = self.node
+        node = self._made_by()
         made = make_node(ufunc, (node,), ONE, None, node.shape, array.dtype)
         return wrap(type(self), array, made)
 
@@ -194,9 +194,9 @@ def _inplace(ufunc: np.ufunc) -> Binary:
         inputs: tuple[Node, ...]
         args: tuple[Any, ...]
         if type(other) is type(self):
-            plain, inputs, args = other._array, (self.node, other.node), PAIR
+            plain, inputs, args = other._array, (self._made_by(), other._made_by()), PAIR
         elif type(other) in _NUMBERS:
-            plain, inputs, args = other, (self.node,), (FIRST, other)
+            plain, inputs, args = other, (self._made_by(),), (FIRST, other)
         elif _defers(other):
             return NotImplemented
         else:

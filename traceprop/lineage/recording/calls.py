@@ -101,7 +101,7 @@ def capture(
             captured.template_kwargs[name] = kept
     nodes: list[Node] = []
     for tensor in inputs:
-        nodes.append(tensor._node if tensor._state is None else tensor.node)
+        nodes.append(tensor._node if tensor._state is None else tensor._made_by())
     captured.nodes = tuple(nodes)
     captured.inputs = inputs
     return captured

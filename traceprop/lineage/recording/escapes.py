@@ -77,7 +77,7 @@ def escape(
     """
     filename, line, depth = caller()
     noted = Escape(door, filename, line)
-    node = tensor.node
+    node = tensor._made_by()
     counted = _counted_by(node)
     if counted is not None:
         for each in counted:  # as `np.ones_like(X)`, or the folds of KFold: a count leaves alone
@@ -92,7 +92,7 @@ def escape(
             f"{door} at {filename}:{line} would take values out of the lineage while strict is "
             "on: keep to NumPy functions, or take them knowingly with traceprop.lineage.values."
         )
-    note_escape(tensor.node, noted)
+    note_escape(tensor._made_by(), noted)
     site = (filename, line, door)
     if site not in _warned:
         _warned.add(site)

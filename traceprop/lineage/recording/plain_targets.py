@@ -29,8 +29,8 @@ def adopt(array: Any, tensor: Tracked) -> None:
     adoption = ADOPTIONS.get(key)
     if adoption is None:
         forget = weakref.ref(array, lambda _: ADOPTIONS.pop(key, None))
-        adoption = ADOPTIONS[key] = Adoption(forget, tensor.node)
-    adoption.node = tensor.node
+        adoption = ADOPTIONS[key] = Adoption(forget, tensor._made_by())
+    adoption.node = tensor._made_by()
     adoption.tensor = weakref.ref(tensor)
     state = tensor._own_state()
     state.adoption = adoption

@@ -74,7 +74,7 @@ class Subscript(Tracked):
                 inputs = (node, key._node)
                 args = (FIRST, make_held(1, key._array))
             else:
-                inputs = (node, key.node)
+                inputs = (node, key._made_by())
                 args = (FIRST, hold(key, 1))
         else:
             if kind is str or kind is list:
@@ -86,7 +86,7 @@ class Subscript(Tracked):
             except IndexError:
                 told_by_error(inputs)
                 raise
-            inputs = tuple(tensor.node for tensor in tensors)
+            inputs = tuple(tensor._made_by() for tensor in tensors)
             args = (FIRST, template)
         if not isinstance(result, (np.ndarray, np.generic)):
             escape(self, "an element of an object array")
@@ -136,7 +136,7 @@ class Subscript(Tracked):
             plain_value = value_template = value
         if isinstance(value, Tracked) and value._state is not None:
             _refuse_swap(self, key, value)
-        inputs = tuple(tensor.node for tensor in tensors)
+        inputs = tuple(tensor._made_by() for tensor in tensors)
         before_write(self)
         array = self._array
         try:
@@ -153,11 +153,11 @@ class Subscript(Tracked):
     def __iter__(self) -> Iterator[Any]:
         if not self._array.ndim:
             raise TypeError("iteration over a 0-d array")
-        count_left(self.node, "iteration")
+        count_left(self._made_by(), "iteration")
         return (self[i] for i in range(len(self._array)))
 
     def __len__(self) -> int:
-        count_left(self.node, "len")
+        count_left(self._made_by(), "len")
         return len(self._array)
 
     def __contains__(self, value: Any) -> bool:
@@ -174,9 +174,9 @@ def numbered(tensor: Tracked, key: Any) -> Any:
         When there is no such column.
     """
     listed = [key] if type(key) is str else key
-    if not listed or type(listed[0]) is not str or tensor.node.dtype.names is not None:
+    if not listed or type(listed[0]) is not str or tensor._made_by().dtype.names is not None:
         return key
-    names = columns(tensor.node) or ()
+    names = columns(tensor._made_by()) or ()
     for name in listed:
         if name not in names:
             there = f"there are {', '.join(names)}" if names else "its columns have no names"

@@ -255,7 +255,7 @@ def before_write(target: Tracked) -> Node:
             if held is not None:
                 held.protect()
         state.root.holders.clear()
-    return target.node
+    return target._made_by()
 
 
 def write(target: Tracked, node: Node, before: Node) -> None:
@@ -274,7 +274,7 @@ def write(target: Tracked, node: Node, before: Node) -> None:
 def _write_shared(target: Tracked, node: Node, before: Node) -> None:
     state = target._state or target._own_state()
     root = state.root
-    now = target._node if state.seen == root.version else target.node
+    now = target._node if state.seen == root.version else target._made_by()
     if now is not before:
         node = make_node(MEANWHILE, (node, now), PAIR, None, now.shape, now.dtype)
     target._node = part = node
@@ -301,7 +301,7 @@ def _write_shared(target: Tracked, node: Node, before: Node) -> None:
 
 def spoil(target: Tracked, nodes: tuple[Node, ...], before: Node) -> None:
     """Record that a write of what `nodes` say into `target` raised, perhaps halfway."""
-    inputs = (target.node, *nodes)
+    inputs = (target._made_by(), *nodes)
     args = tuple(map(slot, range(len(inputs))))
     shape, dtype = inputs[0].shape, inputs[0].dtype
     write(target, make_node(UNFINISHED, inputs, args, None, shape, dtype), before)

@@ -74,11 +74,11 @@ def _call_plainly(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
     try:
         result = ufunc(*plain)
     except ValueError:
-        told_by_error([each.node for each in tensors])
+        told_by_error([each._made_by() for each in tensors])
         raise
     if type(result) is not np.ndarray and not isinstance(result, np.generic):
         return leave(tensors[0], result, ufunc)
-    nodes = tuple([t._node if t._state is None else t.node for t in tensors])
+    nodes = tuple([t._node if t._state is None else t._made_by() for t in tensors])
     node = make_node(ufunc, nodes, tuple(template), None, result.shape, result.dtype)
     return wrap(type(tensors[0]), result, node)
 

@@ -22,7 +22,7 @@ def is_value_shaped(tensor: Tracked) -> bool:
     """Whether values may have decided the tensor's shape or type; looked up once for a tensor."""
     state = tensor._own_state()
     if state.value_shaped is None:
-        state.value_shaped = _may_be(tensor.node)
+        state.value_shaped = _may_be(tensor._made_by())
     return state.value_shaped
 
 

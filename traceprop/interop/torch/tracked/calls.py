@@ -81,7 +81,7 @@ def capture(op: TorchOp, args: Sequence[Any], kwargs: dict[str, Any]) -> Capture
             stripped, kept = strip(value, inputs, name in values)
             captured.kwargs[name] = stripped
             captured.template_kwargs[name] = kept
-    captured.nodes = tuple([t._node if t._state is None else t.node for t in inputs])
+    captured.nodes = tuple([t._node if t._state is None else t._made_by() for t in inputs])
     captured.inputs = inputs
     return captured
 
@@ -202,7 +202,7 @@ def record_one(op: TorchOp, tensor: Tracked, rest: Any, kwargs: dict[str, Any] |
     array = tensor._array
     made = Node()
     made.op = op
-    made.inputs = (tensor._node if tensor._state is None else tensor.node,)
+    made.inputs = (tensor._node if tensor._state is None else tensor._made_by(),)
     made.args = (FIRST, *rest) if rest else ONE
     made.kwargs = kwargs or None
     made.item = made.memo = None

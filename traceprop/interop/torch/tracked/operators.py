@@ -45,13 +45,13 @@ def _binary(plain: Callable[[Any, Any], Any], function: Any) -> Method:
     fixed = plain is operator.matmul  # has a shape of its own
 
     def method(self: Tracked, other: Any) -> Any:
-        node = self._node if self._state is None else self.node
+        node = self._node if self._state is None else self._made_by()
         shape: tuple[int, ...] | None = node.shape
         array = self._array
         inputs: tuple[Node, ...]
         args: tuple[Any, ...]
         if type(other) is type(self):
-            second = other._node if other._state is None else other.node
+            second = other._node if other._state is None else other._made_by()
             operand = other._array
             inputs, args = (node, second), PAIR
             if second.shape != shape:
@@ -110,7 +110,7 @@ def _inplace(function: Method) -> Method:
             args: tuple[Any, ...] = (FIRST, other)
             operand = other
             if kind is type(self):
-                inputs, args, operand = (node, other.node), PAIR, other._array
+                inputs, args, operand = (node, other._made_by()), PAIR, other._array
             try:
                 function(array, operand)
             except BaseException:

@@ -41,7 +41,7 @@ class TorchSubscript(ProvenanceTensor):
 
     def __getitem__(self, key: Any) -> Any:
         array = self._array
-        node = self._node if self._state is None else self.node
+        node = self._node if self._state is None else self._made_by()
         kind = type(key)
         if kind is int or kind is slice or (kind is tuple and all(type(k) in _BASIC for k in key)):
             result = array[key]
@@ -53,7 +53,7 @@ class TorchSubscript(ProvenanceTensor):
             return tensor
         if kind is type(self):
             result = array[key._array]
-            inputs: tuple[Node, ...] = (node, key.node)
+            inputs: tuple[Node, ...] = (node, key._made_by())
             args = (FIRST, hold(key, 1, chooser(key._array)))
             made = make_node(_GETITEM, inputs, args, None, result.shape, known_dtype(result.dtype))
             tensor = wrap_torch(result, made)
@@ -103,7 +103,7 @@ def _captured(tensor: Tracked, key: Any) -> Captured:
     captured.inputs = inputs
     captured.args, captured.kwargs = (tensor._array, plain), {}
     captured.template, captured.template_kwargs = (FIRST, template), None
-    captured.nodes = tuple(each.node for each in inputs)
+    captured.nodes = tuple(each._made_by() for each in inputs)
     return captured
 
 

@@ -86,7 +86,7 @@ class TorchTensor(TorchSubscript):
         if force:
             array = array.detach().cpu().resolve_conj().resolve_neg()
         values = array.numpy() if not force else to_numpy(array)
-        node = make_node(TO_NUMPY, (self.node,), ONE, None, values.shape, values.dtype)
+        node = make_node(TO_NUMPY, (self._made_by(),), ONE, None, values.shape, values.dtype)
         tensor = wrap(ProvenanceTensor, values, node)
         if array.is_cpu:
             attach_view(tensor, self)
@@ -108,14 +108,14 @@ class TorchTensor(TorchSubscript):
         return self.numpy().__array__(dtype, copy)
 
     def __reduce__(self) -> Any:
-        node = self.node
+        node = self._made_by()
         return _restore, (self._array, flat(node), [tuple(each) for each in escapes_of(node)])
 
     def __copy__(self) -> Any:
-        return wrap_torch(copy.copy(self._array), self.node)
+        return wrap_torch(copy.copy(self._array), self._made_by())
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return wrap_torch(self._array.detach().clone(), self.node)
+        return wrap_torch(self._array.detach().clone(), self._made_by())
 
     def __format__(self, spec: str) -> str:
         return format(self._array, spec)

@@ -82,7 +82,7 @@ def _record_several(op: TorchOp, tracked: tuple[int, ...], choosers: tuple[int, 
         nodes = []
         for at, place in placed:
             tensor = args[at]
-            nodes.append(tensor._node if tensor._state is None else tensor.node)
+            nodes.append(tensor._node if tensor._state is None else tensor._made_by())
             plain[at] = tensor._array
             template[at] = place
         for at in choosers:

@@ -254,7 +254,7 @@ def _put(
     template, nodes = captured.template_kwargs, captured.nodes
     if is_value_shaped(target) and tuple(array.shape) == shape:
         template = {**(template or {}), "out": slot(len(nodes))}
-        nodes = (*nodes, target.node)
+        nodes = (*nodes, target._made_by())
     shared = _reads_what_it_writes(op, captured, target, 0)
     if shared:
         node = make_node(SHARED, nodes, tuple(map(slot, range(len(nodes)))), None,
