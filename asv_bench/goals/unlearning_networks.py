@@ -25,6 +25,9 @@ THREADS = f"{os.cpu_count()} cores, threads as torch chooses (wall time)"
 SEEDS = (*range(5), *range(10, 15))
 _TRAIN = 1200
 
+# Figures of the seeds, under each kind of forget set.
+Table = dict[str, list[float]]
+
 
 def train(inputs: np.ndarray, targets: np.ndarray, seed: int, store: Any = None) -> nn.Module:
     """Thirty epochs of a small MLP with weight decay, batches in random order."""
@@ -59,8 +62,11 @@ def _goals(folder: Path) -> Iterator[Goal]:
     X, y = (X[order] / 16).astype(np.float32), y[order]
     test = X[_TRAIN:], y[_TRAIN:]
     X, y = X[:_TRAIN], y[:_TRAIN]
-    equal, ratios, accuracies = 0, {}, []
-    second, off = {}, []
+    equal = 0
+    ratios: Table = {}
+    accuracies: Table = {}
+    second_ratios: Table = {}
+    second_accuracies: Table = {}
     for seed in SEEDS:
         store = GradientStore(path=folder / f"mlp {seed}")
         model = train(X, y, seed, store)
@@ -75,31 +81,41 @@ def _goals(folder: Path) -> Iterator[Goal]:
             other = train(X[keep], y[keep], 1000 + seed)
             found = audit(model, new, forget_set, retrained=[again], test=test)
             reference = audit(model, new, forget_set, retrained=[again, other], test=test)
-            second[name, seed] = reference.parts["forget"].logits_again / (
-                found.parts["forget"].logits_before
-            )
-            off.append(100 * abs(_accuracy(other, test) - _accuracy(again, test)))
-            forget = found.parts["forget"]
-            ratios[name, seed] = forget.logits_after / forget.logits_before
-            part = found.parts["test"]
-            accuracies.append(100 * abs(part.accuracy_after - part.accuracy_retrained))
+            forget, part = found.parts["forget"], found.parts["test"]
+            again_off = reference.parts["forget"].logits_again
+            second_ratios.setdefault(name, []).append(again_off / forget.logits_before)
+            ratios.setdefault(name, []).append(forget.logits_after / forget.logits_before)
+            points = 100 * abs(_accuracy(other, test) - _accuracy(again, test))
+            second_accuracies.setdefault(name, []).append(points)
+            points = 100 * abs(part.accuracy_after - part.accuracy_retrained)
+            accuracies.setdefault(name, []).append(points)
     note = f"{len(SEEDS)} seeds, 50 random samples of {_TRAIN}, {torch.get_num_threads()} threads"
     yield exactly("MLP with a recipe: runs equal to a retraining to the bit", equal, len(SEEDS),
                   note)  # fmt: skip
-    (name, seed), worst = max(ratios.items(), key=lambda each: each[1])
-    note = (
-        f"{sum(r >= 1 for r in ratios.values())} of {len(ratios)} configurations are not below; "
-        f"median {np.median(list(ratios.values())):.2f}; largest: {name}, seed {seed}; a second "
-        f"retraining (other seed) is not below in {sum(r >= 1 for r in second.values())}, median "
-        f"{np.median(list(second.values())):.2f}, largest {max(second.values()):.2f}"
+    what = "MLP without: |Δlogit| on the forget set over the untouched"
+    yield _worst_median(what, ratios, second_ratios, 1, "")
+    what = "MLP without: test accuracy off the retrained"
+    yield _worst_median(what, accuracies, second_accuracies, 0.5, " points")
+
+
+def _worst_median(what: str, found: Table, second: Table, limit: float, unit: str) -> Goal:
+    """Of the medians over the seeds, one for each kind of forget set, the largest.
+
+    Single runs, and what a second retraining (another seed) has, stand beside it: that is what
+    chance alone does to two trainings on the same rows.
+    """
+    medians = {name: float(np.median(each)) for name, each in found.items()}
+    runs, chance = np.concatenate(list(found.values())), np.concatenate(list(second.values()))
+    per_set = ", ".join(
+        f"{name} {middle:.2f} (a second retraining {np.median(second[name]):.2f})"
+        for name, middle in medians.items()
     )
-    yield at_most("MLP without: |Δlogit| on the forget set over the untouched", worst, 1, "", note)
     note = (
-        f"largest of the same; median {np.median(accuracies):.2f}; a second retraining's is up to "
-        f"{max(off):.2f}, median {np.median(off):.2f}; {len(test[0])} test samples"
+        f"largest of the medians over {len(SEEDS)} seeds: {per_set}; of {len(runs)} single runs "
+        f"{(runs >= limit).sum()} have {limit:g} or more, at most {runs.max():.2f}; "
+        f"of the second retrainings {(chance >= limit).sum()}, at most {chance.max():.2f}"
     )
-    yield at_most("MLP without: test accuracy off the retrained", max(accuracies), 0.5,
-                  " points", note)  # fmt: skip
+    return at_most(what, max(medians.values()), limit, unit, note)
 
 
 def _accuracy(model: nn.Module, test: tuple[np.ndarray, np.ndarray]) -> float:

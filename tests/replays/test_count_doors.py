@@ -166,6 +166,8 @@ def members(kind):
         "__weakref__",
         "__module__",
         "__getattr__",
+        "__firstlineno__",  # from Python 3.13 on, as the next
+        "__static_attributes__",
     }
     defined = {name for each in kind.__mro__[:-1] for name in vars(each)}
     return {name for name in own & defined if name not in (plain | out) or name == "__reduce__"}
