@@ -189,15 +189,17 @@ class StoreMachine(RuleBasedStateMachine):
     def tear(self, junk):
         """Leave what a writer leaves that died: a longer shard, a temporary, files of no run."""
         reader = GradientStore(path=self.path)
-        shard = self.path / reader._held().manifest.shards[0].gradients.path
+        manifest = reader._held().manifest
+        shard = self.path / manifest.shards[0].gradients.path
         with shard.open("ab") as file:
             file.write(junk)
         (self.path / "manifest-99.json.tmp").write_bytes(junk)
         (self.path / "run-99").mkdir(exist_ok=True)
         (self.path / "run-99" / "inputs.npy").write_bytes(junk)
-        # Asked of the store as it was open: where the last change was an erasure, opening it anew
-        # takes such files for the erased rows' and cuts them.
         assert f"{shard.name} has" in str(reader.verify())
+        # After an erasure, opening anew takes such files for the erased rows' and cuts them.
+        opened_anew = str(GradientStore(path=self.path).verify())
+        assert (f"{shard.name} has" in opened_anew) == (not manifest.erasures)
 
     @precondition(lambda self: self.model.rows)
     @rule(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
