@@ -61,6 +61,7 @@ def paired(
     pairs: int = 301,
     calls: int = 1,
     clock: Callable[[], float] = time.thread_time,
+    rest: float = 0.0,
 ) -> Comparison:
     """Time two functions in turns and compare them pair by pair.
 
@@ -75,6 +76,9 @@ def paired(
         Calls per timing, for functions shorter than the clock's resolution.
     clock : callable
         `time.thread_time`, or `time.perf_counter` where work happens in other threads.
+    rest : float
+        Seconds to wait before each timing. A BLAS's threads spin for tens of milliseconds after a
+        call, each library's its own, and would be charged to the function that comes next.
 
     Returns
     -------
@@ -90,6 +94,7 @@ def paired(
             order = (0, 1) if pair % 2 else (1, 0)
             for which in order:
                 function = theirs if which else ours
+                time.sleep(rest)
                 start = clock()
                 for _ in range(calls):
                     function()

@@ -167,9 +167,11 @@ def score_rows(rows, scales, queries, q, offset, out):
 def scan_rows(rows, scales, queries, offsets, first, order, heaps):
     """Offer the scores of all queries (m, width) to their heaps (m, k), see `scan_top`.
 
-    The rows' own numbers run from `first`. Arguments as in `score_rows`.
+    Returns the number of a row with a score of NaN, −1 where there is none. The rows' own numbers
+    run from `first`. Arguments as in `score_rows`.
     """
     n, width = rows.shape
+    bad = -1
     block = max(1, _BLOCK_BYTES // max(1, _ROWS * width * rows.itemsize)) * _ROWS
     scores = np.empty(min(n, block), np.float32)
     for start in range(0, n, block):
@@ -178,4 +180,5 @@ def scan_rows(rows, scales, queries, offsets, first, order, heaps):
         own = scales[start:stop] if scales.shape[0] else scales
         for q in range(queries.shape[0]):
             score_rows(rows[start:stop], own, queries, q, offsets[q], out)
-            offer_scores(out, first + start, order, heaps[q])
+            bad = max(bad, offer_scores(out, first + start, order, heaps[q]))
+    return bad

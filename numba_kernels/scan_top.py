@@ -100,16 +100,19 @@ def _limit(key):
 
 @njit(cache=True, nogil=True)
 def offer_scores(scores, first, order, heap):
-    """Offer the scores (n,) of rows `first` onwards to a heap."""
-    limit = _limit(heap[0])
+    """Offer the scores (n,) of rows `first` onwards to a heap; return a row of NaN, else −1."""
+    limit, bad = _limit(heap[0]), -1
     for i in range(scores.shape[0]):
         # Nearly every row ends here. With NaN on either side the keys decide.
         if _rank_value(scores[i], order) < limit:
             continue
+        if scores[i] != scores[i]:
+            bad = first + i
         key = rank_key(scores[i], first + i, order)
         if key > heap[0]:
             offer(heap, key)
             limit = _limit(heap[0])
+    return bad
 
 
 def merge_heaps(

@@ -193,6 +193,8 @@ def _attack(folder: Path) -> Iterator[Goal]:
 def _times(folder: Path) -> Iterator[Goal]:
     """At the size of the other goals and at the data set's own; nothing is warm but the file cache.
 
+    Before each timing both rest for 0.1 s, until the threads of the other's BLAS are asleep.
+
     A removal's time is all of `approximate_unlearn`: reading the store, the solution, its bound,
     the figures of both models, the digests, and the entry in the audit log on the disk.
     """
@@ -212,8 +214,9 @@ def _times(folder: Path) -> Iterator[Goal]:
                 paired(
                     lambda: approximate_unlearn(estimator, forget_set),  # noqa: B023
                     lambda fresh=fresh: clone(fresh).fit(X[keep], y[keep]),  # noqa: B023
-                    pairs=7,
+                    pairs=11,
                     clock=clock,
+                    rest=0.1,
                 )
                 for clock in (time.perf_counter, time.process_time)
             )

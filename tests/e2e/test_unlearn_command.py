@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -97,5 +98,13 @@ def test_the_next_run_finishes_what_was_killed(job: Job, monkeypatch: pytest.Mon
         GradientStore.open(job.store.path)
     done = _run(*_command("--checkpoint", "old.pt"))
     assert done.exit_code == 0, done.output
-    assert "was interrupted. It is finished now" in done.output
+    assert "was interrupted. It is finished and certified now" in done.output
     assert not (job.store.path.parent / "old.pt").exists()
+    verified = _run("verify", "certificate.json", "--store", job.store.path)
+    assert verified.exit_code == 0, verified.output
+    assert "the purged rows are not in it" in verified.output
+    certified = json.loads(
+        base64.b64decode(json.loads(Path("certificate.json").read_bytes())["payload"])
+    )
+    assert certified["predicate"]["forget_set"]["n_rows"] == 2
+    assert certified["predicate"]["purge"]["proof"]["resumed"]

@@ -119,8 +119,10 @@ class TestPrograms:
         assert shares(counts) < 0.03
         assert counts["equal"] > 2500
 
-    @pytest.mark.parametrize(("draw", "seed"), [(draw_sources, 2697), (draw_tables, 2934)])
-    def test_programs_that_once_were_refused(self, tmp_path, draw, seed):
+    @pytest.mark.parametrize(("draw", "seed"), [
+        (draw_sources, 2697), (draw_sources, 2678), (draw_sources, 3549), (draw_tables, 2934),
+    ])  # fmt: skip
+    def test_programs_that_once_were_refused_or_failed(self, tmp_path, draw, seed):
         counts = Counter()
         check_whole(tmp_path, seed, draw, MOST_STEPS, counts)
         assert counts["equal"]

@@ -449,3 +449,31 @@ def test_a_type_that_values_decided_is_decided_anew(tmp_path):
     assert values(found).tolist() == [1.0, 2.0]
     assert found.dtype == np.float64
     assert tp.apply(roots, [4.0]).tolist() == [2.0 + 0j]
+
+
+def into_a_wider_one(table):
+    """Write a row's values, and a mean's, into tensors that have more rows."""
+    wide = table[table[:, 0] > -1] * 0
+    np.multiply(table[1:2], 2, out=wide)
+    square = table[:3] * 0
+    np.subtract(table.mean(axis=0), 1, out=square)
+    return wide, square
+
+
+def test_what_was_written_into_a_wider_tensor_is_broadcast(path):
+    results = into_a_wider_one(tp.load_csv(path))
+    for tensor, replayed in zip(results, tp.replay(*results), strict=True):
+        assert same_bits(values(tensor), values(replayed))
+    gone = [0, 5, 20]
+    found = tp.replay(*results, without={"table.csv": gone})
+    expected = executed_anew(into_a_wider_one, tp.load_csv, {path: gone})
+    for tensor, array in zip(found, expected, strict=True):
+        assert same_bits(values(tensor), array)
+    assert set(origins(results[0])[0].rows.tolist()) == {1}
+
+
+@pytest.mark.filterwarnings("ignore::traceprop.errors.LineageEscapeWarning")
+def test_what_was_written_into_a_wider_array_is_broadcast(path):
+    table = tp.load_csv(path)
+    made = np.add(table[2], table[3], out=np.zeros((4, 3)))
+    assert same_bits(values(tp.replay(made)), values(made))

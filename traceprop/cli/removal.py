@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from traceprop.unlearning.records.classes import METHODS
 
 if TYPE_CHECKING:
     from traceprop.attribution import ForgetSet, GradientStore
+    from traceprop.compliance.report import Report
 
 
 def _reasons(
@@ -185,7 +188,8 @@ def unlearn(
     In this order: the new weights are computed; with --audit they are held against retraining;
     weights and record are written; the rows are erased from the store and the named files, which
     are then searched for them; the certificate is signed. A crash leaves all as it was, or a purge
-    that the same command goes on with. The record names the samples and is for you alone.
+    that the same command goes on with, and certifies. The record names the samples and is for you
+    alone.
 
     STORE is the gradient store's folder; left out, the one in this folder that knows the source.
     """
@@ -195,13 +199,23 @@ def unlearn(
     from traceprop.unlearning import plan_removal, preparation, purge
     from traceprop.unlearning.purging.copies import check_purge
     from traceprop.unlearning.purging.held import refuse_held_removal
+    from traceprop.unlearning.purging.journal import begun
     from traceprop.user_model import load_recipe
 
     store = store or _store_that_knows(source)
-    if not dry_run and _finish(store):
-        return
     beside, prepare = out.with_suffix(".record.json"), out.with_suffix(".prepare.arrow")
     found = out.with_suffix(".audit.json")
+    certify = partial(
+        export_compliance,
+        regulation=regulation,
+        key=key,
+        draft=draft,
+        legal_hold=hold_checked,
+    )
+    if not dry_run and begun(store):
+        _check_outputs(certificate)
+        _finish(store, factory, certify, certificate)
+        return
     _check_outputs(out, certificate, beside, prepare, *([found] if audited else []))
     if not purged and (checkpoints or kept):
         raise UnlearnError("--checkpoint and --keep are for a purge; leave --no-purge out.")
@@ -244,20 +258,8 @@ def unlearn(
             )
         click.echo(str(erased))
         record(unlearned).save(beside)
-    report = export_compliance(
-        model_before=model,
-        model_after=unlearned,
-        forget_set=forget_set,
-        store=opened,
-        regulation=regulation,
-        key=key,
-        draft=draft,
-        requester=requester,
-        approver=approver,
-        legal_hold=hold_checked,
-    )
     done = record(unlearned)
-    report.save(certificate)
+    certify(model, unlearned, forget_set, opened).save(certificate)
     samples = "1 sample" if len(forget_set) == 1 else f"{len(forget_set)} samples"
     click.echo(f"{samples} removed: {done.removal_class}. {done.reason}")
     click.echo(f"New weights: {out}\nRecord: {beside}\nCertificate: {certificate}")
@@ -276,7 +278,7 @@ def _store_that_knows(source: str) -> Path:
             continue
         with warnings.catch_warnings():
             # What a crash left is told, and finished, once the store is known.
-            warnings.filterwarnings("ignore", ".*a purge was begun", StoreWarning)
+            warnings.filterwarnings("ignore", ".*a purge was (begun|stopped)", StoreWarning)
             sources = GradientStore.open(path).sources
         if any(source in (each.uri, each.name, Path(each.uri).name) for each in sources):
             found.append(path)
@@ -288,19 +290,23 @@ def _store_that_knows(source: str) -> Path:
     return found[0]
 
 
-def _finish(store: Path) -> bool:
-    """Go on with what a crash left; tell whether there was something."""
-    from traceprop.unlearning import finish_purges
-    from traceprop.unlearning.purging.journal import begun
+def _finish(
+    store: Path, factory: str | None, certify: Callable[..., Report], certificate: Path
+) -> None:
+    """Go on with the purge that a crash interrupted, and certify its removal."""
+    from traceprop.unlearning import finish_purges, finished_removal
 
-    if not begun(store):
-        return False
-    click.echo(f"A purge of {store} was interrupted. It is finished now, and nothing else is done:")
+    click.echo(
+        f"A purge of {store} was interrupted. It is finished and certified now, and nothing else "
+        f"is done:"
+    )
     with progress() as advance:
-        finished = finish_purges(store, advance=advance)
-    for each in finished:
-        click.echo(f"{each}\nIts weights and its record: {each.folder}")
-    return True
+        (done,) = finish_purges(store, advance=advance)  # none begins while one is unfinished
+    click.echo(f"{done}\nIts weights and its record: {done.folder}")
+    opened, model = open_with_model(store, factory)
+    unlearned, forget_set = finished_removal(done.folder, model, opened)
+    certify(model, unlearned, forget_set, opened).save(certificate)
+    click.echo(f"Certificate: {certificate}")
 
 
 def _audit(before: Any, after: Any, forget_set: ForgetSet, recipe: Any, path: Path) -> None:

@@ -208,7 +208,7 @@ def _purged(proof: dict[str, Any]) -> str:
     found = len(scan["found_in_store"]) + len(scan["found_in_files"])
     did = {
         what: sum(file["done"] == what for file in proof["files"])
-        for what in ("deleted", "rewritten", "kept")
+        for what in ("deleted", "rewritten", "kept", "missing")
     }
     named = ", ".join(f"{count} {what}" for what, count in did.items() if count)
     return (

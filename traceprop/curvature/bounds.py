@@ -27,7 +27,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 from traceprop.curvature.cholesky import Factor, factorise
 from traceprop.curvature.objective import HeadObjective
@@ -71,7 +70,8 @@ class Curvature:
     @cached_property
     def ends(self) -> tuple[float, float]:
         """The smallest eigenvalue, less what rounding may have added to it, and the largest."""
-        values = eigh(self.hessian, eigvals_only=True)
+        # NumPy's, as H was: the threads of SciPy's own BLAS would wait while NumPy's still spin.
+        values = np.linalg.eigvalsh(self.hessian)
         error = len(self.hessian) * _EPS * values[-1] + self.objective.hessian_error(self.theta)
         return max(float(values[0] - error), 0.0), float(values[-1])
 

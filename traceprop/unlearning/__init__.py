@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from traceprop.unlearning.purging.plan import RemovalPlan as RemovalPlan
     from traceprop.unlearning.purging.plan import plan_removal as plan_removal
     from traceprop.unlearning.purging.proof import Purge as Purge
+    from traceprop.unlearning.purging.results import finished_removal as finished_removal
     from traceprop.unlearning.records.left import Left as Left
     from traceprop.unlearning.records.removal_record import RemovalRecord as RemovalRecord
     from traceprop.unlearning.records.removal_record import preparation as preparation
@@ -38,6 +39,7 @@ _HOMES = {
     "approximate_unlearn": "traceprop.unlearning.removal",
     "audit": "traceprop.unlearning.auditing.against_retraining",
     "finish_purges": "traceprop.unlearning.purging.copies",
+    "finished_removal": "traceprop.unlearning.purging.results",
     "plan_removal": "traceprop.unlearning.purging.plan",
     "preparation": "traceprop.unlearning.records.removal_record",
     "purge": "traceprop.unlearning.purging.copies",

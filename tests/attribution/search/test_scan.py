@@ -107,6 +107,20 @@ def test_rows_are_read_by_position_as_they_are_mapped(tmp_path: Path, dtype: str
     assert_array_equal(score_values(values, scales, question, 0), found.scores[0][order][rows])
 
 
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("queries", [np.ones(5), np.ones((3, 5))])
+def test_a_damaged_row_is_named_instead_of_ranked_last(
+    tmp_path: Path, order: str, queries: np.ndarray
+) -> None:
+    parts = shards(gradients(50, 5), "float32", tmp_path, (20,))
+    parts[1].values[13, 2] = np.nan
+    question = ask(queries, 5, 3, order)
+    with pytest.raises(StoreError, match=r"sample 33 \(row 13 of .*float32-1.bin\) is NaN"):
+        scan(parts, question, threads=2)
+    with pytest.raises(StoreError, match=r"sample 33 .*is NaN"):
+        scan_one_by_one(parts, question)
+
+
 def test_a_file_that_was_cut_or_is_gone_is_named(tmp_path: Path) -> None:
     parts = shards(gradients(50, 7), "float32", tmp_path)
     rows = np.array([3, 49])

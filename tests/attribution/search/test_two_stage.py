@@ -129,3 +129,14 @@ def test_codes_are_asked_where_they_spare_rows() -> None:
     assert pays(1_000_000, 20)
     assert not pays(10_000, 20)
     assert not pays(1_000_000, 10_000)
+
+
+def test_a_candidate_that_was_damaged_since_the_index_was_made_is_named(tmp_path: Path) -> None:
+    parts = shards(gradients(300, 60), "float32", tmp_path, (100,))
+    rows = decoded(parts)
+    index = SearchIndex.of_rows(iter([rows]), 300, moment_of(rows))
+    with open(parts[1].path, "r+b") as file:
+        file.seek(parts[1].offset + 7 * 60 * 4)
+        file.write(np.float32(np.nan).tobytes())
+    with pytest.raises(StoreError, match=r"sample 107 \(row 7 of .*float32-1.bin\) is NaN"):
+        index.search(parts, ask(np.ones(60), 60, 5), candidates=300)

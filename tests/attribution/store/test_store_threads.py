@@ -96,9 +96,11 @@ def test_questions_beside_appending_through_one_object(tmp_path: Path):
 
     with ThreadPoolExecutor(2) as pool:
         asking = [pool.submit(ask) for _ in range(2)]
-        for mark in range(2, 12):
-            commit(store, mark=mark)
-        stop.set()
+        try:
+            for mark in range(2, 12):
+                commit(store, mark=mark)
+        finally:
+            stop.set()
         assert all(each.result() for each in asking)
 
 
@@ -127,8 +129,10 @@ def test_readers_beside_a_writer_that_compacts(tmp_path: Path):
 
     with ThreadPoolExecutor(3) as pool:
         reading = [pool.submit(read) for _ in range(3)]
-        for each in range(8):
-            commit(GradientStore(path=path, append=True), mark=2 + each)
-            GradientStore.open(path).compact()
-        stop.set()
+        try:
+            for each in range(8):
+                commit(GradientStore(path=path, append=True), mark=2 + each)
+                GradientStore.open(path).compact()
+        finally:
+            stop.set()  # else the readers would go on for ever
         assert all(each.result() for each in reading)

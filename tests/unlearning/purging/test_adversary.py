@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,34 @@ def test_a_store_of_several_shards_and_runs(run: Run):
     opened = GradientStore.open(run.store.path)
     assert not set(samples.tolist()) & set(opened.sample_ids.tolist())
     assert opened.verify().ok
+
+
+def test_a_store_that_several_processes_wrote(run: Run):
+    """Two ranks add a run: each has shards and marks of its own, and both hold samples that go."""
+    held = run.store._held()
+    samples = run.forget_set.samples
+    ranks = [
+        GradientStore(path=run.store.path, append=True, rank=rank, world_size=2) for rank in (0, 1)
+    ]
+
+    def commit(rank: int) -> None:
+        own = np.flatnonzero((run.store.sample_ids % 4 == 1) == bool(rank))
+        sink = ranks[rank].row_sink(run.store.gradients.shape[1])
+        sink.add(run.store.sample_ids[own], np.array(run.store.gradients[own]) + 1)
+        ranks[rank].commit_rows([sink], held.projector, held.record, None)
+
+    ranks[0].prepare()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(commit, (0, 1)))
+    store = GradientStore.open(run.store.path)
+    written = np.array(store.gradients[np.isin(store.sample_ids, samples)])
+    assert {1, 3} == set((samples % 4).tolist())
+    assert len(written) == len(samples)
+    new = approximate_unlearn(run.model, ForgetSet(samples, {}, store), purge=True)
+    assert record(new).purge["clean"]
+    opened = GradientStore.open(run.store.path)
+    assert not set(samples.tolist()) & set(opened.sample_ids.tolist())
+    assert opened.verify().ok
+    for path in (path for path in run.folder.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        assert not any(row.tobytes() in content for row in written), path

@@ -23,6 +23,7 @@ from traceprop.unlearning import (
     RemovalRecord,
     approximate_unlearn,
     audit,
+    finished_removal,
     plan_removal,
     preparation,
     purge,
@@ -91,8 +92,27 @@ def test_weights_and_record_are_written_before_anything_is_erased(run: Run):
     assert done.purge == record(new).purge == found.to_dict()
     assert tp.apply(preparation(new), {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}).shape[-1] == 4
     assert sorted(p.name for p in Path(found.folder).iterdir()) == [
-        "prepare.arrow", "record.json", "weights.npz",
+        "forget_set.json", "prepare.arrow", "record.json", "weights.npz",
     ]  # fmt: skip
+
+
+def test_what_a_removal_made_is_read_again_after_the_purge(run: Run, tmp_path: Path):
+    new = approximate_unlearn(run.model, run.forget_set)
+    removed = run.forget_set
+    found = purge(new, removed)
+    store = GradientStore.open(run.store.path)
+    model_after, forget_set = finished_removal(found.folder, run.model, store)
+    assert record(model_after) == record(new)
+    assert forget_set.samples.tolist() == removed.samples.tolist()
+    assert dict(forget_set.rows) == dict(removed.rows)
+    for name, value in new.state_dict().items():
+        torch.testing.assert_close(model_after.state_dict()[name], value, rtol=0, atol=0)
+    sample = {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}
+    np.testing.assert_array_equal(
+        tp.apply(preparation(model_after), sample), tp.apply(preparation(new), sample)
+    )
+    with pytest.raises(UnlearnError, match="hasn't got the results of a removal"):
+        finished_removal(tmp_path, run.model, store)
     assert oct(Path(found.folder).stat().st_mode & 0o777) == "0o700"
 
 

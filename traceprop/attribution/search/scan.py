@@ -17,7 +17,7 @@ from numba_kernels.scan_top import MAX_ROWS, merge_heaps
 from traceprop.attribution.search.question import Floats, Found, Question, ranked
 from traceprop.attribution.search.threads import share_out, thread_count
 from traceprop.attribution.store.rows.shards import Shard
-from traceprop.errors import AttributionError
+from traceprop.errors import AttributionError, StoreError
 
 # Bytes of rows that a thread takes at a time: a fraction of a millisecond's reading.
 _PIECE_BYTES = 8 << 20
@@ -40,6 +40,8 @@ def scan(shards: Sequence[Shard], question: Question, threads: int | None = None
     ------
     AttributionError
         There are 2³¹ rows or more.
+    StoreError
+        A score is NaN: a row is damaged.
     """
     n_queries, n_threads = len(question.queries), thread_count(threads)
     n_rows = row_count(shards)
@@ -55,7 +57,7 @@ def scan(shards: Sequence[Shard], question: Question, threads: int | None = None
     def work(thread: int, number: int) -> None:
         shard, start, stop = pieces[number]
         values, scales = for_kernel(shard.values[start:stop], shard.scales, slice(start, stop))
-        scan_rows(
+        bad = scan_rows(
             values,
             scales,
             question.queries,
@@ -64,6 +66,8 @@ def scan(shards: Sequence[Shard], question: Question, threads: int | None = None
             question.order,
             heaps[thread],
         )
+        if bad >= 0:
+            raise not_a_number(shard, bad - shard.start)
 
     if k:
         share_out(work, len(pieces), n_threads)
@@ -102,6 +106,16 @@ def score_values(
     offset = question.offsets[query]
     score_rows(*for_kernel(values, scales), question.queries, query, offset, out)
     return out
+
+
+def not_a_number(shard: Shard, row: int) -> StoreError:
+    """Return the error of a row of a shard whose score is NaN, as none is that was stored."""
+    place = f" (row {row} of {shard.path})" if shard.path.name else ""
+    return StoreError(
+        f"The score of sample {shard.sample_ids[row]}{place} is NaN: the row is damaged, or its "
+        f"numbers are too large for float32. `traceprop store verify` tells whether it is as it "
+        f"was written."
+    )
 
 
 def for_kernel(

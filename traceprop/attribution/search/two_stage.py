@@ -17,7 +17,7 @@ from numba_kernels.scan_top import merge_heaps
 from traceprop.attribution.search.codes import CodedQueries, Codes
 from traceprop.attribution.search.question import Floats, Found, Question, ranked
 from traceprop.attribution.search.reads import read_rows
-from traceprop.attribution.search.scan import best_of, score_values
+from traceprop.attribution.search.scan import best_of, not_a_number, score_values
 from traceprop.attribution.search.threads import share_out, thread_count
 from traceprop.attribution.store.rows.shards import Shard
 
@@ -145,5 +145,9 @@ def _exact(
 ) -> tuple[NDArray[np.int64], Floats]:
     """Return the best k of rows in ascending order, and their scores."""
     scores = score_values(*read_rows(shards, rows), question, q)
+    bad = rows[np.isnan(scores)]
+    if len(bad):
+        shard = next(shard for shard in shards if bad[0] < shard.start + len(shard))
+        raise not_a_number(shard, int(bad[0]) - shard.start)
     best = ranked(scores, question.order)[:k]
     return rows[best], scores[best]

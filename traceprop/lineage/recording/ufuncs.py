@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from traceprop.lineage.graph.node import make_node, slot, ufunc_method
+from traceprop.lineage.graph.node import FIRST, make_node, slot, ufunc_method
 from traceprop.lineage.recording.calls import Captured, capture, into_plain, strip
 from traceprop.lineage.recording.counts import told_by_error
 from traceprop.lineage.recording.escapes import escape
 from traceprop.lineage.recording.plain_targets import adopt
 from traceprop.lineage.recording.tracked import KIND, Tracked, before_write, spoil, wrap, write
 from traceprop.lineage.recording.value_shaped import is_value_shaped
+from traceprop.lineage.rules.broadcasting import BROADCAST
 from traceprop.lineage.rules.mutators import record_write
 
 
@@ -101,11 +102,17 @@ def _finish(
     """Give one result its node: a new tensor, or the tensor it was written into."""
     if not isinstance(result, (np.ndarray, np.generic)):
         return leave(captured.inputs[0] if captured.inputs else out, result, op)
-    nodes, template = captured.nodes, captured.template_kwargs
+    nodes, template, shape = captured.nodes, captured.template_kwargs, result.shape
     if isinstance(out, Tracked) and (_keeps_cells(captured) or is_value_shaped(out)):
         template = {**(template or {}), "out": slot(len(nodes))}
         nodes = (*nodes, out.node)
-    node = make_node(op, nodes, captured.template, template, result.shape, result.dtype, item)
+    elif out is not None:
+        shape = _own_shape(op, captured, shape)
+    node = make_node(op, nodes, captured.template, template, shape, result.dtype, item)
+    if shape != result.shape:
+        target = (out.node,) if isinstance(out, Tracked) else ()
+        args = (FIRST, result.shape)
+        node = make_node(BROADCAST, (node, *target), args, None, result.shape, result.dtype)
     if isinstance(out, Tracked):
         write(out, node, before)
         return out
@@ -115,6 +122,16 @@ def _finish(
     if out is not None:
         adopt(out, wrapped)
     return wrapped
+
+
+def _own_shape(op: Any, captured: Captured, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that a call has without `out`, which may be wider and is broadcast to."""
+    if not isinstance(op, np.ufunc) or op.signature is not None:
+        return shape
+    operands = (*captured.args[: op.nin], captured.kwargs.get("where", True))
+    if any(np.shape(each) == shape for each in operands):
+        return shape
+    return np.broadcast_shapes(*map(np.shape, operands))
 
 
 def _keeps_cells(captured: Captured) -> bool:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from traceprop.attribution.model_files import save_weights
 from traceprop.attribution.store.erasure.erasure import bytes_of
 from traceprop.attribution.store.erasure.forget import ForgetSet
 from traceprop.attribution.store.erasure.holds import refuse_changed
@@ -26,25 +25,18 @@ from traceprop.attribution.store.gradient_store import GradientStore
 from traceprop.audit.folder import audit_folder
 from traceprop.audit.recording import record as write_down
 from traceprop.errors import StoreWarning, UnlearnError
-from traceprop.replays import save_pipeline
+from traceprop.unlearning.purging.carrying_out import carry_out
 from traceprop.unlearning.purging.held import refuse_held_removal
-from traceprop.unlearning.purging.journal import (
-    PREPARATION,
-    RECORD,
-    WEIGHTS,
-    Journal,
-    purging,
-    unfinished,
-)
-from traceprop.unlearning.purging.named_files import NamedFile, carry_out, named_files
+from traceprop.unlearning.purging.journal import Journal, purging, unfinished
+from traceprop.unlearning.purging.named_files import NamedFile, named_files
 from traceprop.unlearning.purging.proof import Purge, proof_of
+from traceprop.unlearning.purging.results import PREPARATION, RECORD, write_results
 from traceprop.unlearning.records.removal_record import (
     RemovalRecord,
     attach,
     pipeline_of_model,
     record,
 )
-from traceprop.unlearning.request.given import GivenModel
 
 if TYPE_CHECKING:
     from traceprop.attribution.store.erasure.erasure import Erasure
@@ -128,7 +120,7 @@ def purge(
             store.path,
             _plan(forget_set, checked, requester, approver),
             bytes_of(store, np.asarray(forget_set.samples, np.int64)),
-            lambda folder: _write_results(model, done, folder),
+            lambda folder: write_results(folder, model, done, forget_set),
         )
         found, proven = _go_on(store, journal, resumed=False, advance=advance)
     attach(model, proven, pipeline_of_model(model))
@@ -150,8 +142,8 @@ def finish_purges(
     Returns
     -------
     list of Purge
-        What was finished; the new weights and the record of each are in its `folder`:
-        `weights.npz` and `record.json`.
+        What was finished; what the removal made is in the `folder` of each (`weights.npz`,
+        `record.json`): `finished_removal` reads it, to certify it.
 
     Raises
     ------
@@ -172,7 +164,7 @@ def finish_purges(
         return []
     with purging(path):
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*a purge was begun", StoreWarning)
+            warnings.filterwarnings("ignore", ".*a purge was (begun|stopped)", StoreWarning)
             opened = GradientStore.open(path)  # which finishes the store's own part
         return [
             _go_on(opened, journal, resumed=True, advance=advance)[0]
@@ -240,19 +232,15 @@ def _plan(
     }
 
 
-def _write_results(model: Any, done: RemovalRecord, folder: Path) -> None:
-    """Write the new model's weights, preparation and record."""
-    save_weights(GivenModel.of(model).module, folder / WEIGHTS)
-    pipeline = pipeline_of_model(model)
-    if pipeline is not None:
-        save_pipeline(folder / PREPARATION, pipeline)
-    done.save(folder / RECORD)
-
-
 def _go_on(
     store: GradientStore, journal: Journal, *, resumed: bool, advance: Advance
 ) -> tuple[Purge, RemovalRecord]:
     """Do what is left of a purge; return it, and the record of the removal with it."""
+    if journal.is_proven:  # a crash kept the journal alone from its end
+        done = RemovalRecord.read(journal.folder / RECORD)
+        assert done.purge is not None
+        journal.end()
+        return Purge.from_dict(done.purge, journal.folder), done
     plan, needles = journal.plan, journal.needles()
     samples = np.array(plan["samples"], np.int64)
     if resumed:  # a hold that came after the crash stands against the named files, too
@@ -274,11 +262,14 @@ def _go_on(
             advance=tell,
         )
     files = []
-    for i, each in enumerate(plan["files"], 1):
-        files.append(carry_out(NamedFile(**each), journal.folder / PREPARATION))
-        advance("files", i, len(plan["files"]))
+    named = [each["path"] for each in plan["files"]]
+    for i, each in enumerate(plan["files"]):
+        pipeline = journal.folder / PREPARATION
+        files.append(carry_out(NamedFile(**each), named, pipeline, journal.deleting(i)))
+        advance("files", i + 1, len(named))
     advance("searching", 0, 1)
-    found = proof_of(store, plan, files, needles, journal.folder, resumed=resumed)
+    beside = journal.beside()
+    found = proof_of(store, plan, files, needles, beside, journal.folder, resumed=resumed)
     advance("searching", 1, 1)
     done = RemovalRecord.read(journal.folder / RECORD)
     about_left = tuple(
@@ -290,19 +281,20 @@ def _go_on(
     )
     proven = replace(done, purge=found.to_dict(), left=(*found.left(), *about_left))
     proven.save(journal.folder / RECORD)
-    write_down(store.path, "erasure", _facts(found, plan))
+    write_down(store.path, "erasure", _facts(found, journal))
     journal.end()
     return found, proven
 
 
-def _facts(found: Purge, plan: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(found: Purge, journal: Journal) -> dict[str, Any]:
     """Say for the audit log what a purge did, and by whose word."""
     return {
         "state": "purged",
+        "purge": journal.folder.name,  # a crash after the entry leads to a second search and entry
         "clean": found.clean,
         "resumed": found.resumed,
         "n_samples": found.n_samples,
         "files": [[each.path, each.done] for each in found.files],
-        "requester": plan["requester"],
-        "approver": plan["approver"],
+        "requester": journal.plan["requester"],
+        "approver": journal.plan["approver"],
     }

@@ -2,13 +2,12 @@
 
     <store>.audit/removals/<number>/journal.json   what is to be done; while it is there, not all is
                                     rows.npz       the rows' bytes, to search for
-                                    weights.npz    the new weights
-                                    prepare.arrow  the new preparation of inputs
-                                    record.json    the record of the removal
+                                    deleting-<i>   the i-th named file is being deleted, or is
+                                    and what the removal made (results.py)
 
 Promises: `journal.json` comes last, in one step, and goes last; so a crash leaves either nothing
-begun, or all that is needed to go on. Journal and rows are gone when the purge is done; weights,
-preparation and record stay, for their owner alone.
+begun, or all that is needed to go on. Journal and rows are gone when the purge is done; what the
+removal made stays, for its owner alone.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ from traceprop.audit.canonical import canonical, parse
 from traceprop.audit.folder import audit_folder
 from traceprop.errors import UnlearnError
 from traceprop.files import PRIVATE_FILE, make_private_folder, sync_folder, write_file
+from traceprop.unlearning.purging.results import RECORD
 from traceprop.unlearning.records.removal_record import RemovalRecord
 
 _JOURNAL, _ROWS = "journal.json", "rows.npz"
-WEIGHTS, PREPARATION, RECORD = "weights.npz", "prepare.arrow", "record.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class Journal:
         needles : sequence of Needles
             The rows' bytes.
         write_results : callable
-            Writes the new weights and the record into a folder.
+            Writes what the removal made into a folder.
 
         Raises
         ------
@@ -97,14 +96,33 @@ class Journal:
             raise
         return cls(folder, plan)
 
+    @property
+    def is_proven(self) -> bool:
+        """Whether all was done and the record has the proof: the rows' bytes go after that."""
+        return not (self.folder / _ROWS).exists()
+
     def needles(self) -> list[Needles]:
         """Return the rows' bytes."""
         return _unpack((self.folder / _ROWS).read_bytes())
 
+    def beside(self) -> list[Path]:
+        """Return the files of the audit folder, but for the rows' bytes that are searched for."""
+        audit = self.folder.parent.parent
+        return sorted(
+            path
+            for path in audit.rglob("*")
+            if path.is_file() and not path.is_symlink() and path != self.folder / _ROWS
+        )
+
+    def deleting(self, index: int) -> Path:
+        """Return the mark that is made just before a named file is deleted."""
+        return self.folder / f"deleting-{index}"
+
     def end(self) -> None:
         """Write down that all is done; the rows' bytes go."""
         left = sorted(self.folder.glob(".*.tmp"))  # by a crash, which may have had the rows
-        for path in (*left, self.folder / _ROWS, self.folder / _JOURNAL):
+        marks = sorted(self.folder.glob("deleting-*"))
+        for path in (*left, self.folder / _ROWS, *marks, self.folder / _JOURNAL):
             path.unlink(missing_ok=True)
             sync_folder(self.folder)
 
@@ -130,8 +148,6 @@ def unfinished(store: Path) -> list[Journal]:
                     f"{path} is damaged, so that purge can't be ended; erase the rows anew with "
                     f"store.erase, look at the files that were named, and remove {folder}"
                 ) from damaged
-            if not (folder / _ROWS).exists():  # all was done and proven: only this was left to do
-                found.pop().end()
             continue
         record = folder / RECORD
         if not record.is_file() or RemovalRecord.read(record).purge is None:

@@ -1,8 +1,7 @@
 """Files that a user names for a purge: weights, lineages, pipelines, records, exports.
 
 Promises: everything that makes a file impossible to purge is refused before anything is touched; no
-link is followed and no file is removed that has another name; what is said of a file is what was
-read back from the disk.
+link is followed, and no file is accepted that has names which weren't given.
 """
 
 from __future__ import annotations
@@ -11,15 +10,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from traceprop.errors import UnlearnError
-from traceprop.files import PRIVATE_FILE, sync_folder, write_file
 
 Kind = Literal["weights", "lineage", "pipeline", "removal record", "export"]
-Done = Literal["deleted", "rewritten", "kept"]
+Done = Literal["deleted", "rewritten", "kept", "missing"]
 
 _WEIGHTS = {
     ".npz", ".npy", ".pt", ".pth", ".bin", ".safetensors", ".ckpt", ".onnx", ".h5", ".joblib",
@@ -34,9 +32,6 @@ _WHY: dict[Kind, str] = {
 }
 
 
-_CHANGED = "it was changed since it was named, and is left alone"
-
-
 @dataclass(frozen=True, slots=True)
 class NamedFile:
     """A file, and what is or was done to it.
@@ -47,8 +42,8 @@ class NamedFile:
         Where it is, absolute.
     kind : str
         What it is, by its content where it is Traceprop's own, else by its name.
-    done : {"deleted", "rewritten", "kept"}
-        What becomes of it.
+    done : {"deleted", "rewritten", "kept", "missing"}
+        What becomes of it; missing is what wasn't there any more when the purge came to it.
     reason : str
         Why.
     size : int
@@ -56,7 +51,7 @@ class NamedFile:
     sha256 : str
         Its digest before.
     sha256_after : str or None
-        Its digest afterwards; None where it is gone, or nothing was done yet.
+        Its digest afterwards; None where it is gone or no file, or nothing was done yet.
     """
 
     path: str
@@ -193,44 +188,6 @@ def _arrow_kind(path: Path) -> Kind:
     if b"traceprop.lineage" in known:
         return "lineage"
     return "pipeline" if b"traceprop.pipeline" in known else "export"
-
-
-def carry_out(file: NamedFile, pipeline: Path) -> NamedFile:
-    """Do to a file what was said, and return it as it is then; a second call changes nothing.
-
-    Parameters
-    ----------
-    file : NamedFile
-    pipeline : Path
-        The file of the new pipeline; read only for a file that is rewritten.
-
-    Raises
-    ------
-    UnlearnError
-        The system refused.
-    """
-    path = Path(file.path)
-    try:
-        there = digest_of(path) if path.exists() and not path.is_symlink() else None
-        if file.done == "kept":
-            return replace(file, sha256_after=there)
-        if file.done == "deleted":
-            if there not in (None, file.sha256):
-                return replace(file, done="kept", reason=_CHANGED, sha256_after=there)
-            path.unlink(missing_ok=True)
-            sync_folder(path.parent)
-            return file
-        new = digest_of(pipeline)
-        if there not in (None, file.sha256, new):
-            return replace(file, done="kept", reason=_CHANGED, sha256_after=there)
-        if there != new:
-            write_file(path, pipeline.read_bytes(), mode=PRIVATE_FILE)
-        return replace(file, sha256_after=digest_of(path))
-    except OSError as refused:
-        raise UnlearnError(
-            f"{path} can't be {file.done} ({refused.strerror}); mend that, and the purge goes on "
-            f"with traceprop.unlearning.finish_purges(store)"
-        ) from refused
 
 
 def digest_of(path: Path) -> str:

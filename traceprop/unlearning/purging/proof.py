@@ -6,6 +6,7 @@ disk after everything was done.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from traceprop.attribution.store.erasure.erasure import PROOF_LIMITS, look_again
 from traceprop.attribution.store.erasure.scanning import Needles, places_of
 from traceprop.unlearning.purging.named_files import NamedFile
-from traceprop.unlearning.records.left import Left
+from traceprop.unlearning.records.left import Left, State
 
 if TYPE_CHECKING:
     from traceprop.attribution.store.gradient_store import GradientStore
@@ -43,7 +44,7 @@ class Purge:
     searched, unsearchable : int
         Byte strings that were searched for, and rows too short or plain for that.
     found_in_store, found_in_files : tuple of str
-        Where the rows' bytes, or their numbers, still are.
+        Where the rows' bytes, or their numbers, still are, or may be.
     alike : int
         Times that bytes were met which a sample that stays has as well.
     resumed : bool
@@ -81,7 +82,7 @@ class Purge:
 
     @property
     def clean(self) -> bool:
-        """Whether no search found the rows in the store or in a named file that is there."""
+        """Whether the store and all named files that are there were searched, and none has rows."""
         return self.store_clean and not self.found_in_files
 
     def to_dict(self) -> dict[str, Any]:
@@ -110,6 +111,30 @@ class Purge:
             "finished": self.finished,
             "limits": self.limits,
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], folder: Path) -> Purge:
+        """Return the purge that `to_dict` wrote down, whose results are in a folder."""
+        erased, scan = values["store"], values["scan"]
+        return cls(
+            n_samples=values["n_samples"],
+            n_rows=values["n_rows"],
+            rewritten=tuple(erased["rewritten"]),
+            dropped=tuple(erased["dropped"]),
+            kept=tuple(erased["kept"]),
+            files=tuple(NamedFile(**each) for each in values["files"]),
+            scanned=scan["n_files"],
+            scanned_bytes=scan["n_bytes"],
+            searched=scan["searched"],
+            unsearchable=scan["unsearchable"],
+            found_in_store=tuple(scan["found_in_store"]),
+            found_in_files=tuple(scan["found_in_files"]),
+            alike=scan["alike"],
+            resumed=values["resumed"],
+            finished=values["finished"],
+            folder=str(folder),
+            limits=values["limits"],
+        )
 
     def left(self) -> tuple[Left, ...]:
         """Name the copies of the rows, and what became of each."""
@@ -146,8 +171,8 @@ class Purge:
 
 
 def _left(file: NamedFile) -> Left:
-    gone = file.done != "kept"
-    return Left("named_file", file.path, "erased" if gone else "not removed",
+    states: dict[str, State] = {"kept": "not removed", "missing": "not known to Traceprop"}
+    return Left("named_file", file.path, states.get(file.done, "erased"),
                 f"{file.done.capitalize()}: {file.reason}.")  # fmt: skip
 
 
@@ -156,11 +181,12 @@ def proof_of(
     plan: Mapping[str, Any],
     files: Sequence[NamedFile],
     needles: list[Needles],
+    beside: Sequence[Path],
     folder: Path,
     *,
     resumed: bool,
 ) -> Purge:
-    """Search the store and the named files, and put the proof together.
+    """Search the store, its audit folder and the named files, and put the proof together.
 
     Parameters
     ----------
@@ -172,6 +198,8 @@ def proof_of(
         As they are now.
     needles : list of Needles
         The rows' bytes.
+    beside : sequence of Path
+        Files beside the store to search as well.
     folder : Path
         Where weights and record are.
     resumed : bool
@@ -182,11 +210,19 @@ def proof_of(
     alike, n_bytes, n_files = scan.alike, 0, 0
     for file in files:
         path = Path(file.path)
-        if not path.exists():
+        if not os.path.lexists(path):
+            continue
+        if path.is_symlink() or not path.is_file():
+            found.append(f"{path}, which is no file any more and can't be searched")
             continue
         n_files, n_bytes = n_files + 1, n_bytes + path.stat().st_size
-        if file.done == "deleted":
+        if file.done in ("deleted", "missing"):
             found.append(f"{path} is there")
+        hits, same = _look_in(path, needles, shared)
+        found += hits
+        alike += same
+    for path in beside:
+        n_files, n_bytes = n_files + 1, n_bytes + path.stat().st_size
         hits, same = _look_in(path, needles, shared)
         found += hits
         alike += same

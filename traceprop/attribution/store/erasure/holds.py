@@ -24,19 +24,26 @@ if TYPE_CHECKING:
 
 
 def warn_of_purge(root: Path) -> None:
-    """Warn where a purge of a store and named files was begun and isn't done.
+    """Warn where a purge of a store and named files left copies of the rows, or work to do.
 
     The store's own part is finished whenever it is opened; the named files wait.
     """
     removals = audit_folder(root) / "removals"
-    if removals.is_dir() and any(removals.glob("*/journal.json")):
-        warnings.warn(
-            f"{root}: a purge was begun and isn't done, or is going on. If it isn't, finish it "
-            f"with traceprop.unlearning.finish_purges({str(root)!r}): named files, and copies of "
-            f"the rows' bytes in {removals}, wait for that.",
-            StoreWarning,
-            stacklevel=4,
+    if any(removals.glob("*/journal.json")):
+        said = (
+            "a purge was begun and isn't done, or is going on. If it isn't, finish it with "
+            "traceprop.unlearning.finish_purges({0!r}): named files, and copies of the rows' bytes "
+            "in {1}, wait for that."
         )
+    elif any(removals.glob("*/*rows.npz*")):  # or the temporary file of one
+        said = (
+            "a purge was stopped before it began, or is beginning. If it isn't, copies of the "
+            "rows' bytes were left in {1}; remove them with "
+            "traceprop.unlearning.finish_purges({0!r})."
+        )
+    else:
+        return
+    warnings.warn(f"{root}: {said.format(str(root), removals)}", StoreWarning, stacklevel=4)
 
 
 def holds_now(store: GradientStore) -> tuple[str, ...]:
