@@ -21,7 +21,7 @@ from traceprop.attribution.model_files import load_weights, save_weights
 from traceprop.attribution.store.erasure.forget import ForgetSet
 from traceprop.attribution.store.gradient_store import GradientStore
 from traceprop.audit.canonical import canonical, parse
-from traceprop.errors import UnlearnError
+from traceprop.errors import StoreError, UnlearnError
 from traceprop.files import PRIVATE_FILE, write_file
 from traceprop.lineage.answers.query import SourceMap
 from traceprop.lineage.rowset import RowSet
@@ -85,7 +85,7 @@ def finished_removal(
     try:
         weights = load_weights(folder / WEIGHTS)
         written = parse((folder / _FORGET_SET).read_bytes())
-    except (FileNotFoundError, ValueError) as refused:
+    except (StoreError, OSError, ValueError) as refused:
         raise UnlearnError(
             f"{folder} hasn't got the results of a removal ({refused}); give the folder that the "
             f"purge names"
